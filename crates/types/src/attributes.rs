@@ -1,0 +1,434 @@
+//! Keys' attributes: names and spellings are the command line tool's, meanings are PKCS #11 v2.40 §4.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Object classes of keys (PKCS #11 v2.40 §4.7 to §4.9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyClass {
+    /// `CKO_PUBLIC_KEY`.
+    PublicKey,
+    /// `CKO_PRIVATE_KEY`.
+    PrivateKey,
+    /// `CKO_SECRET_KEY`.
+    SecretKey,
+}
+
+/// Key types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyType {
+    /// `CKK_AES`.
+    Aes,
+    /// `CKK_EC`.
+    Ec,
+    /// `CKK_GENERIC_SECRET`.
+    GenericSecret,
+    /// `CKK_RSA`.
+    Rsa,
+}
+
+/// Named curves (SEC 2, FIPS 186-5, SP 800-186).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Curve {
+    /// NIST P-224.
+    P224,
+    /// NIST P-256.
+    P256,
+    /// NIST P-384.
+    P384,
+    /// NIST P-521.
+    P521,
+    /// SEC 2 secp256k1.
+    Secp256k1,
+}
+
+macro_rules! spelled {
+    ($name:ident, $error:literal, $($variant:ident => $text:literal $(| $alias:literal)*),* $(,)?) => {
+        impl $name {
+            /// The command line tool's spelling.
+            pub fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+
+            /// Every one of them.
+            pub const ALL: &'static [$name] = &[$($name::$variant,)*];
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = TemplateError;
+
+            fn from_str(text: &str) -> Result<$name, TemplateError> {
+                match text {
+                    $($text $(| $alias)* => Ok($name::$variant),)*
+                    _ => Err(TemplateError { expected: $error }),
+                }
+            }
+        }
+    };
+}
+
+/// A text that is not an attribute, or not a value of its attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("expected {expected}")]
+pub struct TemplateError {
+    /// What would have been right.
+    pub expected: &'static str,
+}
+
+spelled!(KeyClass, "secret-key, public-key or private-key",
+    PublicKey => "public-key", PrivateKey => "private-key", SecretKey => "secret-key");
+spelled!(KeyType, "aes, rsa, ec or generic-secret",
+    Aes => "aes", Ec => "ec", GenericSecret => "generic-secret", Rsa => "rsa");
+spelled!(Curve, "prime256v1, secp256r1, secp224r1, secp384r1, secp256k1 or secp521r1",
+    P224 => "secp224r1", P256 => "prime256v1" | "secp256r1", P384 => "secp384r1", P521 => "secp521r1",
+    Secp256k1 => "secp256k1");
+
+impl Curve {
+    /// Length in bytes of a field element, which is also that of the order for these curves.
+    pub fn field_len(self) -> usize {
+        match self {
+            Curve::P224 => 28,
+            Curve::P256 | Curve::Secp256k1 => 32,
+            Curve::P384 => 48,
+            Curve::P521 => 66,
+        }
+    }
+
+    /// The object identifier's content bytes (without tag and length), RFC 5480 §2.1.1.1 and SEC 2 §A.2.
+    pub fn oid(self) -> &'static [u8] {
+        match self {
+            Curve::P224 => &[0x2b, 0x81, 0x04, 0x00, 0x21],
+            Curve::P256 => &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
+            Curve::P384 => &[0x2b, 0x81, 0x04, 0x00, 0x22],
+            Curve::P521 => &[0x2b, 0x81, 0x04, 0x00, 0x23],
+            Curve::Secp256k1 => &[0x2b, 0x81, 0x04, 0x00, 0x0a],
+        }
+    }
+}
+
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
+        /// The boolean attributes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Flag { $($(#[$doc])* $name = $bit,)* }
+
+        impl Flag {
+            /// Every boolean attribute, in the order of the command line tool's output.
+            pub const ALL: &'static [Flag] = &[$(Flag::$name,)*];
+
+            /// The command line tool's spelling.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Flag::$name => $text,)* }
+            }
+
+            fn mask(self) -> u32 {
+                match self { $(Flag::$name => 1 << $bit,)* }
+            }
+        }
+    };
+}
+
+flags! {
+    /// `CKA_ENCRYPT`.
+    Encrypt = 0, "encrypt";
+    /// `CKA_DECRYPT`.
+    Decrypt = 1, "decrypt";
+    /// `CKA_TOKEN`: lives until deleted; false for session keys.
+    Token = 2, "token";
+    /// `CKA_ALWAYS_SENSITIVE`: computed.
+    AlwaysSensitive = 3, "always-sensitive";
+    /// `CKA_DERIVE`.
+    Derive = 4, "derive";
+    /// `CKA_DESTROYABLE`.
+    Destroyable = 5, "destroyable";
+    /// `CKA_EXTRACTABLE`: may be wrapped.
+    Extractable = 6, "extractable";
+    /// `CKA_LOCAL`: generated here; computed.
+    Local = 7, "local";
+    /// `CKA_MODIFIABLE`.
+    Modifiable = 8, "modifiable";
+    /// `CKA_NEVER_EXTRACTABLE`: computed.
+    NeverExtractable = 9, "never-extractable";
+    /// `CKA_PRIVATE`.
+    Private = 10, "private";
+    /// `CKA_SENSITIVE`.
+    Sensitive = 11, "sensitive";
+    /// `CKA_SIGN`.
+    Sign = 12, "sign";
+    /// `CKA_TRUSTED`: set by an admin only.
+    Trusted = 13, "trusted";
+    /// `CKA_UNWRAP`.
+    Unwrap = 14, "unwrap";
+    /// `CKA_VERIFY`.
+    Verify = 15, "verify";
+    /// `CKA_WRAP`.
+    Wrap = 16, "wrap";
+    /// `CKA_WRAP_WITH_TRUSTED`.
+    WrapWithTrusted = 17, "wrap-with-trusted";
+}
+
+/// The boolean attributes of one key: bit *n* is the flag whose number is *n*, on the wire and in records too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(u32);
+
+impl Flags {
+    /// All false.
+    pub const NONE: Flags = Flags(0);
+
+    /// The flags of these bits; none when a bit has no flag.
+    pub fn from_bits(bits: u32) -> Option<Flags> {
+        let known = Flag::ALL.iter().fold(0, |all, flag| all | flag.mask());
+        (bits & !known == 0).then_some(Flags(bits))
+    }
+
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Whether `flag` is true.
+    pub fn has(self, flag: Flag) -> bool {
+        self.0 & flag.mask() != 0
+    }
+
+    /// These flags with `flag` set to `value`.
+    #[must_use]
+    pub fn with(self, flag: Flag, value: bool) -> Flags {
+        if value { Flags(self.0 | flag.mask()) } else { Flags(self.0 & !flag.mask()) }
+    }
+}
+
+/// Three bytes that tell whether two keys are the same.
+pub type CheckValue = [u8; 3];
+
+/// The public part of an asymmetric key; both halves carry it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PublicPart {
+    /// RSA: modulus and public exponent, big-endian without leading zeros.
+    Rsa {
+        /// n.
+        modulus: Vec<u8>,
+        /// e.
+        public_exponent: Vec<u8>,
+    },
+    /// EC: curve and uncompressed point (`04 || x || y`, SEC 1 §2.3.3).
+    Ec {
+        /// The curve.
+        curve: Curve,
+        /// The point.
+        point: Vec<u8>,
+    },
+}
+
+/// What is known of a key, key material apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Class.
+    pub class: KeyClass,
+    /// Type.
+    pub key_type: KeyType,
+    /// Label, at most [`LABEL_LEN_MAX`](crate::limits::LABEL_LEN_MAX) bytes.
+    pub label: String,
+    /// `CKA_ID`, often empty.
+    pub id: Vec<u8>,
+    /// Check value; none for generic secrets.
+    pub check_value: Option<CheckValue>,
+    /// The boolean attributes.
+    pub flags: Flags,
+    /// Length in bytes as the command line tool counts it: raw length of secret keys; twice the modulus for RSA
+    /// public keys; the point for EC public keys; the PKCS #8 DER for private keys.
+    pub length_bytes: u32,
+    /// Public part; none for secret keys.
+    pub public: Option<PublicPart>,
+}
+
+/// Names that may stand in a template or a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttributeName {
+    /// `class`.
+    Class,
+    /// `key-type`.
+    KeyType,
+    /// `label`.
+    Label,
+    /// `id`.
+    Id,
+    /// `check-value`.
+    CheckValue,
+    /// `key-length-bytes`.
+    KeyLengthBytes,
+    /// `modulus`.
+    Modulus,
+    /// `modulus-size-bits`.
+    ModulusSizeBits,
+    /// `public-exponent`.
+    PublicExponent,
+    /// `ec-point`: accepted bare or as DER OCTET STRING.
+    EcPoint,
+    /// `curve`.
+    Curve,
+    /// A boolean attribute.
+    Flag(Flag),
+}
+
+impl AttributeName {
+    /// The command line tool's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttributeName::Class => "class",
+            AttributeName::KeyType => "key-type",
+            AttributeName::Label => "label",
+            AttributeName::Id => "id",
+            AttributeName::CheckValue => "check-value",
+            AttributeName::KeyLengthBytes => "key-length-bytes",
+            AttributeName::Modulus => "modulus",
+            AttributeName::ModulusSizeBits => "modulus-size-bits",
+            AttributeName::PublicExponent => "public-exponent",
+            AttributeName::EcPoint => "ec-point",
+            AttributeName::Curve => "curve",
+            AttributeName::Flag(flag) => flag.as_str(),
+        }
+    }
+
+    /// The names that are no flags.
+    pub const OTHERS: [AttributeName; 11] = [
+        AttributeName::Class,
+        AttributeName::KeyType,
+        AttributeName::Label,
+        AttributeName::Id,
+        AttributeName::CheckValue,
+        AttributeName::KeyLengthBytes,
+        AttributeName::Modulus,
+        AttributeName::ModulusSizeBits,
+        AttributeName::PublicExponent,
+        AttributeName::EcPoint,
+        AttributeName::Curve,
+    ];
+}
+
+impl fmt::Display for AttributeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for AttributeName {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<AttributeName, TemplateError> {
+        let flags = Flag::ALL.iter().map(|flag| AttributeName::Flag(*flag));
+        AttributeName::OTHERS
+            .into_iter()
+            .chain(flags)
+            .find(|name| name.as_str() == text)
+            .ok_or(TemplateError { expected: "the name of a key attribute, such as label, sign or extractable" })
+    }
+}
+
+/// A value in a template or a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// Of a flag.
+    Bool(bool),
+    /// Of `label`.
+    Text(String),
+    /// Of `id`, `check-value`, `modulus`, `public-exponent`, `ec-point`: bytes.
+    Bytes(Vec<u8>),
+    /// Of `key-length-bytes`, `modulus-size-bits`.
+    Number(u32),
+    /// Of `class`.
+    Class(KeyClass),
+    /// Of `key-type`.
+    KeyType(KeyType),
+    /// Of `curve`.
+    Curve(Curve),
+}
+
+impl AttributeValue {
+    /// Reads a value as it is written on a command line: `true`, `0x0a1b`, `32`, `my key`.
+    pub fn parse(name: AttributeName, text: &str) -> Result<AttributeValue, TemplateError> {
+        match name {
+            AttributeName::Flag(_) => match text {
+                "true" => Ok(AttributeValue::Bool(true)),
+                "false" => Ok(AttributeValue::Bool(false)),
+                _ => Err(TemplateError { expected: "true or false" }),
+            },
+            AttributeName::Label => Ok(AttributeValue::Text(text.to_owned())),
+            AttributeName::Class => text.parse().map(AttributeValue::Class),
+            AttributeName::KeyType => text.parse().map(AttributeValue::KeyType),
+            AttributeName::Curve => text.parse().map(AttributeValue::Curve),
+            AttributeName::KeyLengthBytes | AttributeName::ModulusSizeBits => {
+                text.parse().map(AttributeValue::Number).map_err(|_| TemplateError { expected: "a whole number" })
+            }
+            AttributeName::Id
+            | AttributeName::CheckValue
+            | AttributeName::Modulus
+            | AttributeName::PublicExponent
+            | AttributeName::EcPoint => parse_hex(text).map(AttributeValue::Bytes),
+        }
+    }
+}
+
+/// `0x` and an even number of hexadecimal digits; `0x` alone is empty.
+fn parse_hex(text: &str) -> Result<Vec<u8>, TemplateError> {
+    let error = TemplateError { expected: "0x and an even number of hexadecimal digits" };
+    let digits = text.strip_prefix("0x").ok_or(error)?;
+    if digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(error);
+    }
+    let pairs = (0..digits.len()).step_by(2);
+    pairs.map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or(error)).collect()
+}
+
+/// Attributes asked for at creation or search, as given: `core` decides which may stand together.
+pub type Template = Vec<(AttributeName, AttributeValue)>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for flag in Flag::ALL {
+            assert_eq!(flag.as_str().parse(), Ok(AttributeName::Flag(*flag)));
+        }
+        for name in AttributeName::OTHERS {
+            assert_eq!(name.as_str().parse(), Ok(name));
+        }
+        assert!("Sign".parse::<AttributeName>().is_err());
+    }
+
+    #[test]
+    fn flags_are_bits_of_their_number() {
+        let flags = Flags::NONE.with(Flag::Sign, true).with(Flag::Wrap, true).with(Flag::Wrap, false);
+        assert!(flags.has(Flag::Sign) && !flags.has(Flag::Wrap));
+        assert_eq!(Flags::from_bits(flags.bits()), Some(flags));
+        assert_eq!(Flags::from_bits(1 << 18), None);
+        assert_eq!(Flags::from_bits(1 << 31), None);
+    }
+
+    #[test]
+    fn values_are_read_by_their_attributes_kind() {
+        let check = |name: AttributeName, text: &str, expected: Option<AttributeValue>| {
+            assert_eq!(AttributeValue::parse(name, text).ok(), expected, "{name}={text}");
+        };
+        check(AttributeName::Flag(Flag::Sign), "true", Some(AttributeValue::Bool(true)));
+        check(AttributeName::Flag(Flag::Sign), "yes", None);
+        check(AttributeName::Id, "0x0aFF", Some(AttributeValue::Bytes(vec![10, 255])));
+        check(AttributeName::Id, "0x", Some(AttributeValue::Bytes(vec![])));
+        check(AttributeName::Id, "0x0", None);
+        check(AttributeName::Id, "0xé", None);
+        check(AttributeName::Id, "0a", None);
+        check(AttributeName::Curve, "secp256r1", Some(AttributeValue::Curve(Curve::P256)));
+        check(AttributeName::KeyLengthBytes, "-1", None);
+        check(AttributeName::Label, "", Some(AttributeValue::Text(String::new())));
+    }
+}

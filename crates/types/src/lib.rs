@@ -1,0 +1,36 @@
+//! # Room: types (layer 0)
+//!
+//! Owns the field's words: identifiers and handles, roles and names, key classes and attributes, mechanisms,
+//! [`Status`], and every named limit.
+//!
+//! * May use: nothing of the project.
+//! * Never: input or output, a clock, randomness, threads, key material in clear (only [`Secret`], which carries
+//!   bytes between rooms and shows none of them).
+#![forbid(unsafe_code)]
+
+mod attributes;
+mod cluster;
+mod filter;
+mod ids;
+pub mod limits;
+mod mechanism;
+mod names;
+mod records;
+mod secret;
+mod status;
+
+pub use attributes::{
+    AttributeName, AttributeValue, Attributes, CheckValue, Curve, Flag, Flags, KeyClass, KeyType, PublicPart, Template,
+    TemplateError,
+};
+pub use cluster::{ClusterMode, ClusterState, HsmType};
+pub use filter::{Filter, FilterError, FilterTerm};
+pub use ids::{
+    ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId, RequestId,
+    Revision, UserId,
+};
+pub use mechanism::{DecryptMechanism, HashFunction, MechanismError, SignMechanism};
+pub use names::{NameError, Password, PasswordError, Role, RoleError, UserName};
+pub use records::{RecordKind, RecordPath};
+pub use secret::Secret;
+pub use status::{Family, Refusal, Status};

@@ -1,0 +1,72 @@
+//! Every limit of the project, named with its unit. Sources: the CloudHSM user guide's quota tables, PKCS #11 and
+//! Strongroom's own protocol (`docs/spec/wire.md`).
+
+/// Characters of a user name.
+pub const USER_NAME_LEN_MAX: usize = 31;
+/// Characters of a password, at least.
+pub const PASSWORD_LEN_MIN: usize = 8;
+/// Characters of a password, at most.
+pub const PASSWORD_LEN_MAX: usize = 32;
+/// Wrong passwords in a row that lock a user.
+pub const LOGIN_FAILURES_MAX: u32 = 5;
+/// How long the last admin who is not locked stays locked, in seconds.
+pub const LAST_ADMIN_LOCK_SECONDS: u64 = 15 * 60;
+/// Bytes of a key's label.
+pub const LABEL_LEN_MAX: usize = 127;
+/// Bytes of a key's `id` attribute.
+pub const KEY_ID_LEN_MAX: usize = 127;
+/// Bytes of a generic secret.
+pub const GENERIC_SECRET_LEN_MAX: u32 = 800;
+/// Bits of an RSA modulus, at least (FIPS 186-5 §5.1).
+pub const RSA_BITS_MIN: u32 = 2048;
+/// Bits of an RSA modulus, at most.
+pub const RSA_BITS_MAX: u32 = 4096;
+/// RSA modulus sizes come in steps of this many bits.
+pub const RSA_BITS_STEP: u32 = 256;
+/// Smallest RSA public exponent; exponents are odd (FIPS 186-5 §A.1.1).
+pub const RSA_EXPONENT_MIN: u64 = 65_537;
+/// Users a key may be shared with.
+pub const SHARED_USERS_MAX: usize = 1_024;
+/// Attributes in one template, filters in one search.
+pub const TEMPLATE_LEN_MAX: usize = 64;
+/// Keys in one page of a search.
+pub const KEY_PAGE_LEN_MAX: u32 = 1_000;
+
+/// Bytes of a frame's message before the connection has a login.
+pub const FRAME_LEN_MAX_BEFORE_LOGIN: usize = 16 * 1024;
+/// Bytes of a frame's message after login.
+pub const FRAME_LEN_MAX: usize = 1024 * 1024;
+/// Bytes of data in one cryptographic call (CloudHSM: about 16 KB).
+pub const DATA_LEN_MAX: usize = 16 * 1024;
+/// TCP port of every HSM.
+pub const HSM_PORT: u16 = 2223;
+/// Connections an HSM accepts at once.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// Connections without a login an HSM keeps at once; beyond, the one that waited longest is closed.
+pub const CONNECTIONS_WITHOUT_LOGIN_MAX: usize = 256;
+/// From accepting a connection to its first complete request, in milliseconds.
+pub const FIRST_REQUEST_MS_MAX: u64 = 5_000;
+/// Connections one client keeps to one member.
+pub const POOL_LEN_MAX: usize = 16;
+/// One try of a cryptographic operation on one member, in milliseconds.
+pub const TRY_MS_MAX: u64 = 1_000;
+/// HSMs in a cluster.
+pub const HSMS_MAX: usize = 28;
+/// Records in one batch.
+pub const BATCH_LEN_MAX: usize = 100;
+/// Bytes of one sealed record.
+pub const RECORD_LEN_MAX: usize = 256 * 1024;
+/// Revisions for which a store remembers deletions.
+pub const DELETIONS_KEPT_REVISIONS: u64 = 100_000;
+/// A member's lease, in milliseconds, unless the cluster says otherwise.
+pub const LEASE_MS_DEFAULT: u64 = 10_000;
+/// How long a login's ticket lasts, in seconds.
+pub const TICKET_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// How long a change's receipt is kept, in seconds.
+pub const RECEIPT_SECONDS: u64 = 60 * 60;
+/// PBKDF2-HMAC-SHA-512 iterations of a password (SP 800-132), unless the cluster says otherwise.
+pub const PASSWORD_ITERATIONS_DEFAULT: u32 = 210_000;
+/// Bytes of a customer CA chain.
+pub const CA_CHAIN_LEN_MAX: usize = 16 * 1024;
+/// Certificates in a customer CA chain, with the root.
+pub const CA_CHAIN_CERTIFICATES_MAX: usize = 4;

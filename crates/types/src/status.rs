@@ -1,0 +1,196 @@
+use std::fmt;
+
+use thiserror::Error;
+
+/// Which family a status belongs to; families are never mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// The caller asked for something that the rules do not give.
+    Refused,
+    /// The surroundings failed; asking again, here or elsewhere, may succeed.
+    Unavailable,
+    /// Stored or received bytes break an invariant.
+    Corrupt,
+    /// Strongroom itself is wrong; nothing was committed.
+    Bug,
+}
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $family:ident, $text:literal;)*) => {
+        /// The closed list of what can be wrong, as sent on the wire.
+        ///
+        /// Variants stand in order of precedence: when several apply, the first is answered.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Status { $($(#[$doc])* $name = $number,)* }
+
+        impl Status {
+            /// Every status, in order of precedence.
+            pub const ALL: &'static [Status] = &[$(Status::$name,)*];
+
+            /// The number on the wire; 0 is success and no status.
+            pub fn number(self) -> u16 {
+                match self { $(Status::$name => $number,)* }
+            }
+
+            /// The status of this number.
+            pub fn from_number(number: u32) -> Option<Status> {
+                match number { $($number => Some(Status::$name),)* _ => None }
+            }
+
+            /// The family.
+            pub fn family(self) -> Family {
+                match self { $(Status::$name => Family::$family,)* }
+            }
+
+            /// The outside text: safe, stable, a lower-case fragment.
+            pub fn text(self) -> &'static str {
+                match self { $(Status::$name => $text,)* }
+            }
+        }
+    };
+}
+
+statuses! {
+    /// The message cannot be decoded, or lacks a field it must have, or a field is out of its bounds.
+    MalformedRequest = 1, Refused, "the request is malformed";
+    /// The frame's length is over the limit that holds on this connection.
+    FrameTooLong = 2, Refused, "the frame is longer than this connection may send";
+    /// The request's operation is not one this HSM knows.
+    OperationUnknown = 3, Refused, "the HSM does not know this operation; it may be older than the client";
+    /// The HSM is not serving: starting, without a lease, or stopping.
+    NotServing = 4, Unavailable, "this HSM is not serving";
+    /// A queue is full.
+    Busy = 5, Unavailable, "the HSM is busy";
+    /// The deadline passed before the operation began.
+    DeadlineExceeded = 6, Unavailable, "the deadline passed before the HSM got to the request";
+    /// The store cannot be reached or written.
+    StoreUnavailable = 7, Unavailable, "the cluster's store cannot be reached";
+    /// The member's clock is too far from the others'.
+    ClockOff = 8, Unavailable, "this HSM's clock is too far from the other HSMs' clocks to make changes";
+    /// A record is damaged; changes are refused.
+    StateDamaged = 9, Corrupt, "a record of the cluster's state is damaged";
+    /// The cluster has no certificate yet, or has one already.
+    WrongClusterState = 10, Refused, "the cluster's state does not allow this";
+    /// Nobody is logged in on the connection.
+    NotLoggedIn = 11, Refused, "nobody is logged in";
+    /// The login was ended by logout, by a new password, by deletion of the user, or ran out.
+    LoginEnded = 12, Refused, "the login has ended; log in again";
+    /// Unknown user, wrong role or wrong password: which of them is not told.
+    LoginFailed = 13, Refused, "the user name, role or password is wrong";
+    /// The user is locked after too many wrong passwords.
+    UserLocked = 14, Refused, "the user is locked after too many wrong passwords; an admin can set a new password";
+    /// The role may not do this.
+    RoleNotPermitted = 15, Refused, "the user's role does not permit this";
+    /// The request id was used for another command.
+    RequestIdReused = 16, Refused, "the request id was used for another command";
+    /// The user name breaks its rules.
+    UserNameInvalid = 17, Refused, "the user name is not valid";
+    /// The password breaks its rules.
+    PasswordInvalid = 18, Refused, "the password is not valid";
+    /// No user of that name and role.
+    UserUnknown = 19, Refused, "there is no such user";
+    /// The name is taken.
+    UserExists = 20, Refused, "a user of that name exists already";
+    /// The user is one of the cluster's own.
+    UserInternal = 21, Refused, "the user is internal and cannot be managed";
+    /// The user still owns keys.
+    UserOwnsKeys = 22, Refused, "the user still owns keys; delete them first";
+    /// The only admin who could still log in.
+    LastAdmin = 23, Refused, "this is the last admin";
+    /// As many users as the cluster's type holds.
+    UsersFull = 24, Refused, "the cluster holds as many users as its type allows";
+    /// No key of that reference that the user may see.
+    KeyUnknown = 25, Refused, "there is no such key, or the user may not see it";
+    /// Only the owner may do this.
+    KeyNotOwned = 26, Refused, "only the key's owner may do this";
+    /// The key's class or type does not fit the mechanism.
+    KeyTypeInconsistent = 27, Refused, "the key's type does not fit the mechanism";
+    /// The attribute that permits this use is false.
+    KeyFunctionNotPermitted = 28, Refused, "the key's attributes do not permit this use";
+    /// `destroyable` is false.
+    KeyNotDestroyable = 29, Refused, "the key is not destroyable";
+    /// `modifiable` is false.
+    KeyNotModifiable = 30, Refused, "the key is not modifiable";
+    /// An attribute this kind of key does not have.
+    AttributeUnknown = 31, Refused, "a key of this kind has no such attribute";
+    /// An attribute nobody may set here.
+    AttributeReadOnly = 32, Refused, "the attribute may not be set";
+    /// A value outside the attribute's range.
+    AttributeValueInvalid = 33, Refused, "the attribute's value is not valid";
+    /// Attributes that contradict each other.
+    TemplateInconsistent = 34, Refused, "the attributes contradict each other";
+    /// A key size outside the algorithm's range.
+    KeySizeInvalid = 35, Refused, "the key size is not supported";
+    /// A curve that is not supported.
+    CurveInvalid = 36, Refused, "the curve is not supported";
+    /// A mechanism, or a parameter of it, that is not supported.
+    MechanismInvalid = 37, Refused, "the mechanism or one of its parameters is not supported";
+    /// The cluster's mode does not allow the mechanism.
+    MechanismNotApproved = 38, Refused, "the cluster's FIPS mode does not allow this mechanism";
+    /// Data too short or too long for the mechanism.
+    DataLengthInvalid = 39, Refused, "the data's length does not fit the mechanism";
+    /// Data of the right length that the mechanism cannot process.
+    DataInvalid = 40, Refused, "the data does not fit the mechanism";
+    /// The signature does not verify.
+    SignatureInvalid = 41, Refused, "the signature does not verify";
+    /// The ciphertext does not decrypt.
+    DecryptionFailed = 42, Refused, "the data cannot be decrypted with this key";
+    /// As many keys as the cluster's type holds.
+    KeysFull = 43, Refused, "the cluster holds as many keys as its type allows";
+    /// As many logins as one user may have at once.
+    LoginsFull = 44, Refused, "the user has as many logins as allowed";
+    /// A certificate that does not fit the CSR or the trust anchor.
+    CertificateInvalid = 45, Refused, "the certificate does not fit the cluster's request or the trust anchor";
+    /// Something that can't happen happened; nothing was committed.
+    Internal = 99, Bug, "internal error of the HSM; nothing was changed";
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// A status and the one thing it is about: the name of an attribute, a user, a limit. Never a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{status}{}{}", if about.is_empty() { "" } else { ": " }, about)]
+pub struct Refusal {
+    /// What is wrong.
+    pub status: Status,
+    /// What it is about, or empty.
+    pub about: String,
+}
+
+impl Refusal {
+    /// A status about `about`.
+    pub fn new(status: Status, about: impl Into<String>) -> Refusal {
+        Refusal { status, about: about.into() }
+    }
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Refusal {
+        Refusal { status, about: String::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique_and_read_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::from_number(u32::from(status.number())), Some(*status));
+        }
+        assert_eq!(Status::from_number(0), None);
+        assert_eq!(Status::from_number(65_536 + 1), None);
+    }
+
+    #[test]
+    fn a_refusal_names_what_it_is_about() {
+        assert_eq!(Refusal::new(Status::UserUnknown, "alice").to_string(), "there is no such user: alice");
+        assert_eq!(Refusal::from(Status::Busy).to_string(), "the HSM is busy");
+    }
+}
