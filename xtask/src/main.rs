@@ -1,1 +1,65 @@
-fn main() {}
+//! The project's own commands. `cargo xtask help` lists them.
+
+mod artifacts;
+mod check;
+mod cleanroom;
+mod demo;
+mod fuzz;
+mod packages;
+mod run;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+/// Strongroom's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a cluster of two HSMs and a stock nginx that serves HTTPS with a key inside them
+    Demo(demo::Arguments),
+    /// Set the machine up and pass every test
+    Test(test::Arguments),
+    /// The gate before a commit: formatting, clippy, tidy, documentation, unit tests
+    Check,
+    /// Check the rules of the tree: layers, rooms' cards, `unsafe`, sizes of files, reasons of dependencies
+    Tidy,
+    /// Measure; prints one JSON object a line
+    Bench(BenchArguments),
+    /// Prove `demo` and `test` in a clean Debian folder (needs root)
+    Cleanroom(cleanroom::Arguments),
+    /// Fuzz the decoders for a bounded time
+    Fuzz(fuzz::Arguments),
+}
+
+#[derive(clap::Args)]
+struct BenchArguments {
+    /// Passed on: `cargo xtask bench -- --help` tells
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Check => check::run(),
+        Command::Tidy => tidy::run(),
+        Command::Bench(arguments) => bench(&arguments.rest),
+        Command::Cleanroom(arguments) => cleanroom::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+    }
+}
+
+/// The measurements are a release program of their own, so that no other command waits for its compilation.
+fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    packages::install(&[packages::NGINX, packages::OPENSSL])?;
+    artifacts::build(artifacts::Profile::Release)?;
+    run::Step::cargo(["run", "--quiet", "--release", "--package", "xtask-bench", "--"]).args(arguments).run()
+}

@@ -1,0 +1,63 @@
+//! System packages that tests and the demo need: installed when missing, on Debian and Ubuntu.
+
+use anyhow::{Context, bail};
+
+use crate::run::{Step, find_program};
+
+/// One program and the Debian package that brings it.
+#[derive(Clone, Copy)]
+pub struct Package {
+    /// The program that shows whether it is there.
+    pub program: &'static str,
+    /// The package.
+    pub name: &'static str,
+}
+
+/// A stock web server; the package keeps its default site from starting only through `policy-rc.d`, see `install`.
+pub const NGINX: Package = Package { program: "nginx", name: "nginx" };
+/// The client of the demo and of the tests.
+pub const CURL: Package = Package { program: "curl", name: "curl" };
+/// The command line of OpenSSL 3.
+pub const OPENSSL: Package = Package { program: "openssl", name: "openssl" };
+/// Lists the symbols of the engine.
+pub const BINUTILS: Package = Package { program: "nm", name: "binutils" };
+/// Makes clean Debian folders.
+pub const DEBOOTSTRAP: Package = Package { program: "debootstrap", name: "debootstrap" };
+
+/// Installs what is missing. Says exactly what is missing where it may not install.
+pub fn install(wanted: &[Package]) -> anyhow::Result<()> {
+    let missing: Vec<&str> =
+        wanted.iter().filter(|package| find_program(package.program).is_none()).map(|package| package.name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let Some(apt) = find_program("apt-get") else {
+        bail!("these programs are missing: {list}. Install them with your system's package manager and try again.");
+    };
+    let root = is_root()?;
+    if !root && find_program("sudo").is_none() {
+        bail!("these packages are missing: {list}. As root: apt-get install --no-install-recommends {list}");
+    }
+    eprintln!("installing the system packages {list} …");
+    let apt = apt.to_str().context("apt-get's path is not text")?;
+    let privileged = |arguments: &[&str]| {
+        // `RUNLEVEL` and the policy keep Debian's scripts from starting a web server on port 80 of this machine.
+        let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", apt, "-qq"];
+        words.extend(arguments);
+        let (program, words) = if root { ("env", &words[1..]) } else { ("sudo", &words[..]) };
+        Step::new(program, words).run()
+    };
+    privileged(&["update"]).context("cannot read the package lists")?;
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(&missing);
+    privileged(&arguments).with_context(|| format!("cannot install {list}"))?;
+    match wanted.iter().find(|package| find_program(package.program).is_none()) {
+        Some(package) => bail!("{} was installed, yet there is no program {}", package.name, package.program),
+        None => Ok(()),
+    }
+}
+
+fn is_root() -> anyhow::Result<bool> {
+    Ok(Step::new("id", ["-u"]).output()?.trim() == "0")
+}

@@ -1,0 +1,30 @@
+//! `cargo xtask test`: sets the machine up and passes every test.
+
+use crate::artifacts::{self, Profile};
+use crate::packages::{self, BINUTILS, CURL, NGINX, OPENSSL};
+use crate::run::Step;
+use crate::{fuzz, tidy};
+
+/// What to test.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Also what takes longer: the fuzz targets' smoke run with the sanitizer
+    #[arg(long)]
+    all: bool,
+    /// Passed on to the tests: a filter, for example
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    packages::install(&[NGINX, CURL, OPENSSL, BINUTILS])?;
+    tidy::run()?;
+    // The end-to-end tests start the real programs, which cargo builds for no test by itself.
+    artifacts::build(Profile::Debug)?;
+    Step::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"]).args(["--"]).args(&arguments.rest).run()?;
+    if arguments.all {
+        fuzz::smoke()?;
+    }
+    Ok(())
+}
