@@ -1,0 +1,431 @@
+//! What can go wrong for somebody who runs `strongroom`: one enum a family, and the closed list with exit codes.
+
+use std::io;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+use strongroom_client::ClientError;
+use strongroom_types::{HsmId, NameError, PasswordError};
+use thiserror::Error;
+
+use crate::processes::Exit;
+
+/// The closed list. Each family has one exit code; `strongroom --help` lists them.
+#[derive(Debug, Error)]
+pub enum ExpectedError {
+    /// The command line, or settings that differ from the cluster's.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Addresses of HSMs.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Others at work on the folder.
+    #[error(transparent)]
+    Busy(#[from] BusyError),
+    /// Programs of Strongroom.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// HSMs that do not serve.
+    #[error(transparent)]
+    Hsm(#[from] HsmError),
+    /// What the cluster refused.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// A system call that does not fail on a sound machine.
+    #[error("the system refused to {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ExpectedError {
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ExpectedError::System { .. } => 1,
+            ExpectedError::Settings(_) => 2,
+            ExpectedError::State(_) => 3,
+            ExpectedError::Address(_) => 4,
+            ExpectedError::Busy(_) => 5,
+            ExpectedError::Program(_) => 6,
+            ExpectedError::Hsm(_) => 7,
+            ExpectedError::Provision(_) => 8,
+        }
+    }
+}
+
+/// Settings that cannot be taken.
+#[derive(Debug, Error)]
+pub enum SettingsError {
+    /// The type knows one mode only.
+    #[error("hsm1.medium has no NON_FIPS mode; use --hsm-type hsm2m.medium or --mode FIPS")]
+    ModeOfType,
+    /// No colon.
+    #[error("--crypto-user needs a name and a password with a colon between them, as in alice:correct-horse")]
+    CryptoUserForm,
+    /// The name of the crypto user.
+    #[error("--crypto-user: {0}")]
+    CryptoUserName(NameError),
+    /// A password.
+    #[error("{option}: {rule}")]
+    Password {
+        /// The option it came with.
+        option: &'static str,
+        /// The rule it breaks.
+        rule: PasswordError,
+    },
+    /// The cluster exists and is different.
+    #[error(
+        "the cluster has {what} {has}, which `up` cannot change to {asked}; leave the option out, or make another \
+         cluster with another --state"
+    )]
+    Different {
+        /// The setting.
+        what: &'static str,
+        /// Its value in the cluster.
+        has: String,
+        /// The value asked for.
+        asked: String,
+    },
+    /// The passwords were set before.
+    #[error(
+        "{option} differs from what the cluster was made with; leave it out, and change passwords with `cloudhsm-cli \
+         user change-password`"
+    )]
+    PasswordDifferent {
+        /// The option.
+        option: &'static str,
+    },
+    /// `credentials.json` was removed after the cluster had been made.
+    #[error(
+        "{option} is of no use: the users exist, and credentials.json was removed from the state folder; leave it out"
+    )]
+    CredentialsRemoved {
+        /// The option.
+        option: &'static str,
+    },
+}
+
+/// The state folder.
+#[derive(Debug, Error)]
+pub enum StateError {
+    /// A file or folder.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Something else is there.
+    #[error(
+        "{} has other files in it and is no state folder of Strongroom; name an empty or a new folder with --state",
+        path.display()
+    )]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file stands where the folder should be.
+    #[error("{} is not a folder; name a folder with --state", path.display())]
+    NotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is no cluster.
+    #[error("{} holds no cluster; make one with `strongroom up --state {}`", path.display(), path.display())]
+    NoCluster {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another user's folder.
+    #[error("{} belongs to another user (uid {owner}); use the state folder as that user, or name another", path.display())]
+    Owner {
+        /// The folder.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// A newer Strongroom wrote it.
+    #[error(
+        "{} has format {found}, this version of strongroom knows {known}; use the version that wrote it, or a newer one",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// Ours.
+        known: u32,
+    },
+    /// Not the JSON it should be. The parser's own words are left out: they may repeat a password.
+    #[error("{} is damaged at line {line}, column {column}; put it back from a copy of the state folder", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// The JSON contradicts itself.
+    #[error("{} is damaged: {what}; put it back from a copy of the state folder", path.display())]
+    Contradiction {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Too long to be what it should be.
+    #[error("{} is longer than {max} bytes and not what strongroom wrote; put it back from a copy", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        max: u64,
+    },
+    /// A file without which the rest is worthless.
+    #[error("{} is missing, and the cluster's state cannot be used without it; put it back from a copy", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A client's configuration that somebody changed into something else.
+    #[error("{} is no client configuration; remove it and run `strongroom up` again, which writes it anew", path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl StateError {
+    /// A file of ours that the JSON parser refuses.
+    pub(crate) fn damaged(path: PathBuf, error: &serde_json::Error) -> StateError {
+        StateError::Damaged { path, line: error.line(), column: error.column() }
+    }
+}
+
+/// Addresses of HSMs.
+#[derive(Debug, Error)]
+pub enum AddressError {
+    /// An address that the cluster has.
+    #[error(
+        "{address}, the address of {hsm}, is used by another process; find it with `ss -ltnp 'sport = :{}'`, stop it \
+         and run `strongroom up` again",
+        address.port()
+    )]
+    Taken {
+        /// Whose.
+        hsm: HsmId,
+        /// Which.
+        address: SocketAddrV4,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No free block.
+    #[error(
+        "no free addresses found in 127.0.0.0/8 for {hsms} HSMs ({tries} tries); a process that listens on port {port} \
+         of every address may be the cause: `ss -ltnp 'sport = :{port}'` shows it"
+    )]
+    NoneFree {
+        /// How many are needed.
+        hsms: usize,
+        /// How often it was tried.
+        tries: u32,
+        /// The port.
+        port: u16,
+        /// What the system said last.
+        source: io::Error,
+    },
+}
+
+/// Others at work on the folder.
+#[derive(Debug, Error)]
+pub enum BusyError {
+    /// Another `up` or `down`.
+    #[error("another `strongroom up` or `down` has worked on {} for {seconds} s; wait for it or stop it", path.display())]
+    Changing {
+        /// The folder.
+        path: PathBuf,
+        /// How long we waited.
+        seconds: u64,
+    },
+    /// Another supervisor.
+    #[error("another `strongroom serve` watches {} already; stop it with `strongroom down`", path.display())]
+    Serving {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A process that is told to stop and doesn't.
+    #[error("{what} (process {pid}) did not end; the system may be stuck in input or output")]
+    DoesNotEnd {
+        /// Which.
+        what: String,
+        /// Its pid.
+        pid: u32,
+    },
+    /// A supervisor that holds the lock but is not to be found.
+    #[error("a process holds {} but is not the one named in serve.json; find it with `fuser {}`", path.display(), path.display())]
+    UnknownSupervisor {
+        /// The lock file.
+        path: PathBuf,
+    },
+}
+
+/// Programs of Strongroom.
+#[derive(Debug, Error)]
+pub enum ProgramError {
+    /// Not where it belongs.
+    #[error("{} is missing; it belongs beside the strongroom program (`cargo build -p strongroom-hsm` makes it)", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The system did not start it.
+    #[error("cannot start {}", path.display())]
+    Start {
+        /// The program.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Our own path.
+    #[error("cannot tell where the strongroom program is")]
+    OwnPath {
+        /// Why.
+        source: io::Error,
+    },
+    /// `strongroom-hsm init-root-key`.
+    #[error("the root key could not be made ({exit}): {said}")]
+    RootKey {
+        /// How the program ended.
+        exit: Exit,
+        /// What it wrote.
+        said: String,
+    },
+    /// The supervisor ended while we waited for it.
+    #[error("the supervisor ended while starting ({exit}); the end of {}:\n{tail}", log.display())]
+    Supervisor {
+        /// How it ended.
+        exit: Exit,
+        /// Its log.
+        log: PathBuf,
+        /// The end of that.
+        tail: String,
+    },
+    /// The supervisor never reported.
+    #[error("the supervisor did not start within {seconds} s; see {}", log.display())]
+    SupervisorSilent {
+        /// How long we waited.
+        seconds: u64,
+        /// Its log.
+        log: PathBuf,
+    },
+}
+
+/// HSMs that do not serve.
+#[derive(Debug, Error)]
+pub enum HsmError {
+    /// It ended instead of serving.
+    #[error("{hsm} ended ({exit}); the end of {}:\n{tail}", log.display())]
+    Ended {
+        /// Which.
+        hsm: HsmId,
+        /// How.
+        exit: Exit,
+        /// Its log.
+        log: PathBuf,
+        /// The end of that.
+        tail: String,
+    },
+    /// It runs and does not serve.
+    #[error("{hsm} does not serve after {seconds} s: {reason}; see {}", log.display())]
+    NotServing {
+        /// Which.
+        hsm: HsmId,
+        /// How long we waited.
+        seconds: u64,
+        /// What it says.
+        reason: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// Another cluster answers on the socket.
+    #[error("the process behind {} is {found}, not {hsm}; stop it and run `strongroom up` again", socket.display())]
+    Another {
+        /// Who should be there.
+        hsm: HsmId,
+        /// Who says it is.
+        found: String,
+        /// Where.
+        socket: PathBuf,
+    },
+    /// A request over the HSM's own socket.
+    #[error("{hsm} does not {action}")]
+    Appliance {
+        /// Which.
+        hsm: HsmId,
+        /// What was asked.
+        action: &'static str,
+        /// What came back.
+        source: ClientError,
+    },
+}
+
+/// What the cluster, or the making of its certificate, refused.
+#[derive(Debug, Error)]
+pub enum ProvisionError {
+    /// The customer CA.
+    #[error("the customer CA in {} cannot be used", path.display())]
+    CustomerCa {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        source: strongroom_crypto::certificates::CertificateError,
+    },
+    /// The cluster has a certificate and the CA that signed it is gone.
+    #[error(
+        "{} is missing, but the cluster has a certificate that it signed; clients trust that file alone: put it back \
+         from a copy",
+        path.display()
+    )]
+    CustomerCaMissing {
+        /// The certificate of the CA.
+        path: PathBuf,
+    },
+    /// A step over the network protocol.
+    #[error("the cluster does not {action}")]
+    Client {
+        /// What was asked.
+        action: &'static str,
+        /// What came back.
+        source: ClientError,
+    },
+    /// The client engine does not take what we made.
+    #[error("the client configuration cannot be used")]
+    Configuration {
+        /// Why.
+        source: strongroom_client::ConfigError,
+    },
+    /// The admin's password is not the one that we have.
+    #[error(
+        "the admin's password in credentials.json is not the cluster's, so the crypto user cannot be made; correct it \
+         in {}",
+        path.display()
+    )]
+    AdminPassword {
+        /// The file.
+        path: PathBuf,
+        /// What the cluster said.
+        source: ClientError,
+    },
+}
