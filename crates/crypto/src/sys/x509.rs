@@ -1,0 +1,215 @@
+//! X.509 by AWS-LC: version 1 certificates, which other Rust parsers refuse, are what customers' CAs commonly issue.
+
+use std::ffi::{c_int, c_long};
+use std::ptr::{self, NonNull};
+
+use aws_lc_sys as lc;
+
+use super::{ErrorQueue, owned};
+use crate::certificates::PathError;
+
+owned!(
+    /// A certificate.
+    X509,
+    lc::X509,
+    X509_free
+);
+owned!(
+    /// A PKCS #10 request.
+    X509Request,
+    lc::X509_REQ,
+    X509_REQ_free
+);
+owned!(
+    /// A public key.
+    PublicKey,
+    lc::EVP_PKEY,
+    EVP_PKEY_free
+);
+owned!(
+    /// Trusted certificates.
+    Store,
+    lc::X509_STORE,
+    X509_STORE_free
+);
+owned!(
+    /// One verification of one certificate.
+    StoreContext,
+    lc::X509_STORE_CTX,
+    X509_STORE_CTX_free
+);
+owned!(
+    /// A list of borrowed pointers: freeing it frees none of them.
+    Stack,
+    lc::OPENSSL_STACK,
+    OPENSSL_sk_free
+);
+
+/// What a certificate says.
+pub(crate) struct CertificateFields {
+    /// 1 or 3.
+    pub(crate) version: u8,
+    /// DER of the subject's name.
+    pub(crate) subject: Vec<u8>,
+    /// DER of the issuer's name.
+    pub(crate) issuer: Vec<u8>,
+    /// DER of the SubjectPublicKeyInfo.
+    pub(crate) spki: Vec<u8>,
+    /// First second of validity, Unix time.
+    pub(crate) not_before: i64,
+    /// Last second of validity, Unix time.
+    pub(crate) not_after: i64,
+    /// Whether it may issue: CA:TRUE and, if there is a key usage, keyCertSign; or a self-issued version 1.
+    pub(crate) may_issue: bool,
+}
+
+/// What a request asks for. That it exists says that its signature verified.
+pub(crate) struct RequestFields {
+    /// DER of the subject's name.
+    pub(crate) subject: Vec<u8>,
+    /// DER of the SubjectPublicKeyInfo.
+    pub(crate) spki: Vec<u8>,
+}
+
+/// Reads the DER of one certificate and nothing behind it. None as well when its public key is of an unknown kind.
+pub(crate) fn certificate(der: &[u8]) -> Option<CertificateFields> {
+    let _queue = ErrorQueue;
+    let x509 = parse(der)?;
+    let raw = x509.as_ptr();
+    // SAFETY: the certificate is valid; names and times belong to it and are read while it lives. Only
+    // `X509_check_ca` changes anything, its cache, and the certificate is this thread's alone.
+    unsafe {
+        let key = PublicKey::take(lc::X509_get_pubkey(raw))?;
+        Some(CertificateFields {
+            version: u8::try_from(lc::X509_get_version(raw)).ok()? + 1,
+            subject: encoded(|out| lc::i2d_X509_NAME(lc::X509_get_subject_name(raw), out))?,
+            issuer: encoded(|out| lc::i2d_X509_NAME(lc::X509_get_issuer_name(raw), out))?,
+            spki: encoded(|out| lc::i2d_PUBKEY(key.as_ptr(), out))?,
+            not_before: unix_time(lc::X509_get0_notBefore(raw))?,
+            not_after: unix_time(lc::X509_get0_notAfter(raw))?,
+            may_issue: lc::X509_check_ca(raw) == 1,
+        })
+    }
+}
+
+/// Whether the issuer's key made the subject's signature. Names and rights are not looked at.
+pub(crate) fn is_issued_by(subject: &[u8], issuer: &[u8]) -> bool {
+    let _queue = ErrorQueue;
+    let (Some(subject), Some(issuer)) = (parse(subject), parse(issuer)) else { return false };
+    // SAFETY: both certificates are valid; the key is a reference of our own.
+    unsafe {
+        let Some(key) = PublicKey::take(lc::X509_get_pubkey(issuer.as_ptr())) else { return false };
+        lc::X509_verify(subject.as_ptr(), key.as_ptr()) == 1
+    }
+}
+
+/// Reads the DER of one PKCS #10 request and checks that its own key signed it.
+pub(crate) fn request(der: &[u8]) -> Option<RequestFields> {
+    let _queue = ErrorQueue;
+    let (mut next, len) = (der.as_ptr(), c_long::try_from(der.len()).ok()?);
+    // SAFETY: reads at most `len` bytes from `next`, and moves `next` behind what it read.
+    let request = unsafe { X509Request::take(lc::d2i_X509_REQ(ptr::null_mut(), &mut next, len)) }?;
+    if next != der.as_ptr_range().end {
+        return None;
+    }
+    // SAFETY: the request is valid; the name belongs to it and is read while it lives; the key is our own reference.
+    unsafe {
+        let key = PublicKey::take(lc::X509_REQ_get_pubkey(request.as_ptr()))?;
+        if lc::X509_REQ_verify(request.as_ptr(), key.as_ptr()) != 1 {
+            return None;
+        }
+        Some(RequestFields {
+            subject: encoded(|out| lc::i2d_X509_NAME(lc::X509_REQ_get_subject_name(request.as_ptr()), out))?,
+            spki: encoded(|out| lc::i2d_PUBKEY(key.as_ptr(), out))?,
+        })
+    }
+}
+
+/// Looks for a path from `leaf` over `intermediates` to a self-signed certificate among `anchors`, all valid at `now`
+/// (Unix time). The leaf's purpose and names are not looked at.
+pub(crate) fn verify_path(leaf: &[u8], intermediates: &[&[u8]], anchors: &[&[u8]], now: i64) -> Result<(), PathError> {
+    let _queue = ErrorQueue;
+    let leaf = parse(leaf).ok_or(PathError::Unreadable)?;
+    let untrusted = parse_all(intermediates)?;
+    let trusted = parse_all(anchors)?;
+    let out_of_memory = PathError::Rule { number: lc::X509_V_ERR_OUT_OF_MEM };
+    // SAFETY: makes a new store and a new list.
+    let (store, list) = unsafe { (Store::take(lc::X509_STORE_new()), Stack::take(lc::OPENSSL_sk_new_null())) };
+    let (store, list) = store.zip(list).ok_or(out_of_memory)?;
+    for anchor in &trusted {
+        // SAFETY: both are valid; the store takes a reference of its own.
+        if unsafe { lc::X509_STORE_add_cert(store.as_ptr(), anchor.as_ptr()) } != 1 {
+            return Err(out_of_memory);
+        }
+    }
+    for certificate in &untrusted {
+        // SAFETY: the list borrows the pointer; `untrusted` outlives every use of the list below.
+        if unsafe { lc::OPENSSL_sk_push(list.as_ptr(), certificate.as_ptr().cast()) } == 0 {
+            return Err(out_of_memory);
+        }
+    }
+    // SAFETY: makes a new context.
+    let context = unsafe { StoreContext::take(lc::X509_STORE_CTX_new()) }.ok_or(out_of_memory)?;
+    // SAFETY: store, leaf and list were made before the context and are dropped after it. A list of X509 is an
+    // OPENSSL_STACK under another name. Without flags a path must end at a self-signed certificate of the store, and
+    // without a purpose none is checked.
+    unsafe {
+        if lc::X509_STORE_CTX_init(context.as_ptr(), store.as_ptr(), leaf.as_ptr(), list.as_ptr().cast()) != 1 {
+            return Err(out_of_memory);
+        }
+        lc::X509_STORE_CTX_set_time_posix(context.as_ptr(), 0, now);
+        if lc::X509_verify_cert(context.as_ptr()) == 1 {
+            return Ok(());
+        }
+        Err(fault(lc::X509_STORE_CTX_get_error(context.as_ptr())))
+    }
+}
+
+fn fault(error: c_int) -> PathError {
+    match error {
+        lc::X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
+        | lc::X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+        | lc::X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE
+        | lc::X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+        | lc::X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN => PathError::IssuerUnknown,
+        lc::X509_V_ERR_CERT_SIGNATURE_FAILURE => PathError::Signature,
+        lc::X509_V_ERR_CERT_NOT_YET_VALID => PathError::NotYetValid,
+        lc::X509_V_ERR_CERT_HAS_EXPIRED => PathError::Expired,
+        lc::X509_V_ERR_INVALID_CA => PathError::IssuerNotCa,
+        number => PathError::Rule { number },
+    }
+}
+
+fn parse_all(certificates: &[&[u8]]) -> Result<Vec<X509>, PathError> {
+    certificates.iter().map(|der| parse(der).ok_or(PathError::Unreadable)).collect()
+}
+
+fn parse(der: &[u8]) -> Option<X509> {
+    let (mut next, len) = (der.as_ptr(), c_long::try_from(der.len()).ok()?);
+    // SAFETY: reads at most `len` bytes from `next`, and moves `next` behind what it read.
+    let x509 = unsafe { X509::take(lc::d2i_X509(ptr::null_mut(), &mut next, len)) }?;
+    (next == der.as_ptr_range().end).then_some(x509)
+}
+
+/// Runs an `i2d` function that allocates its output, and copies that.
+fn encoded(encode: impl FnOnce(*mut *mut u8) -> c_int) -> Option<Vec<u8>> {
+    let mut out = ptr::null_mut();
+    let len = encode(&mut out);
+    let out = NonNull::new(out)?;
+    let bytes = usize::try_from(len).ok().map(|len| {
+        // SAFETY: the function said that it wrote `len` bytes at `out`.
+        unsafe { std::slice::from_raw_parts(out.as_ptr(), len) }.to_vec()
+    });
+    // SAFETY: `out` was allocated by AWS-LC for us, and nothing points to it any more.
+    unsafe { lc::OPENSSL_free(out.as_ptr().cast()) };
+    bytes
+}
+
+/// # Safety
+/// `time` is null or a valid time.
+unsafe fn unix_time(time: *const lc::ASN1_TIME) -> Option<i64> {
+    let mut seconds = 0;
+    // SAFETY: the caller's promise; null was ruled out.
+    let done = !time.is_null() && unsafe { lc::ASN1_TIME_to_posix(time, &mut seconds) } == 1;
+    done.then_some(seconds)
+}
