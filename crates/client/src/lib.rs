@@ -1,1 +1,3 @@
-//! 
+//! The engine behind every door.
+
+pub mod reference_pem;
