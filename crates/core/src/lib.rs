@@ -1,1 +1,64 @@
-//! 
+//! # Room: core (layer 3)
+//!
+//! Owns the rules of a cluster: its life, users, logins, keys and their attributes, sharing, who may do what, which
+//! algorithm a mode allows, what a change writes, and a member's life as a state machine ([`member`]).
+//!
+//! * May use: `types`.
+//! * Never: input or output, a clock, threads, randomness, `std::time::Instant`. Time, ids, hashes and key material
+//!   (sealed) are arguments. Clear keys and passwords never enter this room.
+//!
+//! How the parts fit:
+//!
+//! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply`] is the only way it changes.
+//! * [`authorize`] decides the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
+//!   mechanism fits which key in which mode.
+//! * [`check`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan`]
+//!   runs it again and says what to write. [`Draft`] gathers several plans into one [`Batch`].
+//! * [`Record`] is what a store keeps, described in `docs/spec/records.md`; [`Head`] is the one record that every batch
+//!   rewrites.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod actor;
+pub mod algorithms;
+mod apply;
+mod authorize;
+mod command;
+mod draft;
+mod head;
+mod index;
+mod keys;
+mod lifecycle;
+mod logins;
+pub mod member;
+pub mod permissions;
+mod plan;
+mod receipts;
+mod records;
+mod search;
+mod state;
+mod templates;
+mod ticket;
+mod users;
+mod views;
+
+pub use actor::{Actor, LoginActor};
+pub use apply::{Batch, CorruptState, apply};
+pub use authorize::{KeyUse, authorize};
+pub use command::{
+    Checked, Command, CommandDigest, Effect, Made, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned,
+    Replayed, Reply, Request,
+};
+pub use draft::{Draft, PLANNED_RECORDS_MAX};
+pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};
+pub use logins::{PasswordCheck, actor_of_ticket, login_check, login_stands};
+pub use plan::{check, plan};
+pub use receipts::replay;
+pub use records::{
+    Asker, Cluster, CorruptRecord, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record,
+    Settings, User,
+};
+pub use search::{FoundKeys, find_keys};
+pub use state::State;
+pub use ticket::{CorruptTicket, Ticket};
+pub use views::{ClusterView, KeyView, UserView, cluster_view, key_view, list_users};

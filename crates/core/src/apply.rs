@@ -1,0 +1,225 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use strongroom_types::{KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, UserId, UserName};
+use thiserror::Error;
+
+use crate::state::Created;
+use crate::{Cluster, Creation, EndedLogin, Hsm, Key, Receipt, Record, State, User};
+
+/// Records that change together: one commit, several commits in one step, or a whole store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The revision at which the state stands afterwards.
+    pub revision: Revision,
+    /// The cluster's time in that revision's head.
+    pub time_ms: u64,
+    /// Records written, at most one a path; their order does not matter.
+    pub puts: Vec<Record>,
+    /// Records removed. Paths that are not there are none too many: a member that catches up may hear of the end of
+    /// what it never saw.
+    pub deletes: Vec<RecordPath>,
+}
+
+/// Records that cannot stand together: the store is damaged, or a member is wrong. The state is left as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CorruptState {
+    /// A batch of the past, or the same one again.
+    #[error("revision {batch} cannot follow revision {state}")]
+    Order {
+        /// Where the state stands.
+        state: Revision,
+        /// The batch's.
+        batch: Revision,
+    },
+    /// A path is written twice, or written and removed.
+    #[error("the record {0} occurs twice in one batch")]
+    Twice(RecordPath),
+    /// A record that never ends was removed.
+    #[error("the record {0} may not be removed")]
+    Lasting(RecordPath),
+    /// There are records but no cluster.
+    #[error("there are records but no record of the cluster")]
+    NoCluster,
+    /// Two users of one name.
+    #[error("two users are named {0}")]
+    Name(UserName),
+    /// A key whose owner is no crypto user of this cluster.
+    #[error("the owner of key {0} is not a crypto user of the cluster")]
+    Owner(KeyReference),
+    /// A user went while owning keys.
+    #[error("user {0} is gone but owns keys")]
+    OwnerGone(UserId),
+    /// A key of a revision outside the batch.
+    #[error("key {reference} has revision {revision}, which is not of this batch")]
+    KeyRevision {
+        /// The key.
+        reference: KeyReference,
+        /// Its revision.
+        revision: Revision,
+    },
+}
+
+/// Changes the state by one batch; the only way it changes, on every member alike. All or nothing.
+pub fn apply(state: &mut State, batch: &Batch) -> Result<(), CorruptState> {
+    if batch.revision <= state.revision {
+        let nothing = batch.revision == state.revision && batch.puts.is_empty() && batch.deletes.is_empty();
+        let order = CorruptState::Order { state: state.revision, batch: batch.revision };
+        return if nothing { Ok(()) } else { Err(order) };
+    }
+    check_keys_revisions(state, batch)?;
+    let mut next = state.clone();
+    change(&mut next, &batch.puts, &batch.deletes)?;
+    next.revision = batch.revision;
+    next.time_ms = state.cluster_time(batch.time_ms);
+    *state = next;
+    Ok(())
+}
+
+fn check_keys_revisions(state: &State, batch: &Batch) -> Result<(), CorruptState> {
+    let wrong = |key: &&Key| key.revision <= state.revision || key.revision > batch.revision;
+    let mut keys = batch.puts.iter().filter_map(|record| if let Record::Key(key) = record { Some(key) } else { None });
+    match keys.find(wrong) {
+        Some(key) => Err(CorruptState::KeyRevision { reference: key.reference, revision: key.revision }),
+        None => Ok(()),
+    }
+}
+
+/// Changes records without changing the revision; a [`Draft`](crate::Draft) sees its own plans through it.
+pub(crate) fn change(state: &mut State, puts: &[Record], deletes: &[RecordPath]) -> Result<(), CorruptState> {
+    let mut paths = BTreeSet::new();
+    for path in deletes.iter().copied().chain(puts.iter().map(Record::path)) {
+        if !paths.insert(path) {
+            return Err(CorruptState::Twice(path));
+        }
+    }
+    // Removals come first, so that a name may go from one user to another in one step.
+    deletes.iter().try_for_each(|path| state.remove(*path))?;
+    puts.iter().try_for_each(|record| state.put(record))?;
+    check_together(state, puts, deletes)
+}
+
+/// What must hold between records, once all of them are in.
+fn check_together(state: &State, puts: &[Record], deletes: &[RecordPath]) -> Result<(), CorruptState> {
+    if state.cluster.is_none() && !(state.users.is_empty() && state.keys.is_empty() && state.hsms.is_empty()) {
+        return Err(CorruptState::NoCluster);
+    }
+    for record in puts {
+        if let Record::Key(key) = record
+            && !state.user(key.owner).is_some_and(|user| user.role == Role::CryptoUser)
+        {
+            return Err(CorruptState::Owner(key.reference));
+        }
+    }
+    for path in deletes.iter().filter(|path| path.kind == RecordKind::User) {
+        let user = UserId::from_bytes(path.id);
+        if state.owned_keys_len(user) > 0 {
+            return Err(CorruptState::OwnerGone(user));
+        }
+    }
+    Ok(())
+}
+
+impl State {
+    fn put(&mut self, record: &Record) -> Result<(), CorruptState> {
+        match record {
+            Record::Cluster(cluster) => self.put_cluster(cluster),
+            Record::Hsm(hsm) => self.put_hsm(hsm),
+            Record::User(user) => return self.put_user(user),
+            Record::Key(key) => self.put_key(key),
+            Record::Receipt(receipt) => self.put_receipt(receipt),
+            Record::EndedLogin(ended) => self.put_ended_login(ended),
+        }
+        Ok(())
+    }
+
+    fn put_cluster(&mut self, cluster: &Cluster) {
+        self.cluster = Some(Arc::new(cluster.clone()));
+    }
+
+    fn put_hsm(&mut self, hsm: &Hsm) {
+        self.hsms.insert(hsm.id.clone(), Arc::new(hsm.clone()));
+    }
+
+    fn put_user(&mut self, user: &User) -> Result<(), CorruptState> {
+        if self.names.get(&user.name).is_some_and(|holder| *holder != user.id) {
+            return Err(CorruptState::Name(user.name.clone()));
+        }
+        self.remove_user(user.id);
+        self.names.insert(user.name.clone(), user.id);
+        self.users.insert(user.id, Arc::new(user.clone()));
+        if let Some(Creation { request, .. }) = user.creation {
+            self.creations.insert((request, Created::User(user.id)));
+        }
+        Ok(())
+    }
+
+    fn put_key(&mut self, key: &Key) {
+        self.remove_key(key.reference);
+        self.index.insert(key);
+        self.creations.insert((key.creation.request, Created::Key(key.reference)));
+        self.keys.insert(key.reference, Arc::new(key.clone()));
+    }
+
+    fn put_receipt(&mut self, receipt: &Receipt) {
+        self.remove_receipt(receipt.request);
+        self.receipts_by_time.insert((receipt.time_ms, receipt.request));
+        self.receipts.insert(receipt.request, Arc::new(receipt.clone()));
+    }
+
+    fn put_ended_login(&mut self, ended: &EndedLogin) {
+        self.remove_ended_login(ended.login);
+        self.ended_logins_by_time.insert((ended.until_ms, ended.login));
+        self.ended_logins.insert(ended.login, ended.until_ms);
+    }
+
+    fn remove(&mut self, path: RecordPath) -> Result<(), CorruptState> {
+        match path.kind {
+            RecordKind::ClusterKey | RecordKind::Head | RecordKind::Cluster => return Err(CorruptState::Lasting(path)),
+            RecordKind::Hsm => self.remove_hsm(path),
+            RecordKind::User => self.remove_user(UserId::from_bytes(path.id)),
+            RecordKind::Key => {
+                if let Some(reference) = Key::reference_of(path) {
+                    self.remove_key(reference);
+                }
+            }
+            RecordKind::Receipt => self.remove_receipt(RequestId::from_bytes(path.id)),
+            RecordKind::EndedLogin => self.remove_ended_login(LoginId::from_bytes(path.id)),
+        }
+        Ok(())
+    }
+
+    fn remove_hsm(&mut self, path: RecordPath) {
+        if let Some(id) = self.hsms().find(|hsm| hsm.path() == path).map(|hsm| hsm.id.clone()) {
+            self.hsms.remove(&id);
+        }
+    }
+
+    fn remove_user(&mut self, id: UserId) {
+        if let Some(user) = self.users.remove(&id) {
+            self.names.remove(&user.name);
+            if let Some(Creation { request, .. }) = user.creation {
+                self.creations.remove(&(request, Created::User(id)));
+            }
+        }
+    }
+
+    fn remove_key(&mut self, reference: KeyReference) {
+        if let Some(key) = self.keys.remove(&reference) {
+            self.index.remove(&key);
+            self.creations.remove(&(key.creation.request, Created::Key(reference)));
+        }
+    }
+
+    fn remove_receipt(&mut self, request: RequestId) {
+        if let Some(receipt) = self.receipts.remove(&request) {
+            self.receipts_by_time.remove(&(receipt.time_ms, request));
+        }
+    }
+
+    fn remove_ended_login(&mut self, login: LoginId) {
+        if let Some(until_ms) = self.ended_logins.remove(&login) {
+            self.ended_logins_by_time.remove(&(until_ms, login));
+        }
+    }
+}

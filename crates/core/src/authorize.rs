@@ -1,0 +1,57 @@
+use std::sync::Arc;
+
+use strongroom_types::{DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status};
+
+use crate::permissions::{Operation, permit};
+use crate::{Actor, Key, State, algorithms};
+
+/// What is to be done with a key. The data decides too: its length, and in FIPS mode the hash that it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse<'a> {
+    /// Sign this data.
+    Sign(SignMechanism, &'a [u8]),
+    /// Verify a signature of this data.
+    Verify(SignMechanism, &'a [u8]),
+    /// Decrypt this ciphertext.
+    Decrypt(DecryptMechanism, &'a [u8]),
+}
+
+impl KeyUse<'_> {
+    fn operation(self) -> Operation {
+        match self {
+            KeyUse::Sign(..) => Operation::Sign,
+            KeyUse::Verify(..) => Operation::Verify,
+            KeyUse::Decrypt(..) => Operation::Decrypt,
+        }
+    }
+
+    fn flag(self) -> Flag {
+        match self {
+            KeyUse::Sign(..) => Flag::Sign,
+            KeyUse::Verify(..) => Flag::Verify,
+            KeyUse::Decrypt(..) => Flag::Decrypt,
+        }
+    }
+}
+
+/// Decides whether `actor` may use the key so, now; the only way to a key for use. Allocates nothing on success.
+///
+/// Checked in the order of [`Status`]: the cluster's state, the login, the role, whether the key is there and visible,
+/// its class and type, the attribute that permits the use, the mechanism, the mode, the data's length.
+pub fn authorize(
+    state: &State,
+    actor: &Actor,
+    key_use: KeyUse<'_>,
+    reference: KeyReference,
+    now_ms: u64,
+) -> Result<Arc<Key>, Refusal> {
+    let user = permit(state, actor, key_use.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
+    let key = state.key(reference).filter(|key| key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
+    algorithms::fits_key(key_use, &key.attributes)?;
+    if !key.attributes.flags.has(key_use.flag()) {
+        return Err(Refusal::new(Status::KeyFunctionNotPermitted, key_use.flag().as_str()));
+    }
+    let mode = state.cluster().ok_or(Status::WrongClusterState)?.mode;
+    algorithms::fits_data(key_use, &key.attributes, mode)?;
+    Ok(Arc::clone(key))
+}

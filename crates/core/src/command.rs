@@ -1,0 +1,281 @@
+use std::sync::Arc;
+
+use strongroom_types::{
+    CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyReference, KeyType, PublicPart, RecordPath,
+    Refusal, RequestId, Role, Template, UserId, UserName,
+};
+use thiserror::Error;
+
+use crate::{Credential, Hsm, KeyView, Record, UserView};
+
+/// A change asked for. Holds no secret: passwords are hashed and keys sealed beforehand, and arrive in [`Made`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Makes the cluster, with its first admin (not activated) and `app_user`. Needs [`Made::Cluster`]. By the HSM.
+    CreateCluster {
+        /// Its id.
+        id: ClusterId,
+        /// FIPS policy; `hsm1.medium` has `FIPS` only.
+        mode: ClusterMode,
+        /// Type of its HSMs.
+        hsm_type: HsmType,
+        /// Counts the lives of a cluster made from backups; 1 for the first.
+        epoch: u64,
+        /// A member's lease in milliseconds.
+        lease_ms: u32,
+        /// PBKDF2 iterations of passwords set from now on.
+        password_iterations: u32,
+    },
+    /// Enters an HSM, or changes its address. The same entry again writes nothing. Needs [`Made::Nothing`]. By the HSM.
+    RegisterHsm(Hsm),
+    /// Takes the certificate that the customer's CA issued for the cluster's CSR. The HSM has checked the certificate
+    /// against both before. Needs [`Made::Nothing`]. By the appliance user.
+    InstallCertificate {
+        /// The cluster's certificate, PEM.
+        certificate_pem: String,
+        /// The customer CA, possibly a chain, PEM.
+        trust_anchor_pem: String,
+    },
+    /// Sets the first admin's password; the cluster becomes ACTIVE. Needs [`Made::Password`]. Without a login.
+    Activate,
+    /// Makes a user. Needs [`Made::User`].
+    CreateUser {
+        /// Name, unique over all roles.
+        name: UserName,
+        /// Admin or crypto user.
+        role: Role,
+    },
+    /// Deletes a user who owns no keys.
+    DeleteUser {
+        /// Name.
+        name: UserName,
+        /// Role.
+        role: Role,
+    },
+    /// Sets a password, unlocks the user, ends the user's logins. Needs [`Made::Password`].
+    ChangePassword {
+        /// Name.
+        name: UserName,
+        /// Role.
+        role: Role,
+    },
+    /// A wrong password was tried. Commit this before answering. By the HSM.
+    LoginFailed {
+        /// The user.
+        user: UserId,
+        /// The password that was tried against.
+        credential: CredentialId,
+    },
+    /// The right password was given: forgets the wrong ones. By the HSM.
+    LoginSucceeded {
+        /// The user.
+        user: UserId,
+        /// The password that was tried against.
+        credential: CredentialId,
+    },
+    /// Ends the actor's login on every member.
+    Logout,
+    /// Makes a secret key. Needs [`Made::Secret`].
+    GenerateSecret {
+        /// AES or generic secret.
+        key_type: KeyType,
+        /// Length in bytes.
+        length_bytes: u32,
+        /// Attributes.
+        template: Template,
+        /// Crypto users who may use the key.
+        share_with: Vec<UserName>,
+    },
+    /// Makes a key pair. Needs [`Made::Pair`].
+    GeneratePair {
+        /// What pair.
+        algorithm: PairAlgorithm,
+        /// Attributes of the public key.
+        public_template: Template,
+        /// Attributes of the private key.
+        private_template: Template,
+        /// Crypto users who may use the private key.
+        share_with: Vec<UserName>,
+    },
+    /// Deletes one key; the other half of a pair stays.
+    DeleteKey(KeyReference),
+}
+
+/// Which pair to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PairAlgorithm {
+    /// RSA.
+    Rsa {
+        /// 2048 to 4096 in steps of 256.
+        modulus_bits: u32,
+        /// Big-endian, odd, at least 65537.
+        public_exponent: Vec<u8>,
+    },
+    /// EC.
+    Ec(Curve),
+}
+
+/// What the HSM generated, hashed or sealed before planning, so that planning again costs microseconds. Ids are
+/// random and drawn by the HSM; [`PlanError::DrawAgain`] says when one is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The command needs nothing.
+    Nothing,
+    /// For [`Command::CreateCluster`].
+    Cluster {
+        /// The cluster's TLS key, sealed.
+        sealed_tls_key: Arc<[u8]>,
+        /// The request for its certificate, PKCS #10 DER.
+        csr_der: Vec<u8>,
+        /// Id of the first admin.
+        admin: UserId,
+        /// Id of `app_user`.
+        appliance: UserId,
+    },
+    /// For [`Command::CreateUser`].
+    User {
+        /// The new user's id.
+        id: UserId,
+        /// The hashed password.
+        credential: Credential,
+    },
+    /// For [`Command::Activate`] and [`Command::ChangePassword`].
+    Password(Credential),
+    /// For [`Command::GenerateSecret`].
+    Secret(MadeSecret),
+    /// For [`Command::GeneratePair`].
+    Pair(MadePair),
+}
+
+/// A generated secret key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeSecret {
+    /// Its reference; the material is sealed for it.
+    pub reference: KeyReference,
+    /// The material, sealed.
+    pub sealed: Arc<[u8]>,
+    /// None for generic secrets.
+    pub check_value: Option<CheckValue>,
+}
+
+/// A generated pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadePair {
+    /// Reference of the public key.
+    pub public_reference: KeyReference,
+    /// Reference of the private key; the material is sealed for it.
+    pub private_reference: KeyReference,
+    /// The public part, for both halves.
+    pub public: PublicPart,
+    /// The private key's PKCS #8 DER, sealed.
+    pub sealed: Arc<[u8]>,
+    /// Length in bytes of the PKCS #8 DER in clear.
+    pub private_length_bytes: u32,
+    /// Check value, for both halves.
+    pub check_value: CheckValue,
+}
+
+/// A digest of a command, by which a repeat is told from another command under the same id.
+///
+/// It covers the whole request, a password in it too, so it must be keyed (HMAC under a subkey of the cluster key):
+/// an unkeyed digest in a record would be a fast hash of the password.
+pub type CommandDigest = [u8; 32];
+
+/// What makes a change act once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Chosen by the client; drawn by the HSM for its own changes.
+    pub id: RequestId,
+    /// Digest of the command.
+    pub digest: CommandDigest,
+}
+
+/// Which members must have applied a change before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A new key, user, HSM, name on a share list, or a step of the cluster's life: acknowledged when committed.
+    Granting,
+    /// Everything else: acknowledged when every member has applied it or is gone.
+    Revoking,
+}
+
+/// What a change answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done; nothing to tell.
+    Done,
+    /// The user made, changed or deleted.
+    User {
+        /// The user, after the change (before it, when deleted).
+        user: UserView,
+        /// Set when users change their own password: the new one's id. Every login of theirs has ended; the HSM
+        /// answers with a ticket for the connection's login that rests on this credential, so that whoever made the
+        /// change stays logged in.
+        renewed: Option<CredentialId>,
+    },
+    /// The secret key made.
+    Key(KeyView),
+    /// The pair made.
+    Pair {
+        /// Public half.
+        public: KeyView,
+        /// Private half.
+        private: KeyView,
+    },
+}
+
+/// What to write for one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Records to write.
+    pub puts: Vec<Record>,
+    /// Records to remove.
+    pub deletes: Vec<RecordPath>,
+    /// The answer once the effect is reached.
+    pub reply: Reply,
+    /// When to answer.
+    pub effect: Effect,
+}
+
+/// The answer of a change made before under the same request id. Wait for its effect again before answering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The answer.
+    pub reply: Reply,
+    /// When to answer.
+    pub effect: Effect,
+}
+
+/// The outcome of planning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Write this.
+    Change(Planned),
+    /// Nothing to write: the state is already as asked.
+    Nothing(Reply),
+    /// The change was made before.
+    Replayed(Replayed),
+}
+
+/// The outcome of checking a command before its expensive part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// Make what the command needs, then plan.
+    Proceed,
+    /// The change was made before.
+    Replayed(Replayed),
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A random id of [`Made`] is taken: draw it again (and seal again for a new key reference).
+    #[error("a randomly drawn id is taken; draw it again")]
+    DrawAgain,
+    /// The [`Draft`](crate::Draft) has no room for this change: commit it and plan again in a new one.
+    #[error("the batch is full; plan again in the next one")]
+    BatchFull,
+}

@@ -1,0 +1,130 @@
+//! Several plans in one batch: each sees what those before it do.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use strongroom_types::limits::BATCH_LEN_MAX;
+use strongroom_types::{RecordKind, RecordPath, RequestId, UserId};
+
+use crate::apply::change;
+use crate::plan::internal;
+use crate::receipts::RECEIPT_MS;
+use crate::records::{EndedLogin, Receipt};
+use crate::{Actor, Batch, Command, Key, Made, Plan, PlanError, Planned, Record, Request, State, plan};
+
+/// Records that plans may fill. The rest of a batch is for removing what is over, so that this keeps pace with what
+/// is written: a plan leaves at most one record that will be over some day.
+pub const PLANNED_RECORDS_MAX: usize = 64;
+
+/// A batch in the making, on top of one state.
+///
+/// Plan each waiting command here; then [`finish`](Draft::finish) and commit the batch as the revision that follows
+/// the state's. If the commit meets a conflict, start a new draft from the newer state: plans are pure.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    base: State,
+    /// The base with this draft's changes, at the base's revision.
+    state: State,
+    puts: BTreeMap<RecordPath, Record>,
+    deletes: BTreeSet<RecordPath>,
+}
+
+impl Draft {
+    /// An empty batch on top of a state.
+    pub fn new(base: State) -> Draft {
+        Draft { state: base.clone(), base, puts: BTreeMap::new(), deletes: BTreeSet::new() }
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Records written and removed so far.
+    pub fn len(&self) -> usize {
+        self.puts.len() + self.deletes.len()
+    }
+
+    /// Plans a command after those already in the draft, and adds what it writes.
+    ///
+    /// A [`Plan::Replayed`] here may repeat a command of this very draft: answer it when the batch is committed.
+    pub fn plan(
+        &mut self,
+        actor: &Actor,
+        command: &Command,
+        made: &Made,
+        request: &Request,
+        now_ms: u64,
+    ) -> Result<Plan, PlanError> {
+        let plan = plan(&self.state, actor, command, made, request, now_ms)?;
+        if let Plan::Change(planned) = &plan {
+            self.add(planned)?;
+            self.state.time_ms = self.state.cluster_time(now_ms);
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, planned: &Planned) -> Result<(), PlanError> {
+        let len = planned.puts.len() + planned.deletes.len();
+        if !self.is_empty() && self.len() + len > PLANNED_RECORDS_MAX {
+            return Err(PlanError::BatchFull);
+        }
+        let mut state = self.state.clone();
+        change(&mut state, &planned.puts, &planned.deletes).map_err(|_| internal("plan"))?;
+        self.state = state;
+        for path in &planned.deletes {
+            self.puts.remove(path);
+            if self.base.holds(*path) {
+                self.deletes.insert(*path);
+            }
+        }
+        for record in &planned.puts {
+            self.deletes.remove(&record.path());
+            self.puts.insert(record.path(), record.clone());
+        }
+        Ok(())
+    }
+
+    /// The batch, with what is over removed as far as there is room. Nothing is removed for its own sake: an empty
+    /// draft gives an empty batch.
+    pub fn finish(mut self) -> Batch {
+        if !self.is_empty() {
+            let room = BATCH_LEN_MAX.saturating_sub(self.len());
+            let over: Vec<RecordPath> = self.over().take(room).collect();
+            self.deletes.extend(over);
+        }
+        Batch {
+            revision: self.base.revision().next(),
+            time_ms: self.state.time_ms,
+            puts: self.puts.into_values().collect(),
+            deletes: self.deletes.into_iter().collect(),
+        }
+    }
+
+    /// Receipts older than an hour and ended logins whose tickets ran out, oldest first.
+    fn over(&self) -> impl Iterator<Item = RecordPath> + '_ {
+        let now_ms = self.state.time_ms;
+        let receipts = self.base.receipts_by_time.iter();
+        let receipts = receipts
+            .take_while(move |(time_ms, _)| time_ms.saturating_add(RECEIPT_MS) <= now_ms)
+            .map(|(_, request)| Receipt::path_of(*request));
+        let logins = self.base.ended_logins_by_time.iter();
+        let logins =
+            logins.take_while(move |(until_ms, _)| *until_ms <= now_ms).map(|(_, login)| EndedLogin::path_of(*login));
+        receipts.chain(logins).filter(|path| !self.puts.contains_key(path) && !self.deletes.contains(path))
+    }
+}
+
+impl State {
+    /// Whether there is a record at `path`. The cluster key and the head are none of the state's.
+    pub fn holds(&self, path: RecordPath) -> bool {
+        match path.kind {
+            RecordKind::ClusterKey | RecordKind::Head => false,
+            RecordKind::Cluster => path == RecordPath::CLUSTER && self.cluster().is_some(),
+            RecordKind::Hsm => self.hsms().any(|hsm| hsm.path() == path),
+            RecordKind::User => self.user(UserId::from_bytes(path.id)).is_some(),
+            RecordKind::Key => Key::reference_of(path).is_some_and(|reference| self.key(reference).is_some()),
+            RecordKind::Receipt => self.receipt(RequestId::from_bytes(path.id)).is_some(),
+            RecordKind::EndedLogin => self.is_login_ended(strongroom_types::LoginId::from_bytes(path.id)),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Making and deleting keys.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use strongroom_types::limits::SHARED_USERS_MAX;
+use strongroom_types::{
+    Attributes, CheckValue, KeyClass, KeyReference, KeyType, PublicPart, Refusal, Role, Status, Template, UserId,
+    UserName,
+};
+
+use crate::plan::{Asking, internal};
+use crate::records::Outcome;
+use crate::templates::{self, Chosen};
+use crate::{
+    Effect, Key, KeyView, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned, Record, Reply, algorithms,
+    receipts,
+};
+
+/// What a checked secret key will be.
+pub(crate) struct NewSecret {
+    shared: BTreeSet<UserId>,
+    chosen: Chosen,
+}
+
+pub(crate) fn check_secret(
+    asking: &Asking<'_>,
+    (key_type, length_bytes): (KeyType, u32),
+    template: &Template,
+    share_with: &[UserName],
+) -> Result<NewSecret, Refusal> {
+    let shared = shares(asking, share_with)?;
+    let chosen = templates::read(KeyClass::SecretKey, key_type, template)?;
+    algorithms::check_secret(key_type, length_bytes)?;
+    check_room(asking, 1, 0)?;
+    Ok(NewSecret { shared, chosen })
+}
+
+pub(crate) fn secret(
+    asking: &Asking<'_>,
+    (key_type, length_bytes): (KeyType, u32),
+    template: &Template,
+    share_with: &[UserName],
+    made: &MadeSecret,
+) -> Result<Plan, PlanError> {
+    let NewSecret { shared, chosen } = check_secret(asking, (key_type, length_bytes), template, share_with)?;
+    if made.check_value.is_some() != (key_type == KeyType::Aes) {
+        return Err(internal("check value").into());
+    }
+    check_drawn(asking, made.reference)?;
+    let attributes = attributes(
+        (KeyClass::SecretKey, key_type),
+        chosen,
+        Computed { check_value: made.check_value, length_bytes, public: None },
+    );
+    let key = new_key(asking, made.reference, shared, attributes, Some(&made.sealed))?;
+    let reply = Reply::Key(KeyView::of(asking.state, &key)?);
+    Ok(Plan::Change(Planned { puts: vec![Record::Key(key)], deletes: Vec::new(), reply, effect: Effect::Granting }))
+}
+
+/// What a checked pair will be.
+pub(crate) struct NewPair {
+    shared: BTreeSet<UserId>,
+    public: Chosen,
+    private: Chosen,
+}
+
+pub(crate) fn check_pair(
+    asking: &Asking<'_>,
+    algorithm: &PairAlgorithm,
+    (public, private): (&Template, &Template),
+    share_with: &[UserName],
+) -> Result<NewPair, Refusal> {
+    let shared = shares(asking, share_with)?;
+    let key_type = type_of(algorithm);
+    let public = templates::read(KeyClass::PublicKey, key_type, public)?;
+    let private = templates::read(KeyClass::PrivateKey, key_type, private)?;
+    algorithms::check_pair(algorithm)?;
+    check_room(asking, 2, 2)?;
+    Ok(NewPair { shared, public, private })
+}
+
+pub(crate) fn pair(
+    asking: &Asking<'_>,
+    algorithm: &PairAlgorithm,
+    templates: (&Template, &Template),
+    share_with: &[UserName],
+    made: &MadePair,
+) -> Result<Plan, PlanError> {
+    let NewPair { shared, public, private } = check_pair(asking, algorithm, templates, share_with)?;
+    if !algorithms::is_of(&made.public, algorithm) {
+        return Err(internal("public part").into());
+    }
+    check_drawn(asking, made.public_reference)?;
+    check_drawn(asking, made.private_reference)?;
+    if made.public_reference == made.private_reference {
+        return Err(PlanError::DrawAgain);
+    }
+    let key_type = type_of(algorithm);
+    let computed = |length_bytes| Computed {
+        check_value: Some(made.check_value),
+        length_bytes,
+        public: Some(made.public.clone()),
+    };
+    let public = attributes((KeyClass::PublicKey, key_type), public, computed(public_length(&made.public)?));
+    let private = attributes((KeyClass::PrivateKey, key_type), private, computed(made.private_length_bytes));
+    let public = new_key(asking, made.public_reference, BTreeSet::new(), public, None)?;
+    let private = new_key(asking, made.private_reference, shared, private, Some(&made.sealed))?;
+    let reply =
+        Reply::Pair { public: KeyView::of(asking.state, &public)?, private: KeyView::of(asking.state, &private)? };
+    let puts = vec![Record::Key(public), Record::Key(private)];
+    Ok(Plan::Change(Planned { puts, deletes: Vec::new(), reply, effect: Effect::Granting }))
+}
+
+pub(crate) fn check_delete<'a>(asking: &Asking<'a>, reference: KeyReference) -> Result<&'a Arc<Key>, Refusal> {
+    let user = asking.user()?;
+    let key = asking.state.key(reference).filter(|key| key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
+    if key.owner != user.id {
+        return Err(Status::KeyNotOwned.into());
+    }
+    if !key.attributes.flags.has(strongroom_types::Flag::Destroyable) {
+        return Err(Status::KeyNotDestroyable.into());
+    }
+    Ok(key)
+}
+
+pub(crate) fn delete(asking: &Asking<'_>, reference: KeyReference) -> Result<Plan, PlanError> {
+    let key = check_delete(asking, reference)?;
+    let effect = Effect::Revoking;
+    let outlived = receipts::outlive(&key.creation, key.created_ms, Outcome::KeyGone, asking.now_ms);
+    let puts = outlived.into_iter().chain([asking.receipt(Outcome::Done, effect)]).collect();
+    Ok(Plan::Change(Planned { puts, deletes: vec![Key::path_of(reference)], reply: Reply::Done, effect }))
+}
+
+/// What a template does not decide.
+struct Computed {
+    check_value: Option<CheckValue>,
+    length_bytes: u32,
+    public: Option<PublicPart>,
+}
+
+fn attributes((class, key_type): (KeyClass, KeyType), chosen: Chosen, computed: Computed) -> Attributes {
+    Attributes {
+        class,
+        key_type,
+        label: chosen.label,
+        id: chosen.id,
+        check_value: computed.check_value,
+        flags: chosen.flags,
+        length_bytes: computed.length_bytes,
+        public: computed.public,
+    }
+}
+
+fn new_key(
+    asking: &Asking<'_>,
+    reference: KeyReference,
+    shared: BTreeSet<UserId>,
+    attributes: Attributes,
+    sealed: Option<&Arc<[u8]>>,
+) -> Result<Key, Refusal> {
+    if sealed.is_some_and(|sealed| sealed.is_empty()) {
+        return Err(internal("sealed material"));
+    }
+    Ok(Key {
+        reference,
+        revision: asking.next_revision(),
+        owner: asking.user()?.id,
+        shared,
+        attributes,
+        sealed: sealed.cloned(),
+        key_epoch: asking.state.cluster().ok_or_else(|| internal("cluster"))?.epoch,
+        creation: asking.creation(),
+        created_ms: asking.now_ms,
+    })
+}
+
+fn check_drawn(asking: &Asking<'_>, reference: KeyReference) -> Result<(), PlanError> {
+    if asking.state.key(reference).is_some() { Err(PlanError::DrawAgain) } else { Ok(()) }
+}
+
+/// Whether so many more keys, of which so many are asymmetric, fit the limits of the cluster's type.
+fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) -> Result<(), Refusal> {
+    let hsm_type = asking.state.cluster().ok_or_else(|| internal("cluster"))?.hsm_type;
+    let (keys_max, asymmetric_max) = (hsm_type.keys_max(), hsm_type.asymmetric_keys_max());
+    if asking.state.keys_len() + keys > keys_max {
+        return Err(Refusal::new(Status::KeysFull, format!("{keys_max} keys")));
+    }
+    if asymmetric > 0 && asking.state.asymmetric_keys_len() + asymmetric > asymmetric_max {
+        return Err(Refusal::new(Status::KeysFull, format!("{asymmetric_max} asymmetric keys")));
+    }
+    Ok(())
+}
+
+/// The crypto users of these names. The owner among them changes nothing.
+fn shares(asking: &Asking<'_>, names: &[UserName]) -> Result<BTreeSet<UserId>, Refusal> {
+    if names.len() > SHARED_USERS_MAX {
+        return Err(Refusal::new(Status::MalformedRequest, "share list"));
+    }
+    let owner = asking.user()?.id;
+    let mut shared = BTreeSet::new();
+    for name in names {
+        let user = asking.state.user_named(name).filter(|user| user.role == Role::CryptoUser);
+        let user = user.ok_or_else(|| Refusal::new(Status::UserUnknown, name.as_str()))?;
+        if user.id != owner {
+            shared.insert(user.id);
+        }
+    }
+    Ok(shared)
+}
+
+fn type_of(algorithm: &PairAlgorithm) -> KeyType {
+    match algorithm {
+        PairAlgorithm::Rsa { .. } => KeyType::Rsa,
+        PairAlgorithm::Ec(_) => KeyType::Ec,
+    }
+}
+
+/// As the command line tool counts: twice the modulus, or the point.
+fn public_length(public: &PublicPart) -> Result<u32, Refusal> {
+    let len = match public {
+        PublicPart::Rsa { modulus, .. } => 2 * modulus.len(),
+        PublicPart::Ec { point, .. } => point.len(),
+    };
+    u32::try_from(len).map_err(|_| internal("public part"))
+}

@@ -1,0 +1,227 @@
+//! Who may do what, when: one table.
+
+use std::sync::Arc;
+
+use strongroom_types::{ClusterState, Refusal, Role, Status};
+
+use crate::logins::login_stands;
+use crate::{Actor, Command, State, User};
+
+/// Everything that can be asked of an HSM, or that an HSM does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// Sets the first admin's password.
+    Activate,
+    /// Takes the cluster's CSR.
+    ApplianceCsr,
+    /// Installs the cluster's certificate.
+    ApplianceInstallCertificate,
+    /// Asks how the HSM is.
+    ApplianceState,
+    /// Binds a connection to a login.
+    Attach,
+    /// Asks for the cluster and its HSMs.
+    ClusterInfo,
+    /// Makes the cluster.
+    CreateCluster,
+    /// Decrypts.
+    Decrypt,
+    /// Opens a connection.
+    Hello,
+    /// Deletes a key.
+    KeyDelete,
+    /// Searches, lists and shows keys.
+    KeyFind,
+    /// Makes a pair.
+    KeyGeneratePair,
+    /// Makes a secret key.
+    KeyGenerateSecret,
+    /// Logs in.
+    Login,
+    /// Writes down how a try to log in went.
+    LoginOutcome,
+    /// Logs out.
+    Logout,
+    /// Enters an HSM.
+    RegisterHsm,
+    /// Signs.
+    Sign,
+    /// Changes a password; crypto users their own only.
+    UserChangePassword,
+    /// Makes a user.
+    UserCreate,
+    /// Deletes a user.
+    UserDelete,
+    /// Lists the users.
+    UserList,
+    /// Verifies.
+    Verify,
+}
+
+/// Who calls, as far as permissions go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The HSM itself.
+    Hsm,
+    /// The control plane.
+    Appliance,
+    /// Without a login.
+    Anonymous,
+    /// A logged-in admin.
+    Admin,
+    /// A logged-in crypto user.
+    CryptoUser,
+}
+
+impl Caller {
+    /// All of them, in the order of the table's columns.
+    pub const ALL: [Caller; 5] = [Caller::Hsm, Caller::Appliance, Caller::Anonymous, Caller::Admin, Caller::CryptoUser];
+}
+
+/// In which states of the cluster an operation is possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Before the cluster is made.
+    Before,
+    /// In this state.
+    In(ClusterState),
+    /// In every state.
+    Made,
+    /// Even before the cluster is made.
+    Always,
+}
+
+/// One row: an operation, when it is possible, and who may do it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The operation.
+    pub operation: Operation,
+    /// When.
+    pub when: When,
+    /// Who.
+    pub callers: &'static [Caller],
+}
+
+const ACTIVE: When = When::In(ClusterState::Active);
+const INITIALIZED: When = When::In(ClusterState::Initialized);
+const UNINITIALIZED: When = When::In(ClusterState::Uninitialized);
+
+const HSM: &[Caller] = &[Caller::Hsm];
+const APPLIANCE: &[Caller] = &[Caller::Appliance];
+const ADMIN: &[Caller] = &[Caller::Admin];
+const CRYPTO_USER: &[Caller] = &[Caller::CryptoUser];
+const LOGGED_IN: &[Caller] = &[Caller::Admin, Caller::CryptoUser];
+const CLIENTS: &[Caller] = &[Caller::Anonymous, Caller::Admin, Caller::CryptoUser];
+const ANYBODY: &[Caller] = &[Caller::Appliance, Caller::Anonymous, Caller::Admin, Caller::CryptoUser];
+
+const fn row(operation: Operation, when: When, callers: &'static [Caller]) -> Row {
+    Row { operation, when, callers }
+}
+
+/// The permission table, in order of [`Operation`].
+pub const TABLE: [Row; 23] = [
+    row(Operation::Activate, INITIALIZED, CLIENTS),
+    row(Operation::ApplianceCsr, UNINITIALIZED, APPLIANCE),
+    row(Operation::ApplianceInstallCertificate, UNINITIALIZED, APPLIANCE),
+    row(Operation::ApplianceState, When::Always, APPLIANCE),
+    row(Operation::Attach, ACTIVE, CLIENTS),
+    row(Operation::ClusterInfo, When::Made, ANYBODY),
+    row(Operation::CreateCluster, When::Before, HSM),
+    row(Operation::Decrypt, ACTIVE, CRYPTO_USER),
+    row(Operation::Hello, When::Made, ANYBODY),
+    row(Operation::KeyDelete, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyFind, ACTIVE, LOGGED_IN),
+    row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
+    row(Operation::Login, ACTIVE, CLIENTS),
+    row(Operation::LoginOutcome, ACTIVE, HSM),
+    row(Operation::Logout, ACTIVE, LOGGED_IN),
+    row(Operation::RegisterHsm, When::Made, HSM),
+    row(Operation::Sign, ACTIVE, CRYPTO_USER),
+    row(Operation::UserChangePassword, ACTIVE, LOGGED_IN),
+    row(Operation::UserCreate, ACTIVE, ADMIN),
+    row(Operation::UserDelete, ACTIVE, ADMIN),
+    row(Operation::UserList, When::Made, ANYBODY),
+    row(Operation::Verify, ACTIVE, CRYPTO_USER),
+];
+
+impl Command {
+    /// The operation that the command is.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Command::CreateCluster { .. } => Operation::CreateCluster,
+            Command::RegisterHsm(_) => Operation::RegisterHsm,
+            Command::InstallCertificate { .. } => Operation::ApplianceInstallCertificate,
+            Command::Activate => Operation::Activate,
+            Command::CreateUser { .. } => Operation::UserCreate,
+            Command::DeleteUser { .. } => Operation::UserDelete,
+            Command::ChangePassword { .. } => Operation::UserChangePassword,
+            Command::LoginFailed { .. } | Command::LoginSucceeded { .. } => Operation::LoginOutcome,
+            Command::Logout => Operation::Logout,
+            Command::GenerateSecret { .. } => Operation::KeyGenerateSecret,
+            Command::GeneratePair { .. } => Operation::KeyGeneratePair,
+            Command::DeleteKey(_) => Operation::KeyDelete,
+        }
+    }
+}
+
+/// Refuses what the table does not give, in the order of [`Status`]: the cluster's state, nobody logged in, a login
+/// that has ended, the role. Answers the user when the operation needs a login.
+///
+/// Every operation passes here; those on keys and users have more rules of their own.
+pub fn permit<'s>(
+    state: &'s State,
+    actor: &Actor,
+    operation: Operation,
+    now_ms: u64,
+) -> Result<Option<&'s Arc<User>>, Refusal> {
+    // Looked up by number: rows stand in the order of the enum, which a test holds.
+    let row = TABLE.get(operation as usize).ok_or(Status::Internal)?;
+    if !is_possible(state, row.when) {
+        let now = state.cluster().map_or("not created", |cluster| cluster.state.as_str());
+        return Err(Refusal::new(Status::WrongClusterState, now));
+    }
+    let gives = |caller: Caller| row.callers.contains(&caller);
+    let (allowed, otherwise) = match actor {
+        Actor::Hsm => (gives(Caller::Hsm), Status::RoleNotPermitted),
+        Actor::Appliance => (gives(Caller::Appliance), Status::RoleNotPermitted),
+        Actor::Anonymous => {
+            let needs_login = gives(Caller::Admin) || gives(Caller::CryptoUser);
+            let otherwise = if needs_login { Status::NotLoggedIn } else { Status::RoleNotPermitted };
+            (gives(Caller::Anonymous), otherwise)
+        }
+        // Who needs no login needs none that stands.
+        Actor::Login(_) if gives(Caller::Anonymous) => (true, Status::RoleNotPermitted),
+        Actor::Login(login) => {
+            let user = login_stands(state, login, now_ms)?;
+            let allowed = match user.role {
+                Role::Admin => gives(Caller::Admin),
+                Role::CryptoUser => gives(Caller::CryptoUser),
+                Role::UnactivatedAdmin | Role::ApplianceUser => false,
+            };
+            return if allowed { Ok(Some(user)) } else { Err(Status::RoleNotPermitted.into()) };
+        }
+    };
+    if allowed { Ok(None) } else { Err(otherwise.into()) }
+}
+
+fn is_possible(state: &State, when: When) -> bool {
+    match (when, state.cluster()) {
+        (When::Always, _) | (When::Made, Some(_)) | (When::Before, None) => true,
+        (When::In(wanted), Some(cluster)) => cluster.state == wanted,
+        (When::Before, Some(_)) | (When::Made | When::In(_), None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_in_the_order_of_operations() {
+        for (at, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.operation as usize, at, "{:?}", row.operation);
+        }
+        assert_eq!(TABLE.len(), Operation::Verify as usize + 1);
+    }
+}

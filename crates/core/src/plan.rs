@@ -1,0 +1,193 @@
+//! From a command to the records that it writes.
+
+use std::sync::Arc;
+
+use strongroom_types::{Refusal, Revision, Status};
+
+use crate::permissions::permit;
+use crate::records::{Asker, Creation, Outcome, Receipt};
+use crate::{
+    Actor, Checked, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State, User,
+    keys, lifecycle, logins, receipts, users,
+};
+
+/// One command being decided: who asks, of which state, when.
+pub(crate) struct Asking<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) actor: &'a Actor,
+    /// The actor's user; there for every operation that needs a login.
+    pub(crate) user: Option<&'a Arc<User>>,
+    pub(crate) request: &'a Request,
+    /// The cluster's time.
+    pub(crate) now_ms: u64,
+}
+
+/// Everything that would be refused whatever is [`Made`], in the order of [`Status`]. Run it before generating a key
+/// or hashing a password; [`plan`] runs it again on the state it plans for.
+pub fn check(
+    state: &State,
+    actor: &Actor,
+    command: &Command,
+    request: &Request,
+    now_ms: u64,
+) -> Result<Checked, Refusal> {
+    match ask(state, actor, command, request, now_ms)? {
+        Asked::Replayed(replayed) => Ok(Checked::Replayed(replayed)),
+        Asked::Now(asking) => {
+            refuse(&asking, command)?;
+            Ok(Checked::Proceed)
+        }
+    }
+}
+
+/// What to write for a command. Pure: the same arguments give the same plan, and nothing changes until the plan's
+/// records are committed and applied.
+///
+/// `state` must be the newest: the plan counts on it when the batch commits as the revision that follows. To put
+/// several plans into one batch, use [`Draft`](crate::Draft).
+pub fn plan(
+    state: &State,
+    actor: &Actor,
+    command: &Command,
+    made: &Made,
+    request: &Request,
+    now_ms: u64,
+) -> Result<Plan, PlanError> {
+    let asking = match ask(state, actor, command, request, now_ms)? {
+        Asked::Replayed(replayed) => return Ok(Plan::Replayed(replayed)),
+        Asked::Now(asking) => asking,
+    };
+    refuse(&asking, command)?;
+    match (command, made) {
+        (Command::CreateCluster { .. }, Made::Cluster { .. }) => lifecycle::create(&asking, command, made),
+        (Command::RegisterHsm(hsm), Made::Nothing) => Ok(lifecycle::register(&asking, hsm)),
+        (Command::InstallCertificate { certificate_pem, trust_anchor_pem }, Made::Nothing) => {
+            lifecycle::install(&asking, certificate_pem, trust_anchor_pem)
+        }
+        (Command::Activate, Made::Password(credential)) => lifecycle::activate(&asking, credential),
+        (Command::CreateUser { name, role }, Made::User { id, credential }) => {
+            users::create(&asking, name, *role, *id, credential)
+        }
+        (Command::DeleteUser { name, role }, Made::Nothing) => users::delete(&asking, name, *role),
+        (Command::ChangePassword { name, role }, Made::Password(credential)) => {
+            users::change_password(&asking, name, *role, credential)
+        }
+        (Command::LoginFailed { user, credential }, Made::Nothing) => {
+            Ok(asking.user_written(logins::failed(state, *user, *credential, asking.now_ms)))
+        }
+        (Command::LoginSucceeded { user, credential }, Made::Nothing) => {
+            Ok(asking.user_written(logins::succeeded(state, *user, *credential, asking.now_ms)))
+        }
+        (Command::Logout, Made::Nothing) => logins::logout(&asking),
+        (Command::GenerateSecret { key_type, length_bytes, template, share_with }, Made::Secret(made)) => {
+            keys::secret(&asking, (*key_type, *length_bytes), template, share_with, made)
+        }
+        (Command::GeneratePair { algorithm, public_template, private_template, share_with }, Made::Pair(made)) => {
+            keys::pair(&asking, algorithm, (public_template, private_template), share_with, made)
+        }
+        (Command::DeleteKey(reference), Made::Nothing) => keys::delete(&asking, *reference),
+        _ => Err(internal("made").into()),
+    }
+}
+
+enum Asked<'a> {
+    Replayed(Replayed),
+    Now(Asking<'a>),
+}
+
+/// A repeat is answered before anything else: the change that it repeats may have ended the login it comes with.
+fn ask<'a>(
+    state: &'a State,
+    actor: &'a Actor,
+    command: &Command,
+    request: &'a Request,
+    now_ms: u64,
+) -> Result<Asked<'a>, Refusal> {
+    let replayed = receipts::replay(state, actor, request, now_ms);
+    if let Ok(Some(replayed)) = replayed {
+        return Ok(Asked::Replayed(replayed));
+    }
+    let user = permit(state, actor, command.operation(), now_ms)?;
+    replayed?;
+    Ok(Asked::Now(Asking { state, actor, user, request, now_ms: state.cluster_time(now_ms) }))
+}
+
+fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
+    match command {
+        Command::CreateCluster { .. } => lifecycle::check_create(command),
+        Command::RegisterHsm(hsm) => lifecycle::check_register(asking, hsm),
+        Command::InstallCertificate { certificate_pem, trust_anchor_pem } => {
+            lifecycle::check_install(certificate_pem, trust_anchor_pem)
+        }
+        Command::Activate | Command::LoginFailed { .. } | Command::Logout => Ok(()),
+        Command::CreateUser { name, role } => users::check_create(asking, name, *role),
+        Command::DeleteUser { name, role } => users::check_delete(asking, name, *role).map(drop),
+        Command::ChangePassword { name, role } => users::check_change_password(asking, name, *role).map(drop),
+        Command::LoginSucceeded { user, credential } => {
+            logins::still_right(asking.state, *user, *credential, asking.now_ms)
+        }
+        Command::GenerateSecret { key_type, length_bytes, template, share_with } => {
+            keys::check_secret(asking, (*key_type, *length_bytes), template, share_with).map(drop)
+        }
+        Command::GeneratePair { algorithm, public_template, private_template, share_with } => {
+            keys::check_pair(asking, algorithm, (public_template, private_template), share_with).map(drop)
+        }
+        Command::DeleteKey(reference) => keys::check_delete(asking, *reference).map(drop),
+    }
+}
+
+impl Asking<'_> {
+    /// The revision of the batch that this plan becomes part of.
+    pub(crate) fn next_revision(&self) -> Revision {
+        self.state.revision().next()
+    }
+
+    /// The user who asks; operations that need one have passed [`permit`].
+    pub(crate) fn user(&self) -> Result<&User, Refusal> {
+        self.user.map(Arc::as_ref).ok_or_else(|| internal("user"))
+    }
+
+    /// The receipt for what this command creates.
+    pub(crate) fn creation(&self) -> Creation {
+        Creation { asker: self.actor.asker(), request: self.request.id, digest: self.request.digest }
+    }
+
+    /// The receipt of a change that creates nothing.
+    pub(crate) fn receipt(&self, outcome: Outcome, effect: Effect) -> Record {
+        Record::Receipt(Receipt {
+            asker: self.actor.asker(),
+            request: self.request.id,
+            digest: self.request.digest,
+            outcome,
+            effect,
+            time_ms: self.now_ms,
+        })
+    }
+
+    /// A change whose answer is that it is done.
+    pub(crate) fn done(&self, mut puts: Vec<Record>, effect: Effect) -> Plan {
+        puts.push(self.receipt(Outcome::Done, effect));
+        Plan::Change(Planned { puts, deletes: Vec::new(), reply: Reply::Done, effect })
+    }
+
+    fn user_written(&self, user: Option<User>) -> Plan {
+        user.map_or(Plan::Nothing(Reply::Done), |user| self.done(vec![Record::User(user)], Effect::Revoking))
+    }
+}
+
+impl Actor {
+    /// Under whose name the actor's request ids stand.
+    pub(crate) fn asker(&self) -> Asker {
+        match self {
+            Actor::Hsm => Asker::Hsm,
+            Actor::Appliance => Asker::Appliance,
+            Actor::Anonymous => Asker::Anonymous,
+            Actor::Login(login) => Asker::User(login.user),
+        }
+    }
+}
+
+/// Something that can't happen did: the caller or this room is wrong. `about` says where.
+pub(crate) fn internal(about: &'static str) -> Refusal {
+    Refusal::new(Status::Internal, about)
+}

@@ -1,0 +1,464 @@
+use std::collections::BTreeSet;
+use std::mem;
+
+use prost::Message;
+use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
+use strongroom_types::{
+    Attributes, CredentialId, Flags, KeyClass, KeyReference, KeyType, LoginId, PublicPart, RecordKind, RecordPath,
+    RequestId, Revision, Secret, UserId,
+};
+use thiserror::Error;
+
+use super::kinds::{
+    Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
+};
+use super::messages::{
+    AskerMessage, ClusterMessage, CreationMessage, CredentialMessage, EcMessage, EndedLoginMessage, HsmMessage,
+    KeyMessage, ReceiptMessage, RsaMessage, UserMessage,
+};
+use super::numbers::{
+    class_from_number, class_number, curve_from_number, curve_number, effect_from_number, effect_number,
+    hsm_type_from_number, hsm_type_number, mode_from_number, mode_number, role_from_number, role_number,
+    state_from_number, state_number, type_from_number, type_number,
+};
+
+const VERSION: u8 = 1;
+/// Bytes of an HSM's address, zone or serial number.
+const HSM_TEXT_LEN_MAX: usize = 64;
+/// Bytes of a CSR and of sealed key material: an RSA-4096 private key has 2,400.
+const OCTETS_LEN_MAX: usize = 16 * 1024;
+const PASSWORD_HASH_LEN: usize = 64;
+
+/// Bytes that are no record of their path, though they were sealed as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CorruptRecord {
+    /// Longer than a record may be, or empty.
+    #[error("the record {0} is empty or too long")]
+    Length(RecordPath),
+    /// Of a format this version does not know.
+    #[error("the record {path} has format version {version}, this version reads {VERSION}")]
+    Version {
+        /// The record.
+        path: RecordPath,
+        /// Its version.
+        version: u8,
+    },
+    /// A kind that is not read here.
+    #[error("the record {0} is not one of users, keys and the like")]
+    Kind(RecordPath),
+    /// Not a message, or not in canonical form: a field of a newer version, a field twice.
+    #[error("the record {0} is not in its canonical form")]
+    Form(RecordPath),
+    /// A field out of its bounds, or fields that contradict each other or the path.
+    #[error("the field {field} of the record {path} is not valid")]
+    Field {
+        /// The record.
+        path: RecordPath,
+        /// The field's name in `docs/spec/records.md`.
+        field: &'static str,
+    },
+}
+
+/// A field that is wrong; the path is added where it is known.
+type Field<T> = Result<T, &'static str>;
+
+impl Record {
+    /// The record's bytes in clear, to be sealed. Secret: a user's hold the password's hash.
+    pub fn encode(&self) -> Secret {
+        match self {
+            Record::Cluster(cluster) => with_version(&cluster_message(cluster)),
+            Record::Hsm(hsm) => with_version(&hsm_message(hsm)),
+            Record::User(user) => {
+                let mut message = user_message(user);
+                let bytes = with_version(&message);
+                wipe(&mut message);
+                bytes
+            }
+            Record::Key(key) => with_version(&key_message(key)),
+            Record::Receipt(receipt) => with_version(&receipt_message(receipt)),
+            Record::EndedLogin(ended) => {
+                with_version(&EndedLoginMessage { login: ended.login.as_bytes().to_vec(), until_ms: ended.until_ms })
+            }
+        }
+    }
+
+    /// Reads the record at `path`, which the batch of `revision` wrote, from its bytes in clear.
+    pub fn decode(path: RecordPath, revision: Revision, bytes: &[u8]) -> Result<Record, CorruptRecord> {
+        let (version, content) = bytes.split_first().ok_or(CorruptRecord::Length(path))?;
+        if bytes.len() > RECORD_LEN_MAX {
+            return Err(CorruptRecord::Length(path));
+        }
+        if *version != VERSION {
+            return Err(CorruptRecord::Version { path, version: *version });
+        }
+        let record = match path.kind {
+            RecordKind::ClusterKey | RecordKind::Head => return Err(CorruptRecord::Kind(path)),
+            RecordKind::Cluster => message(path, content).map(|m| cluster_of(m).map(Record::Cluster))?,
+            RecordKind::Hsm => message(path, content).map(|m| hsm_of(m).map(Record::Hsm))?,
+            RecordKind::User => message(path, content).map(|m| user_of(m).map(Record::User))?,
+            RecordKind::Key => message(path, content).map(|m| key_of(m, revision).map(Record::Key))?,
+            RecordKind::Receipt => message(path, content).map(|m| receipt_of(m).map(Record::Receipt))?,
+            RecordKind::EndedLogin => message(path, content).map(|m| ended_login_of(&m).map(Record::EndedLogin))?,
+        };
+        let record = record.map_err(|field| CorruptRecord::Field { path, field })?;
+        if record.path() != path {
+            return Err(CorruptRecord::Field { path, field: "id" });
+        }
+        if record.encode().expose() == bytes { Ok(record) } else { Err(CorruptRecord::Form(path)) }
+    }
+}
+
+fn message<M: Message + Default>(path: RecordPath, content: &[u8]) -> Result<M, CorruptRecord> {
+    M::decode(content).map_err(|_| CorruptRecord::Form(path))
+}
+
+fn with_version(message: &impl Message) -> Secret {
+    let mut bytes = Vec::with_capacity(1 + message.encoded_len());
+    bytes.push(VERSION);
+    message.encode(&mut bytes).expect("a Vec grows as needed");
+    Secret::new(bytes)
+}
+
+/// Hands the hash to a [`Secret`], which wipes it.
+fn wipe(message: &mut UserMessage) {
+    if let Some(credential) = &mut message.credential {
+        drop(Secret::new(mem::take(&mut credential.hash)));
+    }
+}
+
+fn cluster_message(cluster: &Cluster) -> ClusterMessage {
+    ClusterMessage {
+        id: cluster.id.as_str().to_owned(),
+        mode: mode_number(cluster.mode),
+        hsm_type: hsm_type_number(cluster.hsm_type),
+        state: state_number(cluster.state),
+        sealed_tls_key: cluster.sealed_tls_key.to_vec(),
+        csr_der: cluster.csr_der.clone(),
+        certificate_pem: cluster.certificate_pem.clone(),
+        trust_anchor_pem: cluster.trust_anchor_pem.clone(),
+        lease_ms: cluster.settings.lease_ms,
+        password_iterations: cluster.settings.password_iterations,
+        epoch: cluster.epoch,
+        created_ms: cluster.created_ms,
+    }
+}
+
+fn cluster_of(message: ClusterMessage) -> Field<Cluster> {
+    use strongroom_types::ClusterState::Uninitialized;
+    let state = state_from_number(message.state).ok_or("state")?;
+    let certified = state != Uninitialized;
+    let pem = |text: String, field| {
+        let fits = text.is_empty() != certified && text.len() <= CA_CHAIN_LEN_MAX;
+        if fits { Ok(text) } else { Err(field) }
+    };
+    Ok(Cluster {
+        id: message.id.parse().map_err(|_| "id")?,
+        mode: mode_from_number(message.mode).ok_or("mode")?,
+        hsm_type: hsm_type_from_number(message.hsm_type).ok_or("hsm_type")?,
+        state,
+        sealed_tls_key: octets(message.sealed_tls_key, "sealed_tls_key")?.into(),
+        csr_der: octets(message.csr_der, "csr_der")?,
+        certificate_pem: pem(message.certificate_pem, "certificate_pem")?,
+        trust_anchor_pem: pem(message.trust_anchor_pem, "trust_anchor_pem")?,
+        settings: Settings {
+            lease_ms: not_zero(message.lease_ms, "lease_ms")?,
+            password_iterations: not_zero(message.password_iterations, "password_iterations")?,
+        },
+        epoch: if message.epoch == 0 { return Err("epoch") } else { message.epoch },
+        created_ms: message.created_ms,
+    })
+}
+
+fn hsm_message(hsm: &Hsm) -> HsmMessage {
+    HsmMessage {
+        id: hsm.id.as_str().to_owned(),
+        ip: hsm.ip.clone(),
+        port: u32::from(hsm.port),
+        zone: hsm.zone.clone(),
+        serial: hsm.serial.clone(),
+    }
+}
+
+fn hsm_of(message: HsmMessage) -> Field<Hsm> {
+    let hsm = Hsm {
+        id: message.id.parse().map_err(|_| "id")?,
+        ip: message.ip,
+        port: u16::try_from(message.port).map_err(|_| "port")?,
+        zone: message.zone,
+        serial: message.serial,
+    };
+    hsm.check().map(|()| hsm)
+}
+
+impl Hsm {
+    /// Names the field that is out of its bounds.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        let texts = [(&self.ip, "ip"), (&self.zone, "zone"), (&self.serial, "serial")];
+        if let Some((_, field)) = texts.into_iter().find(|(text, _)| text.len() > HSM_TEXT_LEN_MAX) {
+            return Err(field);
+        }
+        if self.ip.parse::<std::net::IpAddr>().is_err() {
+            return Err("ip");
+        }
+        if self.port == 0 { Err("port") } else { Ok(()) }
+    }
+}
+
+fn user_message(user: &User) -> UserMessage {
+    let (locked, locked_until_ms) = match user.lock {
+        Lock::Open => (false, 0),
+        Lock::Locked => (true, 0),
+        Lock::Until(until_ms) => (true, until_ms),
+    };
+    UserMessage {
+        id: user.id.as_bytes().to_vec(),
+        name: user.name.as_str().to_owned(),
+        role: role_number(user.role),
+        credential: user.credential.as_ref().map(|credential| CredentialMessage {
+            id: credential.id.as_bytes().to_vec(),
+            salt: credential.salt.to_vec(),
+            iterations: credential.iterations,
+            hash: credential.hash.expose().to_vec(),
+        }),
+        failures: user.failures,
+        locked,
+        locked_until_ms,
+        creation: user.creation.as_ref().map(creation_message),
+        created_ms: user.created_ms,
+    }
+}
+
+fn user_of(mut message: UserMessage) -> Field<User> {
+    use strongroom_types::Role::{Admin, CryptoUser};
+    let credential = message.credential.take().map(credential_of).transpose()?;
+    let role = role_from_number(message.role).ok_or("role")?;
+    if credential.is_some() != matches!(role, Admin | CryptoUser) {
+        return Err("credential");
+    }
+    let lock = match (message.locked, message.locked_until_ms) {
+        (false, 0) => Lock::Open,
+        (false, _) => return Err("locked_until_ms"),
+        (true, 0) => Lock::Locked,
+        (true, until_ms) => Lock::Until(until_ms),
+    };
+    Ok(User {
+        id: UserId::try_from(message.id.as_slice()).map_err(|_| "id")?,
+        name: message.name.parse().map_err(|_| "name")?,
+        role,
+        credential,
+        failures: message.failures,
+        lock,
+        creation: message.creation.map(|creation| creation_of(&creation)).transpose()?,
+        created_ms: message.created_ms,
+    })
+}
+
+fn credential_of(message: CredentialMessage) -> Field<Credential> {
+    let hash = Secret::new(message.hash);
+    let credential = Credential {
+        id: CredentialId::try_from(message.id.as_slice()).map_err(|_| "credential.id")?,
+        salt: message.salt.as_slice().try_into().map_err(|_| "credential.salt")?,
+        iterations: not_zero(message.iterations, "credential.iterations")?,
+        hash,
+    };
+    if credential.hash.len() == PASSWORD_HASH_LEN { Ok(credential) } else { Err("credential.hash") }
+}
+
+fn asker_message(asker: Asker) -> AskerMessage {
+    let (kind, user) = match asker {
+        Asker::Hsm => (1, Vec::new()),
+        Asker::Appliance => (2, Vec::new()),
+        Asker::Anonymous => (3, Vec::new()),
+        Asker::User(user) => (4, user.as_bytes().to_vec()),
+    };
+    AskerMessage { kind, user }
+}
+
+fn asker_of(message: Option<AskerMessage>) -> Field<Asker> {
+    let message = message.ok_or("asker")?;
+    match (message.kind, message.user.as_slice()) {
+        (1, []) => Ok(Asker::Hsm),
+        (2, []) => Ok(Asker::Appliance),
+        (3, []) => Ok(Asker::Anonymous),
+        (4, user) => UserId::try_from(user).map(Asker::User).map_err(|_| "asker.user"),
+        _ => Err("asker"),
+    }
+}
+
+fn creation_message(creation: &Creation) -> CreationMessage {
+    CreationMessage {
+        asker: Some(asker_message(creation.asker)),
+        request: creation.request.as_bytes().to_vec(),
+        digest: creation.digest.to_vec(),
+    }
+}
+
+fn creation_of(message: &CreationMessage) -> Field<Creation> {
+    Ok(Creation {
+        asker: asker_of(message.asker.clone())?,
+        request: RequestId::try_from(message.request.as_slice()).map_err(|_| "creation.request")?,
+        digest: message.digest.as_slice().try_into().map_err(|_| "creation.digest")?,
+    })
+}
+
+fn key_message(key: &Key) -> KeyMessage {
+    let attributes = &key.attributes;
+    let (rsa, ec) = match &attributes.public {
+        None => (None, None),
+        Some(PublicPart::Rsa { modulus, public_exponent }) => {
+            (Some(RsaMessage { modulus: modulus.clone(), public_exponent: public_exponent.clone() }), None)
+        }
+        Some(PublicPart::Ec { curve, point }) => {
+            (None, Some(EcMessage { curve: curve_number(*curve), point: point.clone() }))
+        }
+    };
+    KeyMessage {
+        reference: key.reference.as_u64(),
+        owner: key.owner.as_bytes().to_vec(),
+        shared: key.shared.iter().map(|user| user.as_bytes().to_vec()).collect(),
+        class: class_number(attributes.class),
+        key_type: type_number(attributes.key_type),
+        label: attributes.label.clone(),
+        id: attributes.id.clone(),
+        check_value: attributes.check_value.map(|value| value.to_vec()).unwrap_or_default(),
+        flags: attributes.flags.bits(),
+        length_bytes: attributes.length_bytes,
+        rsa,
+        ec,
+        sealed: key.sealed.as_ref().map(|sealed| sealed.to_vec()).unwrap_or_default(),
+        key_epoch: key.key_epoch,
+        creation: Some(creation_message(&key.creation)),
+        created_ms: key.created_ms,
+    }
+}
+
+fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
+    let owner = UserId::try_from(message.owner.as_slice()).map_err(|_| "owner")?;
+    if message.shared.len() > SHARED_USERS_MAX {
+        return Err("shared");
+    }
+    let shared = message.shared.iter().map(|id| UserId::try_from(id.as_slice()).map_err(|_| "shared"));
+    let shared = shared.collect::<Field<BTreeSet<UserId>>>()?;
+    let sealed = match (class_from_number(message.class), message.sealed.is_empty()) {
+        (Some(KeyClass::PublicKey), true) => None,
+        (Some(KeyClass::PrivateKey | KeyClass::SecretKey), false) => Some(octets(message.sealed.clone(), "sealed")?),
+        _ => return Err("sealed"),
+    };
+    Ok(Key {
+        reference: KeyReference::from_u64(message.reference).ok_or("reference")?,
+        revision,
+        owner,
+        shared,
+        sealed: sealed.map(Into::into),
+        key_epoch: message.key_epoch,
+        creation: creation_of(message.creation.as_ref().ok_or("creation")?)?,
+        created_ms: message.created_ms,
+        attributes: attributes_of(message)?,
+    })
+}
+
+fn attributes_of(message: KeyMessage) -> Field<Attributes> {
+    let class = class_from_number(message.class).ok_or("class")?;
+    let key_type = type_from_number(message.key_type).ok_or("key_type")?;
+    let public = public_of(message.rsa, message.ec)?;
+    let fits = match (class, key_type, &public) {
+        (KeyClass::SecretKey, KeyType::Aes | KeyType::GenericSecret, None) => true,
+        (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Rsa, Some(PublicPart::Rsa { .. })) => true,
+        (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Ec, Some(PublicPart::Ec { .. })) => true,
+        _ => false,
+    };
+    if !fits {
+        return Err("key_type");
+    }
+    Ok(Attributes {
+        class,
+        key_type,
+        label: if message.label.len() <= LABEL_LEN_MAX { message.label } else { return Err("label") },
+        id: if message.id.len() <= KEY_ID_LEN_MAX { message.id } else { return Err("id") },
+        check_value: match message.check_value.as_slice() {
+            [] => None,
+            value => Some(value.try_into().map_err(|_| "check_value")?),
+        },
+        flags: Flags::from_bits(message.flags).ok_or("flags")?,
+        length_bytes: message.length_bytes,
+        public,
+    })
+}
+
+fn public_of(rsa: Option<RsaMessage>, ec: Option<EcMessage>) -> Field<Option<PublicPart>> {
+    let number = |bytes: Vec<u8>, len_max, field| {
+        let fits = bytes.first().is_some_and(|first| *first != 0) && bytes.len() <= len_max;
+        if fits { Ok(bytes) } else { Err(field) }
+    };
+    match (rsa, ec) {
+        (None, None) => Ok(None),
+        (Some(rsa), None) => Ok(Some(PublicPart::Rsa {
+            modulus: number(rsa.modulus, 512, "rsa.modulus")?,
+            public_exponent: number(rsa.public_exponent, 512, "rsa.public_exponent")?,
+        })),
+        (None, Some(ec)) => {
+            let curve = curve_from_number(ec.curve).ok_or("ec.curve")?;
+            let fits = ec.point.len() == 1 + 2 * curve.field_len() && ec.point.first() == Some(&4);
+            if fits { Ok(Some(PublicPart::Ec { curve, point: ec.point })) } else { Err("ec.point") }
+        }
+        (Some(_), Some(_)) => Err("ec"),
+    }
+}
+
+fn receipt_message(receipt: &Receipt) -> ReceiptMessage {
+    let (outcome, user) = match &receipt.outcome {
+        Outcome::Done => (1, None),
+        Outcome::User { name, role, renewed } => (2, Some((name, role, renewed))),
+        Outcome::KeyGone => (3, None),
+        Outcome::UserGone => (4, None),
+    };
+    ReceiptMessage {
+        asker: Some(asker_message(receipt.asker)),
+        request: receipt.request.as_bytes().to_vec(),
+        digest: receipt.digest.to_vec(),
+        outcome,
+        user_name: user.map(|(name, _, _)| name.as_str().to_owned()).unwrap_or_default(),
+        user_role: user.map_or(0, |(_, role, _)| role_number(*role)),
+        renewed: user.and_then(|(_, _, renewed)| *renewed).map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
+        effect: effect_number(receipt.effect),
+        time_ms: receipt.time_ms,
+    }
+}
+
+fn receipt_of(message: ReceiptMessage) -> Field<Receipt> {
+    let outcome = match message.outcome {
+        1 => Outcome::Done,
+        2 => Outcome::User {
+            name: message.user_name.parse().map_err(|_| "user_name")?,
+            role: role_from_number(message.user_role).ok_or("user_role")?,
+            renewed: match message.renewed.as_slice() {
+                [] => None,
+                id => Some(CredentialId::try_from(id).map_err(|_| "renewed")?),
+            },
+        },
+        3 => Outcome::KeyGone,
+        4 => Outcome::UserGone,
+        _ => return Err("outcome"),
+    };
+    Ok(Receipt {
+        asker: asker_of(message.asker)?,
+        request: RequestId::try_from(message.request.as_slice()).map_err(|_| "request")?,
+        digest: message.digest.as_slice().try_into().map_err(|_| "digest")?,
+        outcome,
+        effect: effect_from_number(message.effect).ok_or("effect")?,
+        time_ms: message.time_ms,
+    })
+}
+
+fn ended_login_of(message: &EndedLoginMessage) -> Field<EndedLogin> {
+    let login = LoginId::try_from(message.login.as_slice()).map_err(|_| "login")?;
+    Ok(EndedLogin { login, until_ms: message.until_ms })
+}
+
+fn octets(bytes: Vec<u8>, field: &'static str) -> Field<Vec<u8>> {
+    if bytes.is_empty() || bytes.len() > OCTETS_LEN_MAX { Err(field) } else { Ok(bytes) }
+}
+
+fn not_zero(number: u32, field: &'static str) -> Field<u32> {
+    if number == 0 { Err(field) } else { Ok(number) }
+}

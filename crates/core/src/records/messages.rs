@@ -1,0 +1,183 @@
+//! The messages of records. Field numbers and the meaning of numbers stand in `docs/spec/records.md`; never reuse one.
+//!
+//! Messages that carry a secret have no `Debug`.
+
+use prost::Message;
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ClusterMessage {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(uint32, tag = "2")]
+    pub mode: u32,
+    #[prost(uint32, tag = "3")]
+    pub hsm_type: u32,
+    #[prost(uint32, tag = "4")]
+    pub state: u32,
+    #[prost(bytes = "vec", tag = "5")]
+    pub sealed_tls_key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "6")]
+    pub csr_der: Vec<u8>,
+    #[prost(string, tag = "7")]
+    pub certificate_pem: String,
+    #[prost(string, tag = "8")]
+    pub trust_anchor_pem: String,
+    #[prost(uint32, tag = "9")]
+    pub lease_ms: u32,
+    #[prost(uint32, tag = "10")]
+    pub password_iterations: u32,
+    #[prost(uint64, tag = "11")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "12")]
+    pub created_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct HsmMessage {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(string, tag = "2")]
+    pub ip: String,
+    #[prost(uint32, tag = "3")]
+    pub port: u32,
+    #[prost(string, tag = "4")]
+    pub zone: String,
+    #[prost(string, tag = "5")]
+    pub serial: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(super) struct UserMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(uint32, tag = "3")]
+    pub role: u32,
+    #[prost(message, optional, tag = "4")]
+    pub credential: Option<CredentialMessage>,
+    #[prost(uint32, tag = "5")]
+    pub failures: u32,
+    #[prost(bool, tag = "6")]
+    pub locked: bool,
+    #[prost(uint64, tag = "7")]
+    pub locked_until_ms: u64,
+    #[prost(message, optional, tag = "8")]
+    pub creation: Option<CreationMessage>,
+    #[prost(uint64, tag = "9")]
+    pub created_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(super) struct CredentialMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    pub iterations: u32,
+    #[prost(bytes = "vec", tag = "4")]
+    pub hash: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AskerMessage {
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub user: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CreationMessage {
+    #[prost(message, optional, tag = "1")]
+    pub asker: Option<AskerMessage>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub request: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct KeyMessage {
+    #[prost(uint64, tag = "1")]
+    pub reference: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub owner: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub shared: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "4")]
+    pub class: u32,
+    #[prost(uint32, tag = "5")]
+    pub key_type: u32,
+    #[prost(string, tag = "6")]
+    pub label: String,
+    #[prost(bytes = "vec", tag = "7")]
+    pub id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "8")]
+    pub check_value: Vec<u8>,
+    #[prost(uint32, tag = "9")]
+    pub flags: u32,
+    #[prost(uint32, tag = "10")]
+    pub length_bytes: u32,
+    #[prost(message, optional, tag = "11")]
+    pub rsa: Option<RsaMessage>,
+    #[prost(message, optional, tag = "12")]
+    pub ec: Option<EcMessage>,
+    #[prost(bytes = "vec", tag = "13")]
+    pub sealed: Vec<u8>,
+    #[prost(uint64, tag = "14")]
+    pub key_epoch: u64,
+    #[prost(message, optional, tag = "15")]
+    pub creation: Option<CreationMessage>,
+    #[prost(uint64, tag = "16")]
+    pub created_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct RsaMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub modulus: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_exponent: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct EcMessage {
+    #[prost(uint32, tag = "1")]
+    pub curve: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub point: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ReceiptMessage {
+    #[prost(message, optional, tag = "1")]
+    pub asker: Option<AskerMessage>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub request: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub digest: Vec<u8>,
+    #[prost(uint32, tag = "4")]
+    pub outcome: u32,
+    #[prost(string, tag = "5")]
+    pub user_name: String,
+    #[prost(uint32, tag = "6")]
+    pub user_role: u32,
+    #[prost(bytes = "vec", tag = "7")]
+    pub renewed: Vec<u8>,
+    #[prost(uint32, tag = "8")]
+    pub effect: u32,
+    #[prost(uint64, tag = "9")]
+    pub time_ms: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct EndedLoginMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub login: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub until_ms: u64,
+}

@@ -1,0 +1,17 @@
+//! What a store keeps: one record for each user, key, HSM and so on (`docs/spec/records.md`).
+//!
+//! * Bytes of a record in clear are a version byte and one Protocol Buffers message in its canonical form: what does
+//!   not encode back to the same bytes is refused, so a field of a newer version is never dropped silently.
+//! * A path never carries a name: ids are random, or all zero where there is one record.
+//! * Password hashes are [`Secret`](strongroom_types::Secret); so are encoded records.
+
+mod codec;
+mod kinds;
+mod messages;
+mod numbers;
+
+pub use codec::CorruptRecord;
+pub use kinds::{
+    Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
+};
+pub(crate) use numbers::{role_from_number, role_number};

@@ -1,0 +1,218 @@
+//! Finding keys by their attributes, through the index.
+
+use std::sync::Arc;
+
+use strongroom_types::limits::{KEY_PAGE_LEN_MAX, TEMPLATE_LEN_MAX};
+use strongroom_types::{
+    AttributeName, AttributeValue, Attributes, Filter, FilterTerm, KeyClass, KeyReference, PublicPart, Refusal, Role,
+    Status,
+};
+
+use crate::algorithms::without_leading_zeros;
+use crate::index::Term;
+use crate::permissions::{Operation, permit};
+use crate::{Actor, Key, KeyView, State, User};
+
+/// A page of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundKeys {
+    /// How many keys match.
+    pub total: usize,
+    /// The page, in order of key references.
+    pub keys: Vec<KeyView>,
+}
+
+/// The visible keys for which every term of `filter` holds: crypto users see their own, shared and public keys,
+/// admins all. Skips `offset` matches and shows at most `limit`, itself at most
+/// [`KEY_PAGE_LEN_MAX`](strongroom_types::limits::KEY_PAGE_LEN_MAX); a limit of 0 counts only.
+pub fn find_keys(
+    state: &State,
+    actor: &Actor,
+    filter: &Filter,
+    offset: u32,
+    limit: u32,
+    now_ms: u64,
+) -> Result<FoundKeys, Refusal> {
+    let user = permit(state, actor, Operation::KeyFind, now_ms)?.ok_or(Status::NotLoggedIn)?;
+    if filter.0.len() > TEMPLATE_LEN_MAX {
+        return Err(Refusal::new(Status::MalformedRequest, "filter"));
+    }
+    let terms = filter.0.iter().map(Condition::of).collect::<Result<Vec<Condition<'_>>, Refusal>>()?;
+    let matches = |key: &&Arc<Key>| {
+        (user.role == Role::Admin || key.is_visible_to(user.id)) && terms.iter().all(|term| term.holds(key))
+    };
+    let page = to_usize(offset)..to_usize(offset).saturating_add(to_usize(limit.min(KEY_PAGE_LEN_MAX)));
+    let mut found = FoundKeys { total: 0, keys: Vec::new() };
+    let candidates = candidates(state, user, &terms);
+    for key in candidates.filter_map(|reference| state.key(reference)).filter(matches) {
+        if page.contains(&found.total) {
+            found.keys.push(KeyView::of(state, key)?);
+        }
+        found.total += 1;
+    }
+    Ok(found)
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// References of keys among which all matches are, in order: the fewest that an index gives.
+fn candidates<'a>(
+    state: &'a State,
+    user: &User,
+    conditions: &[Condition<'_>],
+) -> Box<dyn Iterator<Item = KeyReference> + 'a> {
+    let index = &state.index;
+    if let Some(reference) = conditions.iter().find_map(Condition::reference) {
+        return Box::new(std::iter::once(reference));
+    }
+    let visible = [Term::Owner(user.id), Term::Shared(user.id), Term::Class(KeyClass::PublicKey)];
+    let visible_len = match user.role {
+        Role::Admin => state.keys_len(),
+        _ => visible.iter().map(|term| index.len(term)).sum(),
+    };
+    let sets = conditions.iter().filter_map(Condition::terms);
+    let best = sets.min_by_key(|terms| terms.iter().map(|term| index.len(term)).sum::<usize>());
+    let len = |terms: &[Term]| terms.iter().map(|term| index.len(term)).sum::<usize>();
+    let terms = match best {
+        Some(terms) if len(&terms) <= visible_len => terms,
+        _ if user.role == Role::Admin => return Box::new(state.keys().map(|key| key.reference)),
+        _ => visible.to_vec(),
+    };
+    let mut references: Vec<KeyReference> = terms.iter().flat_map(|term| index.iter(term)).collect();
+    references.sort_unstable();
+    references.dedup();
+    Box::new(references.into_iter())
+}
+
+/// A filter term whose value is of its attribute's kind.
+enum Condition<'a> {
+    Reference(KeyReference),
+    Attribute(AttributeName, &'a AttributeValue),
+}
+
+impl Condition<'_> {
+    fn of(term: &FilterTerm) -> Result<Condition<'_>, Refusal> {
+        use AttributeName as Name;
+        use AttributeValue as Value;
+        let (name, value) = match term {
+            FilterTerm::Reference(reference) => return Ok(Condition::Reference(*reference)),
+            FilterTerm::Attribute(name, value) => (*name, value),
+        };
+        let fits = match name {
+            Name::Class => matches!(value, Value::Class(_)),
+            Name::KeyType => matches!(value, Value::KeyType(_)),
+            Name::Label => matches!(value, Value::Text(_)),
+            Name::Id | Name::CheckValue | Name::Modulus | Name::PublicExponent | Name::EcPoint => {
+                matches!(value, Value::Bytes(_))
+            }
+            Name::KeyLengthBytes | Name::ModulusSizeBits => matches!(value, Value::Number(_)),
+            Name::Curve => matches!(value, Value::Curve(_)),
+            Name::Flag(_) => matches!(value, Value::Bool(_)),
+        };
+        if fits {
+            Ok(Condition::Attribute(name, value))
+        } else {
+            Err(Refusal::new(Status::AttributeValueInvalid, name.as_str()))
+        }
+    }
+
+    fn reference(&self) -> Option<KeyReference> {
+        match self {
+            Condition::Reference(reference) => Some(*reference),
+            Condition::Attribute(..) => None,
+        }
+    }
+
+    /// Terms of the index under which every key stands for which the condition holds; none when the index does not
+    /// know the attribute.
+    fn terms(&self) -> Option<Vec<Term>> {
+        let Condition::Attribute(name, value) = self else { return None };
+        match (name, value) {
+            (AttributeName::Class, AttributeValue::Class(class)) => Some(vec![Term::Class(*class)]),
+            (AttributeName::KeyType, AttributeValue::KeyType(key_type)) => Some(vec![Term::Type(*key_type)]),
+            (AttributeName::Label, AttributeValue::Text(label)) => Some(vec![Term::Label(label.clone())]),
+            (AttributeName::Id, AttributeValue::Bytes(id)) => Some(vec![Term::Id(id.clone())]),
+            (AttributeName::CheckValue, AttributeValue::Bytes(bytes)) => {
+                let value = bytes.as_slice().try_into().ok();
+                Some(value.map(Term::CheckValue).into_iter().collect())
+            }
+            (AttributeName::Modulus, AttributeValue::Bytes(modulus)) => {
+                Some(vec![Term::Modulus(without_leading_zeros(modulus).to_vec())])
+            }
+            (AttributeName::EcPoint, AttributeValue::Bytes(point)) => {
+                Some(points(point).map(|point| Term::Point(point.to_vec())).collect())
+            }
+            _ => None,
+        }
+    }
+
+    fn holds(&self, key: &Key) -> bool {
+        match self {
+            Condition::Reference(reference) => key.reference == *reference,
+            Condition::Attribute(name, value) => has(&key.attributes, *name, value),
+        }
+    }
+}
+
+fn has(key: &Attributes, name: AttributeName, value: &AttributeValue) -> bool {
+    use AttributeName as Name;
+    use AttributeValue as Value;
+    match (name, value, &key.public) {
+        (Name::Class, Value::Class(class), _) => key.class == *class,
+        (Name::KeyType, Value::KeyType(key_type), _) => key.key_type == *key_type,
+        (Name::Label, Value::Text(label), _) => key.label == *label,
+        (Name::Id, Value::Bytes(id), _) => key.id == *id,
+        (Name::CheckValue, Value::Bytes(bytes), _) => key.check_value.is_some_and(|value| value == bytes.as_slice()),
+        (Name::KeyLengthBytes, Value::Number(length), _) => key.length_bytes == *length,
+        (Name::Flag(flag), Value::Bool(wanted), _) => key.flags.has(flag) == *wanted,
+        (Name::Modulus, Value::Bytes(bytes), Some(PublicPart::Rsa { modulus, .. })) => {
+            modulus == without_leading_zeros(bytes)
+        }
+        (Name::PublicExponent, Value::Bytes(bytes), Some(PublicPart::Rsa { public_exponent, .. })) => {
+            public_exponent == without_leading_zeros(bytes)
+        }
+        (Name::ModulusSizeBits, Value::Number(bits), Some(PublicPart::Rsa { modulus, .. })) => {
+            modulus.len() * 8 == to_usize(*bits)
+        }
+        (Name::EcPoint, Value::Bytes(bytes), Some(PublicPart::Ec { point, .. })) => {
+            points(bytes).any(|wanted| wanted == point)
+        }
+        (Name::Curve, Value::Curve(wanted), Some(PublicPart::Ec { curve, .. })) => curve == wanted,
+        _ => false,
+    }
+}
+
+/// The points that bytes may stand for: themselves, and the content of the DER OCTET STRING that they are. A bare
+/// point starts with 4 as an OCTET STRING does, so it may look like one by chance; both are looked for.
+fn points(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let content = match bytes {
+        [0x04, 0x81, len, content @ ..] if *len >= 0x80 && usize::from(*len) == content.len() => Some(content),
+        [0x04, len, content @ ..] if *len < 0x80 && usize::from(*len) == content.len() => Some(content),
+        _ => None,
+    };
+    std::iter::once(bytes).chain(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_taken_bare_and_in_an_octet_string() {
+        let check = |bytes: &[u8], expected: &[&[u8]]| assert_eq!(points(bytes).collect::<Vec<_>>(), expected);
+        let bare = [4; 65];
+        check(&bare, &[&bare]);
+        let short: Vec<u8> = [&[4, 65], &bare[..]].concat();
+        check(&short, &[&short, &bare]);
+        let long_content = [4; 133];
+        let long: Vec<u8> = [&[4, 0x81, 133], &long_content[..]].concat();
+        check(&long, &[&long, &long_content]);
+        check(&[], &[&[]]);
+        check(&[4], &[&[4]]);
+        check(&[4, 2, 1], &[&[4, 2, 1]]);
+        // By chance both: a "point" whose second byte is the length of the rest.
+        check(&[4, 2, 7, 8], &[&[4, 2, 7, 8], &[7, 8]]);
+    }
+}

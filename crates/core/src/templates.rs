@@ -1,0 +1,328 @@
+//! What a new key's attributes are: defaults, and what the maker may set.
+//!
+//! One row a kind of key, after the attribute tables of the service's PKCS #11 library and command line tool. An
+//! attribute that stands in no list of a row is unknown to that kind, whatever its value.
+
+use std::collections::BTreeSet;
+
+use strongroom_types::limits::{KEY_ID_LEN_MAX, LABEL_LEN_MAX, TEMPLATE_LEN_MAX};
+use strongroom_types::{AttributeName, AttributeValue, Flag, Flags, KeyClass, KeyType, Refusal, Status, Template};
+
+/// The rules of one kind of key.
+struct Kind {
+    /// Flags that are true unless the template says otherwise.
+    defaults: &'static [Flag],
+    /// Flags that the maker may set to either value.
+    free: &'static [Flag],
+    /// Flags that the maker may name, but with their default only.
+    fixed: &'static [Flag],
+    /// Flags that only rules or an admin set.
+    read_only: &'static [Flag],
+}
+
+/// Session keys (`token` false) are not in this version, and every key is private.
+const AES: Kind = Kind {
+    defaults: &[
+        Flag::Destroyable,
+        Flag::Extractable,
+        Flag::Modifiable,
+        Flag::Private,
+        Flag::Sensitive,
+        Flag::Sign,
+        Flag::Token,
+        Flag::Verify,
+    ],
+    free: &[
+        Flag::Decrypt,
+        Flag::Derive,
+        Flag::Destroyable,
+        Flag::Encrypt,
+        Flag::Extractable,
+        Flag::Modifiable,
+        Flag::Sensitive,
+        Flag::Sign,
+        Flag::Unwrap,
+        Flag::Verify,
+        Flag::Wrap,
+        Flag::WrapWithTrusted,
+    ],
+    fixed: &[Flag::Private, Flag::Token],
+    read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable, Flag::Trusted],
+};
+
+const GENERIC_SECRET: Kind = Kind {
+    defaults: AES.defaults,
+    free: &[
+        Flag::Derive,
+        Flag::Destroyable,
+        Flag::Extractable,
+        Flag::Modifiable,
+        Flag::Sensitive,
+        Flag::Sign,
+        Flag::Verify,
+        Flag::WrapWithTrusted,
+    ],
+    fixed: &[Flag::Private, Flag::Token],
+    read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
+};
+
+const PUBLIC: Kind = Kind {
+    defaults: &[Flag::Destroyable, Flag::Extractable, Flag::Modifiable, Flag::Private, Flag::Token],
+    free: &[Flag::Derive, Flag::Destroyable, Flag::Encrypt, Flag::Modifiable, Flag::Verify, Flag::Wrap],
+    fixed: &[Flag::Private, Flag::Token],
+    read_only: &[Flag::Local, Flag::Trusted],
+};
+
+const PRIVATE: Kind = Kind {
+    defaults: &[Flag::Destroyable, Flag::Extractable, Flag::Modifiable, Flag::Private, Flag::Sensitive, Flag::Token],
+    free: &[
+        Flag::Decrypt,
+        Flag::Derive,
+        Flag::Destroyable,
+        Flag::Extractable,
+        Flag::Modifiable,
+        Flag::Sign,
+        Flag::Unwrap,
+        Flag::WrapWithTrusted,
+    ],
+    fixed: &[Flag::Private, Flag::Sensitive, Flag::Token],
+    read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
+};
+
+fn kind(class: KeyClass, key_type: KeyType) -> &'static Kind {
+    match (class, key_type) {
+        (KeyClass::PublicKey, _) => &PUBLIC,
+        (KeyClass::PrivateKey, _) => &PRIVATE,
+        (KeyClass::SecretKey, KeyType::GenericSecret) => &GENERIC_SECRET,
+        (KeyClass::SecretKey, _) => &AES,
+    }
+}
+
+/// What a template decides of a new key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) label: String,
+    pub(crate) id: Vec<u8>,
+    pub(crate) flags: Flags,
+}
+
+/// Reads the template of a key that is generated, or says which attribute is wrong and how.
+pub(crate) fn read(class: KeyClass, key_type: KeyType, template: &Template) -> Result<Chosen, Refusal> {
+    if template.len() > TEMPLATE_LEN_MAX {
+        return Err(Refusal::new(Status::MalformedRequest, "template"));
+    }
+    let kind = kind(class, key_type);
+    let flags = kind.defaults.iter().fold(Flags::NONE, |flags, flag| flags.with(*flag, true));
+    let mut chosen = Chosen { label: String::new(), id: Vec::new(), flags };
+    let mut named = BTreeSet::new();
+    for (name, value) in template {
+        if !named.insert(*name) {
+            return Err(refused(Status::TemplateInconsistent, *name));
+        }
+        set(&mut chosen, (class, key_type), kind, *name, value)?;
+    }
+    // PKCS #11 v2.40 §4.2: computed for what is generated here.
+    let flags = chosen.flags;
+    let hidden = class != KeyClass::PublicKey;
+    chosen.flags = flags
+        .with(Flag::Local, true)
+        .with(Flag::AlwaysSensitive, hidden && flags.has(Flag::Sensitive))
+        .with(Flag::NeverExtractable, hidden && !flags.has(Flag::Extractable));
+    Ok(chosen)
+}
+
+fn set(
+    chosen: &mut Chosen,
+    (class, key_type): (KeyClass, KeyType),
+    kind: &Kind,
+    name: AttributeName,
+    value: &AttributeValue,
+) -> Result<(), Refusal> {
+    let invalid = || Err(refused(Status::AttributeValueInvalid, name));
+    let agrees = |same: bool| if same { Ok(()) } else { Err(refused(Status::TemplateInconsistent, name)) };
+    match (name, value) {
+        (AttributeName::Class, AttributeValue::Class(wanted)) => agrees(*wanted == class),
+        (AttributeName::KeyType, AttributeValue::KeyType(wanted)) => agrees(*wanted == key_type),
+        (AttributeName::Label, AttributeValue::Text(label)) if label.len() <= LABEL_LEN_MAX => {
+            chosen.label.clone_from(label);
+            Ok(())
+        }
+        (AttributeName::Id, AttributeValue::Bytes(id)) if id.len() <= KEY_ID_LEN_MAX => {
+            chosen.id.clone_from(id);
+            Ok(())
+        }
+        (AttributeName::Class | AttributeName::KeyType | AttributeName::Label | AttributeName::Id, _) => invalid(),
+        (AttributeName::Flag(flag), value) => set_flag(chosen, kind, flag, value),
+        // The rest are computed, or asked for by parameters of the command.
+        (other, _) => {
+            let known = match other {
+                AttributeName::CheckValue => key_type != KeyType::GenericSecret,
+                AttributeName::Modulus | AttributeName::ModulusSizeBits | AttributeName::PublicExponent => {
+                    key_type == KeyType::Rsa
+                }
+                AttributeName::EcPoint | AttributeName::Curve => key_type == KeyType::Ec,
+                _ => true,
+            };
+            Err(refused(if known { Status::AttributeReadOnly } else { Status::AttributeUnknown }, name))
+        }
+    }
+}
+
+fn set_flag(chosen: &mut Chosen, kind: &Kind, flag: Flag, value: &AttributeValue) -> Result<(), Refusal> {
+    let name = AttributeName::Flag(flag);
+    if kind.read_only.contains(&flag) {
+        return Err(refused(Status::AttributeReadOnly, name));
+    }
+    let fixed = kind.fixed.contains(&flag);
+    if !fixed && !kind.free.contains(&flag) {
+        return Err(refused(Status::AttributeUnknown, name));
+    }
+    match value {
+        AttributeValue::Bool(value) if !fixed || *value == chosen.flags.has(flag) => {
+            chosen.flags = chosen.flags.with(flag, *value);
+            Ok(())
+        }
+        _ => Err(refused(Status::AttributeValueInvalid, name)),
+    }
+}
+
+fn refused(status: Status, name: AttributeName) -> Refusal {
+    Refusal::new(status, name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL_KINDS: [(KeyClass, KeyType); 6] = [
+        (KeyClass::SecretKey, KeyType::Aes),
+        (KeyClass::SecretKey, KeyType::GenericSecret),
+        (KeyClass::PublicKey, KeyType::Rsa),
+        (KeyClass::PublicKey, KeyType::Ec),
+        (KeyClass::PrivateKey, KeyType::Rsa),
+        (KeyClass::PrivateKey, KeyType::Ec),
+    ];
+
+    fn true_flags((class, key_type): (KeyClass, KeyType), template: &[(Flag, bool)]) -> Vec<&'static str> {
+        let template = template.iter().map(|(flag, value)| (AttributeName::Flag(*flag), AttributeValue::Bool(*value)));
+        let flags = read(class, key_type, &template.collect()).unwrap().flags;
+        Flag::ALL.iter().filter(|flag| flags.has(**flag)).map(|flag| flag.as_str()).collect()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_guide() {
+        let secret = [
+            "token",
+            "always-sensitive",
+            "destroyable",
+            "extractable",
+            "local",
+            "modifiable",
+            "private",
+            "sensitive",
+            "sign",
+            "verify",
+        ];
+        let public = ["token", "destroyable", "extractable", "local", "modifiable", "private"];
+        let private =
+            ["token", "always-sensitive", "destroyable", "extractable", "local", "modifiable", "private", "sensitive"];
+        let [aes, generic, rsa_public, ec_public, rsa_private, ec_private] = ALL_KINDS;
+        assert_eq!(true_flags(aes, &[]), secret);
+        assert_eq!(true_flags(generic, &[]), secret);
+        assert_eq!(true_flags(rsa_public, &[]), public);
+        assert_eq!(true_flags(ec_public, &[]), public);
+        assert_eq!(true_flags(rsa_private, &[]), private);
+        assert_eq!(true_flags(ec_private, &[]), private);
+    }
+
+    #[test]
+    fn computed_flags_follow_what_was_asked() {
+        let flags = true_flags(ALL_KINDS[4], &[(Flag::Extractable, false)]);
+        assert!(flags.contains(&"never-extractable") && flags.contains(&"always-sensitive"));
+        let flags = true_flags(ALL_KINDS[0], &[(Flag::Sensitive, false)]);
+        assert!(!flags.contains(&"always-sensitive") && !flags.contains(&"sensitive"));
+        for kind in &ALL_KINDS[2..4] {
+            assert!(!true_flags(*kind, &[]).contains(&"never-extractable"));
+        }
+    }
+
+    /// Every flag of every kind, both values: the letters are c(hosen), d(efault only), r(ead-only), u(nknown).
+    #[test]
+    fn every_flag_of_every_kind() {
+        let table = [
+            ("encrypt", "cuccuu"),
+            ("decrypt", "cuuucc"),
+            ("token", "dddddd"),
+            ("always-sensitive", "rruurr"),
+            ("derive", "cccccc"),
+            ("destroyable", "cccccc"),
+            ("extractable", "ccuucc"),
+            ("local", "rrrrrr"),
+            ("modifiable", "cccccc"),
+            ("never-extractable", "rruurr"),
+            ("private", "dddddd"),
+            ("sensitive", "ccuudd"),
+            ("sign", "ccuucc"),
+            ("trusted", "rurruu"),
+            ("unwrap", "cuuucc"),
+            ("verify", "ccccuu"),
+            ("wrap", "cuccuu"),
+            ("wrap-with-trusted", "ccuucc"),
+        ];
+        assert_eq!(table.len(), Flag::ALL.len());
+        for (flag, (text, letters)) in Flag::ALL.iter().zip(table) {
+            assert_eq!(flag.as_str(), text);
+            for ((class, key_type), letter) in ALL_KINDS.into_iter().zip(letters.chars()) {
+                let outcome = |value| {
+                    let template = vec![(AttributeName::Flag(*flag), AttributeValue::Bool(value))];
+                    read(class, key_type, &template).map(|chosen| chosen.flags.has(*flag)).map_err(|r| r.status)
+                };
+                let (on, off) = match letter {
+                    'c' => (Ok(true), Ok(false)),
+                    'd' => (Ok(true), Err(Status::AttributeValueInvalid)),
+                    'r' => (Err(Status::AttributeReadOnly), Err(Status::AttributeReadOnly)),
+                    _ => (Err(Status::AttributeUnknown), Err(Status::AttributeUnknown)),
+                };
+                assert_eq!((outcome(true), outcome(false)), (on, off), "{text} of {class} {key_type}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_attributes_are_bounded_and_may_not_contradict() {
+        let check = |at: usize, name: AttributeName, value: AttributeValue, expected: Option<Status>| {
+            let (class, key_type) = ALL_KINDS[at];
+            let outcome = read(class, key_type, &vec![(name, value.clone())]);
+            assert_eq!(outcome.err().map(|refusal| refusal.status), expected, "{name} = {value:?} of {class}");
+        };
+        let text = |len| AttributeValue::Text("x".repeat(len));
+        let bytes = |len| AttributeValue::Bytes(vec![1; len]);
+        check(0, AttributeName::Label, text(0), None);
+        check(0, AttributeName::Label, text(127), None);
+        check(0, AttributeName::Label, text(128), Some(Status::AttributeValueInvalid));
+        check(0, AttributeName::Label, bytes(1), Some(Status::AttributeValueInvalid));
+        check(0, AttributeName::Id, bytes(127), None);
+        check(0, AttributeName::Id, bytes(128), Some(Status::AttributeValueInvalid));
+        check(0, AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey), None);
+        check(0, AttributeName::Class, AttributeValue::Class(KeyClass::PublicKey), Some(Status::TemplateInconsistent));
+        check(4, AttributeName::KeyType, AttributeValue::KeyType(KeyType::Rsa), None);
+        check(4, AttributeName::KeyType, AttributeValue::KeyType(KeyType::Ec), Some(Status::TemplateInconsistent));
+        check(4, AttributeName::KeyType, text(1), Some(Status::AttributeValueInvalid));
+        check(0, AttributeName::CheckValue, bytes(3), Some(Status::AttributeReadOnly));
+        check(1, AttributeName::CheckValue, bytes(3), Some(Status::AttributeUnknown));
+        check(0, AttributeName::KeyLengthBytes, AttributeValue::Number(16), Some(Status::AttributeReadOnly));
+        check(2, AttributeName::Modulus, bytes(256), Some(Status::AttributeReadOnly));
+        check(3, AttributeName::Modulus, bytes(256), Some(Status::AttributeUnknown));
+        check(3, AttributeName::EcPoint, bytes(65), Some(Status::AttributeReadOnly));
+        check(0, AttributeName::EcPoint, bytes(65), Some(Status::AttributeUnknown));
+        check(0, AttributeName::Flag(Flag::Sign), text(4), Some(Status::AttributeValueInvalid));
+    }
+
+    #[test]
+    fn an_attribute_twice_contradicts_and_a_long_template_is_malformed() {
+        let one = (AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true));
+        let status = |template: Template| read(KeyClass::SecretKey, KeyType::Aes, &template).map_err(|r| r.status);
+        assert_eq!(status(vec![one.clone(), one.clone()]), Err(Status::TemplateInconsistent));
+        assert_eq!(status(vec![one; TEMPLATE_LEN_MAX + 1]), Err(Status::MalformedRequest));
+    }
+}
