@@ -1,0 +1,37 @@
+use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP};
+use thiserror::Error;
+
+/// What can be wrong with a key, or with what is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum KeyError {
+    /// Not the PKCS #8 DER of an RSA or EC private key whose parts fit together.
+    #[error("the bytes are not the PKCS #8 of a valid RSA or EC private key")]
+    Pkcs8,
+    /// An RSA modulus of another size.
+    #[error("RSA keys have {RSA_BITS_MIN} to {RSA_BITS_MAX} bits in steps of {RSA_BITS_STEP}")]
+    RsaBits,
+    /// An RSA public exponent that is even or outside its range.
+    #[error("RSA public exponents are odd numbers from 65537 to 4294967295")]
+    Exponent,
+    /// An AES key of another size.
+    #[error("AES keys have 16, 24 or 32 bytes")]
+    AesLength,
+    /// An RSA mechanism with an EC key or the other way round.
+    #[error("the mechanism does not fit the key's type")]
+    KeyType,
+    /// Data too short or too long for the mechanism and the key.
+    #[error("the data's length does not fit the mechanism and the key")]
+    DataLength,
+    /// A whole block that is no number between 1 and the modulus minus 1, both excluded.
+    #[error("the block is not a number that this key can process")]
+    DataRange,
+    /// A PSS salt that the modulus has no room for.
+    #[error("the salt is longer than the modulus has room for")]
+    SaltLength,
+    /// The ciphertext does not decrypt. What is wrong with it is not told.
+    #[error("the data cannot be decrypted with this key")]
+    Decryption,
+    /// AWS-LC's check of its own result failed: broken hardware, or out of memory. Nothing was given out.
+    #[error("the cryptographic library did not confirm its own result; check the machine's memory and processor")]
+    Fault,
+}
