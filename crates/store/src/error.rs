@@ -162,7 +162,7 @@ pub enum FenceError {
 
 /// Opening a SQLite store failed.
 #[derive(Debug, Error)]
-pub enum OpenError {
+pub enum SqliteError {
     /// Bytes of the database break an invariant.
     #[error("{} is damaged ({what}); restore it from a copy or the cluster from a backup", path.display())]
     Damaged {

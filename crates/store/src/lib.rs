@@ -12,11 +12,22 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic"))]
 
 mod batch;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod error;
 mod memory;
+mod sqlite;
 mod store;
+mod table;
 
 pub use batch::BATCH_RECORDS_MAX;
-pub use error::{BatchError, CommitError, FenceError, JoinError, OpenError, RenewError, StoreError, TableError};
+pub use error::{BatchError, CommitError, FenceError, JoinError, RenewError, SqliteError, StoreError, TableError};
 pub use memory::{CommitFault, MemoryStore};
+pub use sqlite::{SqliteConfig, SqliteStore};
 pub use store::{Changes, Delta, Loaded, MemberEntry, Moment, Store, StoredRecord};
+
+/// Makes a new name in the file's folder durable.
+fn sync_folder_of(path: &std::path::Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(std::path::Path::new(".")))?.sync_all()
+}
