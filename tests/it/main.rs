@@ -1,1 +1,1 @@
-//! 
+//! End-to-end tests: real processes, real loaders, real clients.

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-use strongroom_client::ClientError;
+use crate::stub::ClientError;
 use strongroom_types::{HsmId, NameError, PasswordError};
 use thiserror::Error;
 
@@ -390,7 +390,7 @@ pub enum ProvisionError {
         /// Its folder.
         path: PathBuf,
         /// Why.
-        source: strongroom_crypto::certificates::CertificateError,
+        source: crate::stub::certificates::CertificateError,
     },
     /// The cluster has a certificate and the CA that signed it is gone.
     #[error(
@@ -414,7 +414,7 @@ pub enum ProvisionError {
     #[error("the client configuration cannot be used")]
     Configuration {
         /// Why.
-        source: strongroom_client::ConfigError,
+        source: crate::stub::ConfigError,
     },
     /// The admin's password is not the one that we have.
     #[error(

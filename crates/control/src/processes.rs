@@ -55,7 +55,6 @@ impl From<ExitStatus> for Exit {
 
 /// A process as it is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ProcessRecord {
     /// Its pid.
     pub pid: u32,

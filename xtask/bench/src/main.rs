@@ -1,2 +1,53 @@
 //! The measurements behind `cargo xtask bench`.
-fn main() {}
+//!
+//! Every line on standard output is one JSON object; what is compared is measured in the same run, in alternating
+//! rounds, and given as medians. Progress goes to standard error.
+
+mod handshakes;
+mod load;
+mod report;
+mod signatures;
+mod start;
+
+use clap::{Parser, ValueEnum};
+
+/// Measures Strongroom beside its physical limits; one JSON object a line.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench --")]
+struct Arguments {
+    /// What to measure; everything unless given
+    #[arg(value_enum)]
+    what: Vec<What>,
+    /// Rounds of each kind; the median counts
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of one round
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Full HTTPS handshakes a second: nginx with the key in the HSMs, and with the same kind of key in a file
+    Handshakes,
+    /// Signatures a second through the client engine, and by AWS-LC in process
+    Signatures,
+    /// From `strongroom up` to serving, and the memory of an idle HSM
+    Start,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
+    let rounds = load::Rounds { count: arguments.rounds, seconds: arguments.seconds };
+    if wanted(What::Start) {
+        start::measure(&rounds)?;
+    }
+    if wanted(What::Signatures) {
+        signatures::measure(&rounds)?;
+    }
+    if wanted(What::Handshakes) {
+        handshakes::measure(&rounds)?;
+    }
+    Ok(())
+}

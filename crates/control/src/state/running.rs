@@ -14,6 +14,7 @@ const FORMAT: u32 = 1;
 pub struct Running {
     format: u32,
     /// The supervisor's process.
+    #[serde(flatten)]
     pub process: ProcessRecord,
     /// The HSMs.
     pub hsms: Vec<HsmRun>,

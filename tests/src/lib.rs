@@ -1,0 +1,14 @@
+//! The world of the end-to-end tests: a cluster made by `strongroom up` in a temporary folder, and the programs that
+//! users run against it. Every process it starts ends with it, by its process id.
+
+mod http;
+mod nginx;
+mod process;
+mod scan;
+mod world;
+
+pub use http::{Tls, get};
+pub use nginx::{Nginx, SiteKey};
+pub use process::{Ran, kill, pid_is_alive, program, run, wait_for};
+pub use scan::{Primes, process_memory};
+pub use world::World;

@@ -1,0 +1,83 @@
+//! Callers that repeat one action for a while.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::report::median;
+
+/// How often and how long to measure.
+pub struct Rounds {
+    /// Rounds of each kind.
+    pub count: usize,
+    /// Seconds of one round.
+    pub seconds: f64,
+}
+
+/// What one round showed.
+pub struct Round {
+    /// Actions a second, all callers together.
+    pub rate: f64,
+    /// Median time of one action, in microseconds.
+    pub median_us: f64,
+    /// The longest, in microseconds.
+    pub longest_us: f64,
+    /// Actions that failed.
+    pub failures: u64,
+}
+
+impl Rounds {
+    /// One round: `callers` threads, each with an action of its own made by `prepare`, which answers whether it
+    /// succeeded.
+    pub fn one<A: FnMut() -> bool>(&self, callers: usize, prepare: impl Fn(usize) -> A + Sync) -> Round {
+        let stop = AtomicBool::new(false);
+        let ready = Barrier::new(callers + 1);
+        let mut times = Vec::new();
+        let mut failures = 0;
+        let mut elapsed = Duration::ZERO;
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..callers)
+                .map(|caller| {
+                    let (stop, ready, prepare) = (&stop, &ready, &prepare);
+                    scope.spawn(move || {
+                        let mut action = prepare(caller);
+                        let mut times = Vec::with_capacity(1 << 16);
+                        let mut failures = 0;
+                        ready.wait();
+                        while !stop.load(Ordering::Relaxed) {
+                            let begun = Instant::now();
+                            let succeeded = action();
+                            times.push(begun.elapsed().as_secs_f64() * 1e6);
+                            failures += u64::from(!succeeded);
+                        }
+                        (times, failures)
+                    })
+                })
+                .collect();
+            ready.wait();
+            let begun = Instant::now();
+            std::thread::sleep(Duration::from_secs_f64(self.seconds));
+            stop.store(true, Ordering::Relaxed);
+            for thread in threads {
+                let (of_thread, failed) = thread.join().expect("a caller does not panic");
+                times.extend(of_thread);
+                failures += failed;
+            }
+            elapsed = begun.elapsed();
+        });
+        let rate = (times.len() as f64 - failures as f64) / elapsed.as_secs_f64();
+        let longest_us = times.iter().copied().fold(0.0, f64::max);
+        Round { rate, median_us: median(times), longest_us, failures }
+    }
+}
+
+/// The medians of several rounds.
+pub fn medians(rounds: &[Round]) -> Round {
+    let of = |field: fn(&Round) -> f64| median(rounds.iter().map(field).collect());
+    Round {
+        rate: of(|round| round.rate),
+        median_us: of(|round| round.median_us),
+        longest_us: of(|round| round.longest_us),
+        failures: rounds.iter().map(|round| round.failures).sum(),
+    }
+}
