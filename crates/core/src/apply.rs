@@ -190,7 +190,8 @@ impl State {
     }
 
     fn remove_hsm(&mut self, path: RecordPath) {
-        if let Some(id) = self.hsms().find(|hsm| hsm.path() == path).map(|hsm| hsm.id.clone()) {
+        let id = self.hsms().find(|hsm| hsm.path() == path).map(|hsm| hsm.id.clone());
+        if let Some(id) = id {
             self.hsms.remove(&id);
         }
     }
