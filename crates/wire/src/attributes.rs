@@ -1,0 +1,131 @@
+use strongroom_types::limits::TEMPLATE_LEN_MAX;
+use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, KeyReference, Template};
+
+use crate::convert::{Malformed, curve, key_class, key_type};
+use crate::v1;
+use crate::v1::attribute::Value;
+
+/// The attributes of a template, in their order; at most [`TEMPLATE_LEN_MAX`].
+pub fn template(attributes: &[v1::Attribute]) -> Result<Template, Malformed> {
+    if attributes.len() > TEMPLATE_LEN_MAX {
+        return Err(Malformed { field: "template" });
+    }
+    attributes.iter().map(attribute).collect()
+}
+
+/// The message for a template.
+pub fn template_message(template: &Template) -> Vec<v1::Attribute> {
+    template.iter().map(|(name, value)| message(*name, value)).collect()
+}
+
+/// The filter of a search: a reference (0 for any) and attributes.
+pub fn filter(reference: u64, attributes: &[v1::Attribute]) -> Result<Filter, Malformed> {
+    let reference = KeyReference::from_u64(reference).map(FilterTerm::Reference);
+    if attributes.len() + usize::from(reference.is_some()) > TEMPLATE_LEN_MAX {
+        return Err(Malformed { field: "filter" });
+    }
+    let attributes =
+        attributes.iter().map(|term| attribute(term).map(|(name, value)| FilterTerm::Attribute(name, value)));
+    reference.map(Ok).into_iter().chain(attributes).collect::<Result<_, _>>().map(Filter)
+}
+
+/// The message for a filter. Of several references only one can be sent: two different ones select nothing, and
+/// [`None`] says so.
+pub fn filter_message(filter: &Filter) -> Option<(u64, Vec<v1::Attribute>)> {
+    let mut reference = 0;
+    let mut attributes = Vec::new();
+    for term in &filter.0 {
+        match term {
+            FilterTerm::Reference(one) if reference == 0 || reference == one.as_u64() => reference = one.as_u64(),
+            FilterTerm::Reference(_) => return None,
+            FilterTerm::Attribute(name, value) => attributes.push(message(*name, value)),
+        }
+    }
+    Some((reference, attributes))
+}
+
+fn attribute(attribute: &v1::Attribute) -> Result<(AttributeName, AttributeValue), Malformed> {
+    let name = attribute.name.parse().map_err(|_| Malformed { field: "name" })?;
+    let value = match attribute.value.as_ref().ok_or(Malformed { field: "value" })? {
+        Value::Boolean(value) => AttributeValue::Bool(*value),
+        Value::Text(text) => AttributeValue::Text(text.clone()),
+        Value::Octets(bytes) => AttributeValue::Bytes(bytes.clone()),
+        Value::Number(number) => AttributeValue::Number(*number),
+        Value::Class(class) => AttributeValue::Class(key_class(*class)?),
+        Value::KeyType(number) => AttributeValue::KeyType(key_type(*number)?),
+        Value::Curve(number) => AttributeValue::Curve(curve(*number)?),
+    };
+    Ok((name, value))
+}
+
+fn message(name: AttributeName, value: &AttributeValue) -> v1::Attribute {
+    let value = match value {
+        AttributeValue::Bool(value) => Value::Boolean(*value),
+        AttributeValue::Text(text) => Value::Text(text.clone()),
+        AttributeValue::Bytes(bytes) => Value::Octets(bytes.clone()),
+        AttributeValue::Number(number) => Value::Number(*number),
+        AttributeValue::Class(class) => Value::Class(v1::KeyClass::from(*class).into()),
+        AttributeValue::KeyType(key_type) => Value::KeyType(v1::KeyType::from(*key_type).into()),
+        AttributeValue::Curve(curve) => Value::Curve(v1::Curve::from(*curve).into()),
+    };
+    v1::Attribute { name: name.as_str().to_owned(), value: Some(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::{Curve, Flag, KeyClass, KeyType};
+
+    use super::*;
+
+    fn sample() -> Template {
+        vec![
+            (AttributeName::Flag(Flag::Sign), AttributeValue::Bool(false)),
+            (AttributeName::Label, AttributeValue::Text("über".into())),
+            (AttributeName::Id, AttributeValue::Bytes(vec![0, 255])),
+            (AttributeName::KeyLengthBytes, AttributeValue::Number(32)),
+            (AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey)),
+            (AttributeName::KeyType, AttributeValue::KeyType(KeyType::Ec)),
+            (AttributeName::Curve, AttributeValue::Curve(Curve::Secp256k1)),
+        ]
+    }
+
+    #[test]
+    fn templates_and_filters_read_back() {
+        assert_eq!(template(&template_message(&sample())), Ok(sample()));
+        let terms = sample().into_iter().map(|(name, value)| FilterTerm::Attribute(name, value));
+        let reference = KeyReference::from_u64(0xabc).unwrap();
+        let of = |reference: Option<KeyReference>| {
+            Filter(reference.map(FilterTerm::Reference).into_iter().chain(terms.clone()).collect())
+        };
+        for wanted in [of(None), of(Some(reference)), Filter::default()] {
+            let (number, attributes) = filter_message(&wanted).unwrap();
+            assert_eq!(filter(number, &attributes), Ok(wanted));
+        }
+        let twice = |other| Filter(vec![FilterTerm::Reference(reference), FilterTerm::Reference(other)]);
+        assert_eq!(filter_message(&twice(reference)), Some((0xabc, vec![])));
+        assert_eq!(filter_message(&twice(KeyReference::from_u64(1).unwrap())), None);
+    }
+
+    #[test]
+    fn lists_at_and_above_their_limit() {
+        let list = |len| vec![message(AttributeName::Flag(Flag::Sign), &AttributeValue::Bool(true)); len];
+        assert!(template(&list(TEMPLATE_LEN_MAX)).is_ok());
+        assert_eq!(template(&list(TEMPLATE_LEN_MAX + 1)), Err(Malformed { field: "template" }));
+        assert!(filter(0, &list(TEMPLATE_LEN_MAX)).is_ok());
+        assert!(filter(1, &list(TEMPLATE_LEN_MAX - 1)).is_ok());
+        assert_eq!(filter(1, &list(TEMPLATE_LEN_MAX)), Err(Malformed { field: "filter" }));
+    }
+
+    #[test]
+    fn unknown_names_and_values_are_named() {
+        let check = |name: &str, value: Option<Value>, field| {
+            assert_eq!(template(&[v1::Attribute { name: name.into(), value }]), Err(Malformed { field }), "{name}");
+        };
+        check("colour", Some(Value::Boolean(true)), "name");
+        check("sign", None, "value");
+        check("class", Some(Value::Class(0)), "class");
+        check("class", Some(Value::Class(77)), "class");
+        check("key-type", Some(Value::KeyType(0)), "key_type");
+        check("curve", Some(Value::Curve(-1)), "curve");
+    }
+}
