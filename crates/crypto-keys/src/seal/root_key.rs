@@ -1,0 +1,238 @@
+use std::fmt;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use strongroom_crypto::digest::digest;
+use strongroom_crypto::{equal, random};
+use strongroom_types::{ClusterId, HashFunction};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::derive::{KEY_LEN, derive, push_cluster};
+use super::{ClusterKey, SealError, VERSION, aead};
+use crate::locked::Locked;
+
+/// The first bytes of a root key's file.
+const MAGIC: &[u8; 8] = b"SRROOTKY";
+/// The version that follows them, big-endian.
+const FILE_VERSION: u32 = 1;
+/// Where the key lies in the file.
+const KEY_AT: usize = MAGIC.len() + size_of::<u32>();
+/// Where its checksum lies, SHA-256 of all bytes before.
+const CHECKSUM_AT: usize = KEY_AT + KEY_LEN;
+/// Bytes of a root key's file.
+const FILE_LEN: usize = CHECKSUM_AT + 32;
+/// Only the owner reads and writes.
+const MODE: u32 = 0o600;
+/// Permission bits that a root key's file must not have.
+const FOREIGN_BITS: u32 = 0o077;
+const LABEL: &str = "strongroom cluster key";
+
+/// Why there is no root key.
+#[derive(Debug, Error)]
+pub enum RootKeyError {
+    /// Something is there already. A root key is never replaced: what it sealed would be lost.
+    #[error("{} exists and is not replaced: what was sealed under it would be lost", path.display())]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Nothing is there.
+    #[error(
+        "there is no root key at {}; put the file back from where it is kept (only for a new installation make one \
+         with `strongroom-hsm init-root-key`)",
+        path.display()
+    )]
+    Missing {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A folder, a device, a pipe.
+    #[error("{} is not a regular file, so it is not a root key", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Others than the owner may read or change it.
+    #[error(
+        "others than its owner may use the root key {} (mode {mode:04o}); if nobody has read it: chmod 600 {0}",
+        path.display()
+    )]
+    Permissions {
+        /// Where.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Another file.
+    #[error("{} is not a root key: it does not begin as one", path.display())]
+    Magic {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Written by a newer Strongroom.
+    #[error("the root key {} has format {version}, and this version of Strongroom reads format {FILE_VERSION} only; \
+             install a newer one", path.display())]
+    Version {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        version: u32,
+    },
+    /// Cut short, or something was appended.
+    #[error("the root key {} is damaged: a root key has {FILE_LEN} bytes; put the file back from where it is kept",
+            path.display())]
+    Length {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Its checksum is not right.
+    #[error("the root key {} is damaged: its checksum is wrong; put the file back from where it is kept",
+            path.display())]
+    Checksum {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} the root key {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The key of an installation: 256 bits in a file that only HSMs can read. It opens the cluster keys.
+pub struct RootKey(Locked);
+
+impl RootKey {
+    /// Makes a new root key in a new file, readable by its owner alone, and on disk when this returns.
+    pub fn create(path: &Path) -> Result<(), RootKeyError> {
+        let error = |action, source| RootKeyError::Io { action, path: path.to_owned(), source };
+        let mut options = OpenOptions::new();
+        let mut file = match options.write(true).create_new(true).mode(MODE).open(path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == ErrorKind::AlreadyExists => {
+                return Err(RootKeyError::Exists { path: path.to_owned() });
+            }
+            Err(source) => return Err(error("make", source)),
+        };
+        write(&mut file).and_then(|()| sync_folder_of(path)).map_err(|source| {
+            // The file is ours, and no key that anybody has used is in it.
+            let _ = fs::remove_file(path);
+            error("write", source)
+        })
+    }
+
+    /// Reads a root key. Refuses a file that others than its owner may use.
+    pub fn read(path: &Path) -> Result<RootKey, RootKeyError> {
+        let error = |source| RootKeyError::Io { action: "read", path: path.to_owned(), source };
+        // A pipe would block until somebody writes to it.
+        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                return Err(RootKeyError::Missing { path: path.to_owned() });
+            }
+            Err(source) => return Err(error(source)),
+        };
+        let metadata = file.metadata().map_err(error)?;
+        if !metadata.is_file() {
+            return Err(RootKeyError::NotAFile { path: path.to_owned() });
+        }
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & FOREIGN_BITS != 0 {
+            return Err(RootKeyError::Permissions { path: path.to_owned(), mode });
+        }
+        // One byte more than there may be shows whether there is more.
+        let mut bytes = Zeroizing::new([0; FILE_LEN + 1]);
+        let len = read_up_to(file, &mut *bytes).map_err(error)?;
+        parse(path, bytes.get(..len).unwrap_or_default())
+    }
+
+    /// Seals a cluster's key for the store.
+    pub fn seal_cluster_key(&self, key: &ClusterKey, cluster: &ClusterId) -> Vec<u8> {
+        aead::seal(&*self.derived(cluster), &binding(cluster), &[], key.0.expose())
+    }
+
+    /// Opens a cluster's key.
+    pub fn open_cluster_key(&self, sealed: &[u8], cluster: &ClusterId) -> Result<ClusterKey, SealError> {
+        let key = aead::open(&*self.derived(cluster), &binding(cluster), aead::body(sealed)?)?;
+        ClusterKey::from_slice(key.expose())
+    }
+
+    fn derived(&self, cluster: &ClusterId) -> Zeroizing<[u8; KEY_LEN]> {
+        let mut key = Zeroizing::new([0; KEY_LEN]);
+        derive(self.0.expose(), LABEL, &[&binding(cluster)], &mut *key);
+        key
+    }
+}
+
+impl fmt::Debug for RootKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RootKey")
+    }
+}
+
+/// Version and cluster id with its length.
+fn binding(cluster: &ClusterId) -> Vec<u8> {
+    let mut binding = vec![VERSION];
+    push_cluster(&mut binding, cluster);
+    binding
+}
+
+fn write(file: &mut File) -> io::Result<()> {
+    // The process' umask took bits away from the mode that the file was made with, never from this one.
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    let mut bytes = Zeroizing::new([0; FILE_LEN]);
+    let (content, checksum) = bytes.split_at_mut(CHECKSUM_AT);
+    content[..MAGIC.len()].copy_from_slice(MAGIC);
+    content[MAGIC.len()..KEY_AT].copy_from_slice(&FILE_VERSION.to_be_bytes());
+    random::fill(&mut content[KEY_AT..]);
+    checksum.copy_from_slice(&digest(HashFunction::Sha256, content));
+    file.write_all(&*bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+/// Fills `bytes` as far as the file goes, without a buffer between that would keep the key.
+fn read_up_to(mut file: File, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while let Some(rest) = bytes.get_mut(len..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<RootKey, RootKeyError> {
+    let path = || path.to_owned();
+    let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| RootKeyError::Magic { path: path() })?;
+    let (version, _) = rest.split_first_chunk().ok_or_else(|| RootKeyError::Length { path: path() })?;
+    let version = u32::from_be_bytes(*version);
+    if version != FILE_VERSION {
+        return Err(RootKeyError::Version { path: path(), version });
+    }
+    if bytes.len() != FILE_LEN {
+        return Err(RootKeyError::Length { path: path() });
+    }
+    let (content, checksum) = bytes.split_at(CHECKSUM_AT);
+    if !equal(&digest(HashFunction::Sha256, content), checksum) {
+        return Err(RootKeyError::Checksum { path: path() });
+    }
+    let mut key = Locked::zeroed(KEY_LEN);
+    key.expose_mut().copy_from_slice(&content[KEY_AT..]);
+    Ok(RootKey(key))
+}
