@@ -1,1 +1,12 @@
 //! End-to-end tests: real processes, real loaders, real clients.
+
+mod cli;
+mod cluster;
+mod crash;
+mod engine;
+mod failover;
+mod https;
+mod interactive;
+mod secrecy;
+mod signatures;
+mod trouble;

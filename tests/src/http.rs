@@ -15,11 +15,17 @@ pub enum Tls {
 /// One HTTPS request by curl, trusting `ca` alone.
 #[track_caller]
 pub fn get(port: u16, ca: &Path, tls: Tls) -> Ran {
+    run(&mut curl(port, ca, tls))
+}
+
+/// The same, to be run otherwise.
+pub fn curl(port: u16, ca: &Path, tls: Tls) -> Command {
     let version: &[&str] = match tls {
         Tls::V12 => &["--tlsv1.2", "--tls-max", "1.2"],
         Tls::V13 => &["--tlsv1.3"],
     };
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--fail", "--max-time", "20"]).args(version).arg("--cacert").arg(ca);
-    run(command.arg(format!("https://localhost:{port}/")))
+    command.arg(format!("https://localhost:{port}/"));
+    command
 }

@@ -7,8 +7,8 @@ mod process;
 mod scan;
 mod world;
 
-pub use http::{Tls, get};
+pub use http::{Tls, curl, get};
 pub use nginx::{Nginx, SiteKey};
-pub use process::{Ran, kill, pid_is_alive, program, run, wait_for};
+pub use process::{Ran, kill, pid_is_alive, program, run, run_with_input, wait_for};
 pub use scan::{Primes, process_memory};
 pub use world::World;

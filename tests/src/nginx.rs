@@ -2,6 +2,7 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::process::{kill, program, wait_for};
@@ -27,16 +28,22 @@ impl Nginx {
     /// Starts nginx for sites `(certificate, key)`; the engine is loaded when one of the keys is in the HSMs.
     #[track_caller]
     pub fn start(world: &World, key: SiteKey, sites: &[(&Path, &Path)]) -> Nginx {
-        let folder = world.file(&format!("nginx-{}", fs::read_dir(world.file("")).map(Iterator::count).unwrap_or(0)));
-        fs::create_dir_all(&folder).expect("nginx's folder can be made");
-        fs::write(folder.join("index.html"), "hello from nginx\n").expect("the page can be written");
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let folder = world.file(&format!("nginx-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir(&folder).expect("nginx's folder can be made");
         let ports: Vec<u16> = sites.iter().map(|_| free_port()).collect();
-        let servers: String = sites.iter().zip(&ports).map(|((certificate, key), port)| {
-            format!(
-                "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {}; root {}; }}\n",
-                certificate.display(), key.display(), folder.display()
-            )
-        }).collect();
+        let servers: String = sites
+            .iter()
+            .zip(&ports)
+            .map(|((certificate, key), port)| {
+                format!(
+                    "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {};\n\
+                 location / {{ return 200 'hello from nginx\\n'; }} }}\n",
+                    certificate.display(),
+                    key.display()
+                )
+            })
+            .collect();
         let engine = if key == SiteKey::Hsm { "ssl_engine cloudhsm; env CLOUDHSM_PIN;\n" } else { "" };
         let configuration = format!(
             "daemon off; pid nginx.pid; error_log error.log info; worker_processes 2;\n{engine}events {{}}\nhttp {{\n\
@@ -55,7 +62,7 @@ impl Nginx {
         wait_for("nginx to listen", Duration::from_secs(20), || {
             let ended = nginx.child.try_wait().expect("nginx can be asked for");
             assert!(ended.is_none(), "nginx ended: {ended:?}\n{}", nginx.log());
-            TcpStream::connect(("127.0.0.1", last)).ok()
+            TcpStream::connect(("127.0.0.1", last)).is_ok()
         });
         nginx
     }

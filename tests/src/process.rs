@@ -1,7 +1,8 @@
 //! Starting programs, ending them by their id, waiting for conditions.
 
+use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The program of this name that was built beside the tests, or of the system.
@@ -68,9 +69,10 @@ pub fn run(command: &mut Command) -> Ran {
     command.output().unwrap_or_else(|error| panic!("cannot start {words}: {error}")).into()
 }
 
-/// Sends a signal, by its name without `SIG`, to one process.
+/// Sends a signal, by its name without `SIG`, to one process, unless it is gone.
 pub fn kill(signal: &str, pid: u32) {
-    run(Command::new("/bin/kill").arg(format!("-{signal}")).arg(pid.to_string()));
+    // A shell has `kill` built in: the program of that name is in a package that a small system may lack.
+    run(Command::new("sh").arg("-c").arg(format!("kill -{signal} {pid}")));
 }
 
 /// Whether a process of this id runs (and is no zombie).
@@ -79,15 +81,25 @@ pub fn pid_is_alive(pid: u32) -> bool {
     !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
 }
 
-/// Waits until `condition` gives something; fails the test, naming `what`, when the time is over.
+/// Waits until `condition` holds; fails the test, naming `what`, when the time is over.
 #[track_caller]
-pub fn wait_for<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + limit;
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
+    while !condition() {
         assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Runs a command that reads `input` from its standard input.
+#[track_caller]
+pub fn run_with_input(command: &mut Command, input: &str) -> Ran {
+    let words = format!("{command:?}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {words}: {error}"));
+    let mut stdin = child.stdin.take().expect("its standard input is a pipe");
+    // A program that ends before it has read everything closes the pipe; what it said tells why.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().unwrap_or_else(|error| panic!("cannot wait for {words}: {error}")).into()
 }

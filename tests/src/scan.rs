@@ -7,32 +7,72 @@ use std::path::Path;
 
 use num_bigint::BigUint;
 
+/// The product of the odd primes up to 29: a number that shares a factor with it is no prime of a key.
+const SMALL_PRIMES: [u64; 9] = [3, 5, 7, 11, 13, 17, 19, 23, 29];
+const PRODUCT: u64 = 3_234_846_615;
+
 /// Finds windows of half the modulus' length that divide it, in either byte order.
 pub struct Primes {
     modulus: BigUint,
     prime_len: usize,
+    /// 256 to the power of a window's last byte, modulo [`PRODUCT`].
+    top: u64,
+    /// The inverse of 256 modulo [`PRODUCT`].
+    unshift: u64,
+    /// For each residue modulo [`TABLED`], whether it is coprime to that.
+    coprime: Vec<bool>,
 }
+
+/// The product of the first five, small enough for a table of its residues.
+const TABLED: u64 = 3 * 5 * 7 * 11 * 13;
 
 impl Primes {
     /// For this modulus, big-endian.
     pub fn of(modulus: &[u8]) -> Primes {
-        Primes { modulus: BigUint::from_bytes_be(modulus), prime_len: modulus.len() / 2 }
+        let prime_len = modulus.len() / 2;
+        let top = (1..prime_len).fold(1, |power, _| power * 256 % PRODUCT);
+        // Euler: 256 is coprime to the product, whose totient is the product of the primes less one.
+        let totient: u64 = SMALL_PRIMES.iter().map(|prime| prime - 1).product();
+        let unshift = power(256, totient - 1);
+        let coprime = (0..TABLED).map(|residue| SMALL_PRIMES[..5].iter().all(|prime| residue % prime != 0)).collect();
+        Primes { modulus: BigUint::from_bytes_be(modulus), prime_len, top, unshift, coprime }
     }
 
     /// Offsets at which a prime factor begins.
     pub fn find(&self, bytes: &[u8]) -> Vec<usize> {
-        let windows = bytes.windows(self.prime_len).enumerate();
-        windows.filter(|(_, window)| self.divides(window)).map(|(offset, _)| offset).collect()
+        let mut found = Vec::new();
+        let Some(first) = bytes.get(..self.prime_len) else { return found };
+        // The window's residue, read from either end, moves along with it: no byte is looked at twice.
+        let residue =
+            |bytes: &mut dyn Iterator<Item = &u8>| bytes.fold(0, |sum, byte| (sum * 256 + u64::from(*byte)) % PRODUCT);
+        let (mut big, mut little) = (residue(&mut first.iter()), residue(&mut first.iter().rev()));
+        for (offset, window) in bytes.windows(self.prime_len).enumerate() {
+            if self.divides(window, big, little) {
+                found.push(offset);
+            }
+            if let Some(next) = bytes.get(offset + self.prime_len) {
+                let (gone, next) = (u64::from(window[0]), u64::from(*next));
+                big = ((big + PRODUCT - gone * self.top % PRODUCT) * 256 + next) % PRODUCT;
+                little = ((little + PRODUCT - gone) % PRODUCT * self.unshift % PRODUCT + next * self.top) % PRODUCT;
+            }
+        }
+        found
     }
 
-    /// A factor of half the modulus' length has its highest bit set and is odd, whichever end comes first. That
-    /// spares the division for nearly all of a memory's bytes.
-    fn divides(&self, window: &[u8]) -> bool {
+    /// A factor of half the modulus' length has its highest bit set and is odd and prime, whichever end comes first.
+    /// That spares the division for nearly all of a memory's bytes.
+    fn divides(&self, window: &[u8], big: u64, little: u64) -> bool {
         let (first, last) = (window[0], window[window.len() - 1]);
-        let candidate = |high: u8, low: u8| high & 0x80 != 0 && low & 1 == 1;
         let nothing = BigUint::ZERO;
-        (candidate(first, last) && &self.modulus % BigUint::from_bytes_be(window) == nothing)
-            || (candidate(last, first) && &self.modulus % BigUint::from_bytes_le(window) == nothing)
+        (self.may_divide(first, last, big) && &self.modulus % BigUint::from_bytes_be(window) == nothing)
+            || (self.may_divide(last, first, little) && &self.modulus % BigUint::from_bytes_le(window) == nothing)
+    }
+
+    fn may_divide(&self, high: u8, low: u8, residue: u64) -> bool {
+        high & 0x80 != 0
+            && low & 1 == 1
+            && usize::try_from(residue % TABLED).is_ok_and(|tabled| self.coprime[tabled])
+            && SMALL_PRIMES[5..].iter().all(|prime| residue % prime != 0)
     }
 
     /// Searches every regular file below a folder; the number of files read. Fails the test on a find.
@@ -56,6 +96,19 @@ impl Primes {
     }
 }
 
+/// A power modulo [`PRODUCT`], which is below 2^32.
+fn power(base: u64, exponent: u64) -> u64 {
+    let (mut result, mut square, mut left) = (1, base % PRODUCT, exponent);
+    while left > 0 {
+        if left & 1 == 1 {
+            result = result * square % PRODUCT;
+        }
+        square = square * square % PRODUCT;
+        left >>= 1;
+    }
+    result
+}
+
 /// The readable memory of a process, region by region.
 pub fn process_memory(pid: u32) -> io::Result<Vec<Vec<u8>>> {
     let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
@@ -77,4 +130,28 @@ pub fn process_memory(pid: u32) -> io::Result<Vec<Vec<u8>>> {
         }
     }
     Ok(regions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two primes of 64 bits: 2^64 - 59 and 2^64 - 83.
+    const P: u64 = 18_446_744_073_709_551_557;
+    const Q: u64 = 18_446_744_073_709_551_533;
+
+    #[test]
+    fn factors_are_found_wherever_they_lie_in_either_order() {
+        let primes = Primes::of(&(u128::from(P) * u128::from(Q)).to_be_bytes());
+        let noise: Vec<u8> = (0_u32..500).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        assert_eq!(primes.find(&noise), [0_usize; 0]);
+        for planted in [P.to_be_bytes(), P.to_le_bytes(), Q.to_be_bytes(), Q.to_le_bytes()] {
+            for offset in [0, 1, 77, 499, 500] {
+                let bytes = [&noise[..offset], &planted, &noise[offset..]].concat();
+                assert_eq!(primes.find(&bytes), [offset], "{planted:02x?}");
+            }
+        }
+        assert_eq!(primes.find(&P.to_be_bytes()[1..]), [0_usize; 0]);
+        assert_eq!(primes.find(&[]), [0_usize; 0]);
+    }
 }

@@ -1,11 +1,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Ran, kill, pid_is_alive, program, run, wait_for};
+
+/// Settings that make tests quick: a password costs little, a silent member is given up soon.
+const QUICK: [&str; 4] = ["--password-iterations", "1000", "--lease-ms", "2000"];
 
 /// A cluster in a temporary folder; brought down when dropped.
 pub struct World {
@@ -17,26 +21,64 @@ pub struct World {
 }
 
 impl World {
-    /// A cluster of two HSMs in FIPS mode.
+    /// A cluster of two HSMs in FIPS mode, with the settings of tests.
     #[track_caller]
     pub fn new() -> World {
-        World::with(&[])
+        World::quick(&[])
     }
 
-    /// A cluster made with further arguments of `strongroom up`.
+    /// The same with further arguments of `strongroom up`.
+    #[track_caller]
+    pub fn quick(arguments: &[&str]) -> World {
+        World::with(&[&QUICK, arguments].concat())
+    }
+
+    /// A cluster made with these arguments of `strongroom up` alone: what users get.
     #[track_caller]
     pub fn with(arguments: &[&str]) -> World {
-        let folder = tempfile::Builder::new().prefix("strongroom-").tempdir().expect("a temporary folder can be made");
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut world = World { folder, up: Value::Null, arguments };
+        let mut world = World::unmade(arguments);
         world.start();
         world
+    }
+
+    /// A folder for a cluster that nobody has made; [`World::start`] makes it.
+    #[track_caller]
+    pub fn unmade(arguments: &[&str]) -> World {
+        let folder = tempfile::Builder::new().prefix("strongroom-").tempdir().expect("a temporary folder can be made");
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        World { folder, up: Value::Null, arguments }
+    }
+
+    /// The same with the settings of tests.
+    #[track_caller]
+    pub fn unmade_quick() -> World {
+        World::unmade(&QUICK)
+    }
+
+    /// The cluster that tests share which leave it as it is: made for the first, gone with the last that runs.
+    #[track_caller]
+    pub fn shared() -> Arc<World> {
+        static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
+        // A test that failed while it made the cluster leaves the place empty, which is as good as new.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let world = Arc::new(World::new());
+            *shared = Arc::downgrade(&world);
+            world
+        })
     }
 
     /// `strongroom up`, the first time or again.
     #[track_caller]
     pub fn start(&mut self) {
-        self.up = self.strongroom("up").args(&self.arguments).args(["--output", "json"]).ran().ok().json();
+        self.up = self.up_command().ran().ok().json();
+    }
+
+    /// `strongroom up` with this world's arguments, for running it otherwise.
+    pub fn up_command(&self) -> Command {
+        let mut command = self.strongroom("up");
+        command.args(&self.arguments).args(["--output", "json"]);
+        command
     }
 
     /// `strongroom down`.
@@ -132,7 +174,7 @@ impl World {
             kill("KILL", *pid);
         }
         pids.push(supervisor);
-        wait_for("the processes' end", Duration::from_secs(5), || pids.iter().all(|pid| !pid_is_alive(*pid)).then_some(()));
+        wait_for("the processes' end", Duration::from_secs(5), || !pids.iter().any(|pid| pid_is_alive(*pid)));
     }
 
     /// `cloudhsm-cli` without credentials.
@@ -188,7 +230,8 @@ impl World {
     /// Makes an RSA-2048 pair with this label; the private key's reference.
     #[track_caller]
     pub fn rsa_pair(&self, label: &str) -> String {
-        let rsa = ["key", "generate-asymmetric-pair", "rsa", "--modulus-size-bits", "2048", "--public-exponent", "65537"];
+        let rsa =
+            ["key", "generate-asymmetric-pair", "rsa", "--modulus-size-bits", "2048", "--public-exponent", "65537"];
         self.pair(&rsa, label)
     }
 
@@ -224,6 +267,9 @@ impl Default for World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if !self.state().join("cluster.json").exists() {
+            return;
+        }
         let ran = self.strongroom("down").ran();
         if ran.code != Some(0) && !std::thread::panicking() {
             panic!("`strongroom down` failed:\n{}{}", ran.stdout, ran.stderr);

@@ -25,8 +25,9 @@ pub fn build(profile: Profile) -> anyhow::Result<()> {
 
 /// The folder that holds the built programs.
 pub fn folder(profile: Profile) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    target.join(match profile {
+    // Where it is relative, it is so to the folder in which we run cargo.
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root().join(target).join(match profile {
         Profile::Debug => "debug",
         Profile::Release => "release",
     })

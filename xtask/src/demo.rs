@@ -209,10 +209,12 @@ impl Demo {
         let folder = self.folder.to_str().context("the state folder's path is not text")?;
         let configuration = include_str!("demo/nginx.conf").replace("@FOLDER@", folder);
         let configuration = configuration.replace("@PORT@", &self.port.to_string());
+        let configuration = configuration.replace("@PAGE@", include_str!("demo/index.html"));
         fs::write(self.folder.join("nginx.conf"), configuration).context("cannot write nginx.conf")?;
-        fs::write(self.folder.join("index.html"), include_str!("demo/index.html")).context("cannot write the page")?;
         let log = self.folder.join("nginx.log");
-        let output = fs::File::create(&log).context("cannot create nginx.log")?;
+        fs::write(&log, "").context("cannot create nginx.log")?;
+        // nginx and the engine write to it side by side.
+        let output = fs::OpenOptions::new().append(true).open(&log).context("cannot open nginx.log")?;
         let program = find_program("nginx").context("nginx is not installed")?;
         let child = Command::new(program)
             .args(["-p", folder, "-c", "nginx.conf", "-e", "nginx.log"])

@@ -21,7 +21,7 @@ const CLIENTS: usize = 8;
 
 /// Measures RSA-2048 and P-256, TLS 1.3, no resumption.
 pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
-    let world = World::new();
+    let world = World::with(&[]);
     world.rsa_pair("bench-rsa");
     world.ec_pair("bench-ec", "prime256v1");
     let kinds = [("RSA-2048", "bench-rsa", "rsa"), ("P-256", "bench-ec", "ec")];

@@ -16,7 +16,7 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     for round in 0..rounds.count {
         eprintln!("start: round {} of {}", round + 1, rounds.count);
         let begun = Instant::now();
-        let mut world = World::new();
+        let mut world = World::with(&[]);
         new.push(begun.elapsed().as_secs_f64() * 1e3);
         for pid in world.hsm_pids() {
             memory.push(resident_mib(pid)?);

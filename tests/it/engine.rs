@@ -1,0 +1,149 @@
+//! The OpenSSL engine under the `openssl` command.
+
+use std::fs;
+
+use strongroom_tests::{World, program, run};
+
+#[test]
+fn openssl_knows_the_engine() {
+    let world = World::shared();
+    let said = world.openssl(&["engine", "-t", "cloudhsm"]).ok().stdout;
+    assert_eq!(said, "(cloudhsm) CloudHSM OpenSSL Engine\n     [ available ]\n");
+}
+
+#[test]
+fn the_library_exports_its_two_entry_points_and_needs_no_libcrypto() {
+    let world = World::shared();
+    let library = fs::canonicalize(world.home().join("engines-3/cloudhsm.so")).expect("the link leads somewhere");
+    let said = run(std::process::Command::new(program("nm")).args(["--dynamic", "--defined-only"]).arg(&library)).ok();
+    let mut names: Vec<_> = said.stdout.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["bind_engine", "v_check"]);
+    let needed = run(std::process::Command::new(program("objdump")).arg("-p").arg(&library)).ok().stdout;
+    assert!(needed.contains("NEEDED") && !needed.contains("libcrypto") && !needed.contains("libssl"), "{needed}");
+    assert!(needed.contains("NODELETE"), "{needed}");
+}
+
+#[test]
+fn a_key_made_by_openssl_lives_in_the_hsms() {
+    let world = World::new();
+    world.openssl(&["genrsa", "-engine", "cloudhsm", "-out", "made.key", "2048"]).ok();
+    let found = world.data(&["key", "list", "--filter", "attr.class=private-key", "attr.key-type=rsa", "--verbose"]);
+    assert_eq!(found["total_key_count"], 1);
+    let modulus = found["matched_keys"][0]["attributes"]["modulus"].as_str().expect("a modulus").to_uppercase();
+    let said = world.plain_openssl(&["rsa", "-in", "made.key", "-modulus", "-noout"]).ok().stdout;
+    assert_eq!(said.trim().strip_prefix("Modulus="), modulus.strip_prefix("0X"));
+    // The file's private numbers are of no use to anybody.
+    world.plain_openssl(&["rsa", "-in", "made.key", "-check", "-noout"]).failed();
+    let request = [
+        "req",
+        "-engine",
+        "cloudhsm",
+        "-new",
+        "-key",
+        "made.key",
+        "-subj",
+        "/O=Strongroom/CN=made",
+        "-out",
+        "made.csr",
+    ];
+    world.openssl(&request).ok();
+    let verified = world.plain_openssl(&["req", "-in", "made.csr", "-verify", "-noout"]).ok();
+    assert!((verified.stdout + &verified.stderr).contains("verify OK"));
+    let sign = [
+        "x509", "-engine", "cloudhsm", "-req", "-days", "365", "-in", "made.csr", "-signkey", "made.key", "-out",
+        "made.crt",
+    ];
+    world.openssl(&sign).ok();
+    let verified = world.plain_openssl(&["verify", "-CAfile", "made.crt", "made.crt"]).ok();
+    assert_eq!(verified.stdout, "made.crt: OK\n");
+}
+
+#[test]
+fn keys_of_every_kind_sign_through_their_reference_files() {
+    let world = World::shared();
+    fs::write(world.file("engine.data"), "some data").expect("written");
+    let check = |name: &str, hash: &str, options: &[&str]| {
+        let (key, public, signature) = (format!("{name}.key"), format!("{name}.pub"), format!("{name}.sig"));
+        world.plain_openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]).ok();
+        let sign = ["dgst", "-engine", "cloudhsm", hash, "-sign", &key, "-out", &signature];
+        world.openssl(&[&sign[..], options, &["engine.data"]].concat()).ok();
+        let verify = ["dgst", hash, "-verify", &public, "-signature", &signature];
+        world.plain_openssl(&[&verify[..], options, &["engine.data"]].concat()).ok();
+    };
+    world.rsa_pair("engine-rsa");
+    world.reference_pem("engine-rsa", &world.file("engine-rsa.key"));
+    for hash in ["-sha224", "-sha256", "-sha384", "-sha512"] {
+        check("engine-rsa", hash, &[]);
+    }
+    check("engine-rsa", "-sha256", &["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"]);
+    for (curve, hash) in
+        [("prime256v1", "-sha256"), ("secp384r1", "-sha384"), ("secp521r1", "-sha512"), ("secp256k1", "-sha256")]
+    {
+        let name = format!("engine-{curve}");
+        world.ec_pair(&name, curve);
+        world.reference_pem(&name, &world.file(&format!("{name}.key")));
+        check(&name, hash, &[]);
+    }
+}
+
+#[test]
+fn a_reference_survives_re_encoding() {
+    let world = World::shared();
+    world.rsa_pair("encoded");
+    world.reference_pem("encoded", &world.file("encoded.key"));
+    fs::write(world.file("encoded.data"), "some data").expect("written");
+    world.plain_openssl(&["pkey", "-in", "encoded.key", "-out", "encoded.pkcs8"]).ok();
+    world.plain_openssl(&["rsa", "-in", "encoded.key", "-traditional", "-out", "encoded.pkcs1"]).ok();
+    world.plain_openssl(&["pkey", "-in", "encoded.key", "-pubout", "-out", "encoded.pub"]).ok();
+    let (aes, der) = (["-aes256", "-passout", "pass:opensesame"], ["-outform", "DER"]);
+    world.plain_openssl(&[&["rsa", "-in", "encoded.key", "-out", "encoded.locked"], &aes[..]].concat()).ok();
+    world.plain_openssl(&[&["pkey", "-in", "encoded.key", "-out", "encoded.der"], &der[..]].concat()).ok();
+    for file in ["encoded.pkcs8", "encoded.pkcs1", "encoded.locked", "encoded.der"] {
+        let sign = [
+            "dgst",
+            "-engine",
+            "cloudhsm",
+            "-sha256",
+            "-passin",
+            "pass:opensesame",
+            "-sign",
+            file,
+            "-out",
+            "encoded.sig",
+        ];
+        world.openssl(&[&sign[..], &["encoded.data"]].concat()).ok();
+        world
+            .plain_openssl(&["dgst", "-sha256", "-verify", "encoded.pub", "-signature", "encoded.sig", "encoded.data"])
+            .ok();
+    }
+}
+
+#[test]
+fn without_the_engine_a_reference_signs_nothing() {
+    let world = World::shared();
+    world.rsa_pair("bare-rsa");
+    world.ec_pair("bare-ec", "prime256v1");
+    fs::write(world.file("bare.data"), "some data").expect("written");
+    for label in ["bare-rsa", "bare-ec"] {
+        let (key, signature) = (format!("{label}.key"), format!("{label}.sig"));
+        world.reference_pem(label, &world.file(&key));
+        world.plain_openssl(&["dgst", "-sha256", "-sign", &key, "-out", &signature, "bare.data"]).failed();
+        let left = fs::read(world.file(&signature)).unwrap_or_default();
+        assert!(left.is_empty(), "{label}: {} bytes of a signature were written", left.len());
+    }
+}
+
+#[test]
+fn real_private_keys_work_beside() {
+    let world = World::shared();
+    fs::write(world.file("real.data"), "some data").expect("written");
+    for (kind, option) in [("rsa", "rsa_keygen_bits:2048"), ("ec", "ec_paramgen_curve:prime256v1")] {
+        let (key, public, signature) =
+            (format!("real-{kind}.key"), format!("real-{kind}.pub"), format!("real-{kind}.sig"));
+        world.plain_openssl(&["genpkey", "-algorithm", kind, "-pkeyopt", option, "-out", &key]).ok();
+        world.plain_openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]).ok();
+        world.openssl(&["dgst", "-engine", "cloudhsm", "-sha256", "-sign", &key, "-out", &signature, "real.data"]).ok();
+        world.plain_openssl(&["dgst", "-sha256", "-verify", &public, "-signature", &signature, "real.data"]).ok();
+    }
+}
