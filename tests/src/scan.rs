@@ -72,7 +72,7 @@ impl Primes {
         high & 0x80 != 0
             && low & 1 == 1
             && usize::try_from(residue % TABLED).is_ok_and(|tabled| self.coprime[tabled])
-            && SMALL_PRIMES[5..].iter().all(|prime| residue % prime != 0)
+            && !SMALL_PRIMES[5..].iter().any(|prime| residue.is_multiple_of(*prime))
     }
 
     /// Searches every regular file below a folder; the number of files read. Fails the test on a find.

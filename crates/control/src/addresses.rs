@@ -77,8 +77,8 @@ mod tests {
         listener.local_addr().expect("bound").port()
     }
 
-    fn sequence(blocks: &[[u8; 2]]) -> impl FnMut() -> [u8; 2] {
-        let mut blocks = blocks.to_vec().into_iter().cycle();
+    fn sequence(blocks: &[[u8; 2]]) -> impl FnMut() -> [u8; 2] + '_ {
+        let mut blocks = blocks.iter().copied().cycle();
         move || blocks.next().expect("a cycle does not end")
     }
 

@@ -195,8 +195,14 @@ mod tests {
 
     #[test]
     fn debug_output_holds_no_secret() {
-        let arguments =
-            Arguments::try_parse_from(["strongroom", "up", "--admin-password", "hunter22", "--crypto-user", "a:hunter22"]);
+        let arguments = Arguments::try_parse_from([
+            "strongroom",
+            "up",
+            "--admin-password",
+            "hunter22",
+            "--crypto-user",
+            "a:hunter22",
+        ]);
         assert!(!format!("{:?}", arguments.expect("valid arguments")).contains("hunter22"));
     }
 }

@@ -2,6 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The time now, Unix time in seconds.
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
 /// The time now in UTC, RFC 3339 with milliseconds.
 pub(crate) fn now_text() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

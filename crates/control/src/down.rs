@@ -18,8 +18,8 @@ pub(crate) fn run(options: &Down) -> Result<String, ExpectedError> {
     let progress = Progress::new(true);
     let folder = StateFolder::existing(&options.state.folder)?;
     let _held = folder.hold_for_change(|| progress.step("waiting for another `up` or `down` on this folder"))?;
-    let cluster = ClusterFile::read(&folder)?
-        .ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
+    let cluster =
+        ClusterFile::read(&folder)?.ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
     let stopped = stop(&folder, &cluster)?;
     Ok(if stopped {
         format!("{} is down; `strongroom up` starts it again with the same users and keys.\n", cluster.cluster_id)

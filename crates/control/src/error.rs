@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-use crate::stub::ClientError;
-use strongroom_types::{HsmId, NameError, PasswordError};
+use strongroom_client::{ClientError, ConfigError};
+use strongroom_crypto::certificates::{AuthorityError, CertificateError};
+use strongroom_types::{HsmId, NameError, PasswordError, Role, UserName};
 use thiserror::Error;
 
 use crate::processes::Exit;
@@ -72,6 +73,12 @@ pub enum SettingsError {
     /// The name of the crypto user.
     #[error("--crypto-user: {0}")]
     CryptoUserName(NameError),
+    /// A name that the cluster's own users have.
+    #[error("--crypto-user: every cluster has a user {name}; choose another name")]
+    CryptoUserReserved {
+        /// The name.
+        name: UserName,
+    },
     /// A password.
     #[error("{option}: {rule}")]
     Password {
@@ -390,7 +397,15 @@ pub enum ProvisionError {
         /// Its folder.
         path: PathBuf,
         /// Why.
-        source: crate::stub::certificates::CertificateError,
+        source: AuthorityError,
+    },
+    /// What the HSM wants a certificate for.
+    #[error("the certificate request of {hsm} cannot be used")]
+    Request {
+        /// Whose.
+        hsm: HsmId,
+        /// Why.
+        source: CertificateError,
     },
     /// The cluster has a certificate and the CA that signed it is gone.
     #[error(
@@ -414,15 +429,19 @@ pub enum ProvisionError {
     #[error("the client configuration cannot be used")]
     Configuration {
         /// Why.
-        source: crate::stub::ConfigError,
+        source: ConfigError,
     },
-    /// The admin's password is not the one that we have.
+    /// A user's password is not the one that we have.
     #[error(
-        "the admin's password in credentials.json is not the cluster's, so the crypto user cannot be made; correct it \
-         in {}",
+        "the cluster does not let {role} {name} log in with the password in {}, so it cannot be made ready; correct \
+         the password there, or remove the state folder if it holds no key",
         path.display()
     )]
-    AdminPassword {
+    Password {
+        /// Whose.
+        name: UserName,
+        /// Their role.
+        role: Role,
         /// The file.
         path: PathBuf,
         /// What the cluster said.

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::error::StateError;
 use crate::programs;
 use crate::state::{
-    ClusterFile, Durability, MODE_FOLDER, MODE_PUBLIC, StateFolder, make_folder, read_bounded, same_content, write_whole,
+    ClusterFile, Durability, MODE_FOLDER, MODE_PUBLIC, StateFolder, make_folder, read_bounded, same_content,
+    write_whole,
 };
 
 /// The clients that read a configuration, and whether their log is a file by default (otherwise standard error).
@@ -23,7 +24,12 @@ const COMPONENTS: [(&str, bool); 5] =
 const CA_FILE: &str = "customerCA.crt";
 
 /// Makes the folder, or brings it up to date. Returns what is worth telling a person.
-pub fn prepare(folder: &StateFolder, cluster: &ClusterFile, ca_pem: &[u8], beside: &Path) -> Result<Vec<String>, StateError> {
+pub fn prepare(
+    folder: &StateFolder,
+    cluster: &ClusterFile,
+    ca_pem: &[u8],
+    beside: &Path,
+) -> Result<Vec<String>, StateError> {
     let home = folder.home();
     make_folder(&home, MODE_FOLDER)?;
     let etc = home.join("etc");
@@ -95,7 +101,8 @@ fn ca_path(home: &Path) -> PathBuf {
 }
 
 fn servers(cluster: &ClusterFile) -> Value {
-    let server = |hsm: &crate::state::HsmEntry| json!({ "hostname": hsm.ip.to_string(), "port": hsm.port, "enable": true });
+    let server =
+        |hsm: &crate::state::HsmEntry| json!({ "hostname": hsm.ip.to_string(), "port": hsm.port, "enable": true });
     cluster.hsms.iter().map(server).collect()
 }
 

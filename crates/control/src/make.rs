@@ -11,6 +11,7 @@ use strongroom_types::limits::{HSM_PORT, LEASE_MS_DEFAULT, PASSWORD_ITERATIONS_D
 use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType};
 
 use crate::addresses::{self, Block};
+use crate::clock;
 use crate::error::{ExpectedError, ProgramError, ProvisionError, StateError};
 use crate::processes::Exit;
 use crate::settings::{HSMS_DEFAULT, Settings};
@@ -186,7 +187,7 @@ fn customer_ca(folder: &StateFolder) -> Result<(), ExpectedError> {
     if has_state(folder) {
         return Err(ProvisionError::CustomerCaMissing { path: ca.join(CA_CERTIFICATE) }.into());
     }
-    let made = CustomerCa::generate().map_err(|source| ProvisionError::CustomerCa { path: ca.clone(), source })?;
+    let made = CustomerCa::generate(clock::now_s());
     let temporary = temporary(&ca);
     let failed = |action| {
         let path = temporary.clone();
@@ -197,7 +198,12 @@ fn customer_ca(folder: &StateFolder) -> Result<(), ExpectedError> {
     }
     make_folder(&temporary, MODE_FOLDER)?;
     write_whole(&temporary.join(CA_KEY), made.key_pem().expose(), MODE_SECRET, Durability::Disk)?;
-    write_whole(&temporary.join(CA_CERTIFICATE), made.certificate_pem().as_bytes(), MODE_PUBLIC, Durability::Disk)?;
+    write_whole(
+        &temporary.join(CA_CERTIFICATE),
+        made.certificate().to_pem().as_bytes(),
+        MODE_PUBLIC,
+        Durability::Disk,
+    )?;
     fs::rename(&temporary, &ca).map_err(failed("name"))?;
     Ok(sync_folder(folder.root())?)
 }

@@ -222,7 +222,11 @@ fn text(path: &Path) -> String {
 /// For a POSIX shell: as it is where that is safe, otherwise in single quotes.
 pub fn quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&b);
-    if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +283,8 @@ mod tests {
     #[test]
     fn status_prints_no_password_and_what_each_hsm_does() {
         let (_place, folder, cluster, credentials) = sample();
-        let work = HsmWork { serving: true, signatures: 41, connections: 2, applied_revision: 9, reason: String::new() };
+        let work =
+            HsmWork { serving: true, signatures: 41, connections: 2, applied_revision: 9, reason: String::new() };
         let report = Report::new(&folder, &cluster, Some(&credentials), "ACTIVE", vec![(Some(7), Some(work))]);
         let json: serde_json::Value = serde_json::from_str(&report.json()).expect("JSON");
         let expected = ["hsm_id", "ip", "port", "pid", "availability_zone", "serving", "signatures", "connections"];

@@ -14,8 +14,8 @@ pub(crate) fn run(options: &Serve) -> Result<String, ExpectedError> {
     // Before anything else, so that no request to stop is lost or answered by dying.
     let requests = requests().map_err(|source| ExpectedError::System { action: "listen for signals", source })?;
     let folder = StateFolder::existing(&options.state.folder)?;
-    let cluster = ClusterFile::read(&folder)?
-        .ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
+    let cluster =
+        ClusterFile::read(&folder)?.ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
     let launch = Launch::hsm(programs::hsm()?);
     let _held = folder.hold_for_serving()?;
     if options.detach {

@@ -14,6 +14,8 @@ pub const HSMS_DEFAULT: u8 = 2;
 pub const ADMIN_NAME: &str = "admin";
 /// The crypto user's name if none is given.
 pub const CRYPTO_USER_NAME: &str = "crypto_user";
+/// The name of the cluster's own user; the service's.
+const APPLIANCE_USER_NAME: &str = "app_user";
 /// Characters of a password that `up` makes: 114 bits.
 pub const RANDOM_PASSWORD_LEN: usize = 20;
 /// Without 0 and O, 1, I and l: somebody may have to type it.
@@ -82,7 +84,8 @@ impl Settings {
 
     /// For a cluster whose passwords are not kept any more: none may be given.
     pub fn check_no_credentials(&self) -> Result<(), SettingsError> {
-        let given = [("--admin-password", self.admin_password.is_some()), ("--crypto-user", self.crypto_user.is_some())];
+        let given =
+            [("--admin-password", self.admin_password.is_some()), ("--crypto-user", self.crypto_user.is_some())];
         match given.into_iter().find(|(_, given)| *given) {
             Some((option, _)) => Err(SettingsError::CredentialsRemoved { option }),
             None => Ok(()),
@@ -94,10 +97,7 @@ impl Settings {
         let mut random = || Password::new(random_password(&mut draw)).expect("the alphabet and length keep the rules");
         let name = |name: &str| name.parse::<UserName>().expect("a constant that keeps the rules");
         Credentials {
-            admin: Login {
-                name: name(ADMIN_NAME),
-                password: self.admin_password.clone().unwrap_or_else(&mut random),
-            },
+            admin: Login { name: name(ADMIN_NAME), password: self.admin_password.clone().unwrap_or_else(&mut random) },
             crypto_user: self
                 .crypto_user
                 .clone()
@@ -125,10 +125,11 @@ fn login(secret: &Secret) -> Result<Login, SettingsError> {
     let colon = text.iter().position(|byte| *byte == b':').ok_or(SettingsError::CryptoUserForm)?;
     let (name, rest) = (&text[..colon], &text[colon + 1..]);
     let name = std::str::from_utf8(name).map_err(|_| SettingsError::CryptoUserForm)?;
-    Ok(Login {
-        name: name.parse().map_err(SettingsError::CryptoUserName)?,
-        password: password("--crypto-user", Secret::from(rest))?,
-    })
+    let name: UserName = name.parse().map_err(SettingsError::CryptoUserName)?;
+    if [ADMIN_NAME, APPLIANCE_USER_NAME].contains(&name.as_str()) {
+        return Err(SettingsError::CryptoUserReserved { name });
+    }
+    Ok(Login { name, password: password("--crypto-user", Secret::from(rest))? })
 }
 
 /// Each character of the alphabet is equally likely: draws that would favour some are thrown away.
@@ -179,6 +180,8 @@ mod tests {
         check("--crypto-user hunter22", "with a colon between");
         check("--crypto-user :hunter22", "--crypto-user: the user name is empty");
         check("--crypto-user a/b:hunter22", "--crypto-user: a user name has letters");
+        check("--crypto-user Admin:hunter22", "every cluster has a user admin");
+        check("--crypto-user app_user:hunter22", "every cluster has a user app_user");
         check("--crypto-user alice:hunter", "--crypto-user: the password is shorter");
         check("--crypto-user alice:hunter22:x", "--crypto-user: the password contains ':'");
     }

@@ -11,8 +11,8 @@ use crate::up::pids;
 
 pub(crate) fn run(options: &Status) -> Result<String, ExpectedError> {
     let folder = StateFolder::existing(&options.state.folder)?;
-    let cluster = ClusterFile::read(&folder)?
-        .ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
+    let cluster =
+        ClusterFile::read(&folder)?.ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
     let credentials = Credentials::read(&folder)?;
     let mut hsms = Vec::with_capacity(cluster.hsms.len());
     let mut said = Vec::with_capacity(cluster.hsms.len());
@@ -48,7 +48,9 @@ fn state(said: &[Option<(bool, ClusterState)>]) -> &'static str {
     };
     match said.iter().flatten().map(|(_, state)| *state).max_by_key(order) {
         None => STATE_DOWN,
-        Some(ClusterState::Active) if said.iter().any(|hsm| *hsm != Some((true, ClusterState::Active))) => STATE_DEGRADED,
+        Some(ClusterState::Active) if said.iter().any(|hsm| *hsm != Some((true, ClusterState::Active))) => {
+            STATE_DEGRADED
+        }
         Some(state) => state.as_str(),
     }
 }

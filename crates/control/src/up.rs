@@ -1,6 +1,5 @@
 //! `strongroom up`: a ready cluster in one command, however far an earlier one came.
 
-use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 

@@ -130,7 +130,11 @@ mod tests {
         };
         check(r#"{"format":1,"admin":{"username":"admin","password":"hunter2"}"#);
         check(r#"{"format":1,"admin":"hunter22","crypto_user":{"username":"a","password":"hunter22"}}"#);
-        check(r#"{"format":1,"admin":{"username":"admin","password":"hunter2"},"crypto_user":{"username":"a","password":"hunter22"}}"#);
-        check(r#"{"format":9,"admin":{"username":"admin","password":"hunter22"},"crypto_user":{"username":"a","password":"hunter22"}}"#);
+        check(
+            r#"{"format":1,"admin":{"username":"admin","password":"hunter2"},"crypto_user":{"username":"a","password":"hunter22"}}"#,
+        );
+        check(
+            r#"{"format":9,"admin":{"username":"admin","password":"hunter22"},"crypto_user":{"username":"a","password":"hunter22"}}"#,
+        );
     }
 }

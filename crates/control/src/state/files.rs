@@ -85,7 +85,7 @@ pub fn remove_file(path: &Path) -> Result<(), StateError> {
 
 /// Reads a file that may hold secrets, or none if it is not there.
 pub fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
-    let mut file = match File::open(path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(failed("read", path)(source)),
@@ -98,7 +98,7 @@ pub fn read_bounded(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StateErro
     // One byte more than the file has, so that the buffer never grows and leaves a copy behind.
     let capacity = usize::try_from(len).map_err(|_| too_long())? + 1;
     let mut content = Zeroizing::new(Vec::with_capacity(capacity));
-    file.by_ref().take(FILE_LEN_MAX + 1).read_to_end(&mut content).map_err(failed("read", path))?;
+    file.take(FILE_LEN_MAX + 1).read_to_end(&mut content).map_err(failed("read", path))?;
     if u64::try_from(content.len()).map_err(|_| too_long())? > FILE_LEN_MAX {
         return Err(too_long());
     }
@@ -158,7 +158,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("taken");
         fs::create_dir(&path).expect("a folder in the way");
-        assert!(matches!(write_whole(&path, b"x", 0o600, Durability::Disk), Err(StateError::Io { action: "write", .. })));
+        assert!(matches!(
+            write_whole(&path, b"x", 0o600, Durability::Disk),
+            Err(StateError::Io { action: "write", .. })
+        ));
         assert!(path.is_dir());
     }
 

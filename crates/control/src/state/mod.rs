@@ -12,7 +12,7 @@ mod files;
 mod running;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,8 +23,8 @@ use crate::watch::Deadline;
 
 pub use cluster::{ClusterFile, HsmEntry, NewCluster};
 pub use credentials::{Credentials, Login};
-pub use files::{Durability, make_folder, read_bounded, remove_file, same_content, sync_folder, tail, write_whole};
 pub(crate) use files::temporary;
+pub use files::{Durability, make_folder, read_bounded, remove_file, same_content, sync_folder, tail, write_whole};
 pub use running::{HsmRun, Running};
 
 /// Files and folders that only their owner may see.
@@ -119,8 +119,11 @@ impl StateFolder {
         if foreign {
             return Err(StateError::Foreign { path: self.root.clone() });
         }
-        fs::set_permissions(&self.root, fs::Permissions::from_mode(MODE_FOLDER))
-            .map_err(|source| StateError::Io { action: "close to others", path: self.root.clone(), source })
+        fs::set_permissions(&self.root, fs::Permissions::from_mode(MODE_FOLDER)).map_err(|source| StateError::Io {
+            action: "close to others",
+            path: self.root.clone(),
+            source,
+        })
     }
 
     /// Waits until no other `up` or `down` changes the folder. `waiting` is called once if that takes time.
@@ -251,8 +254,6 @@ fn try_lock(lock: &File, path: &Path) -> Result<bool, StateError> {
     match lock.try_lock() {
         Ok(()) => Ok(true),
         Err(fs::TryLockError::WouldBlock) => Ok(false),
-        Err(fs::TryLockError::Error(source)) => {
-            Err(StateError::Io { action: "lock", path: path.to_owned(), source: io::Error::from(source) })
-        }
+        Err(fs::TryLockError::Error(source)) => Err(StateError::Io { action: "lock", path: path.to_owned(), source }),
     }
 }

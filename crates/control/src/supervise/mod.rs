@@ -87,8 +87,15 @@ struct Watched {
 #[derive(Debug)]
 enum Life {
     /// `child` is none for one that was adopted.
-    Runs { process: Process, record: Option<ProcessRecord>, child: Option<Child>, since: Instant },
-    Rests { until: Instant },
+    Runs {
+        process: Process,
+        record: Option<ProcessRecord>,
+        child: Option<Child>,
+        since: Instant,
+    },
+    Rests {
+        until: Instant,
+    },
 }
 
 impl Life {

@@ -71,7 +71,10 @@ fn hsms_are_started_and_stopped() {
     let world = World::sleeping(3);
     let running = world.all_run();
     let processes: Vec<_> = running.hsms.iter().map(World::process).collect();
-    assert_eq!(running.hsms.iter().filter_map(|hsm| hsm.process.map(|process| process.pid)).collect::<HashSet<_>>().len(), 3);
+    assert_eq!(
+        running.hsms.iter().filter_map(|hsm| hsm.process.map(|process| process.pid)).collect::<HashSet<_>>().len(),
+        3
+    );
     assert_eq!(running.hsm(&world.hsms[1]).expect("listed").ends, 0);
     world.stop();
     for process in processes {
