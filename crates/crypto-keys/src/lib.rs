@@ -19,6 +19,8 @@ mod private_key;
 pub mod seal;
 #[allow(unsafe_code, reason = "the one place that calls AWS-LC's C interface, behind safe functions")]
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use error::KeyError;
 pub use private_key::PrivateKey;

@@ -18,8 +18,12 @@ pub fn hash(password: &Password, salt: &[u8; SALT_LEN], iterations: NonZeroU32) 
 }
 
 /// Whether the password is the one of this hash; compared in constant time.
+///
+/// HMAC fills its key up with zero bytes, so a password would be right with zero bytes behind it too. None that was set
+/// holds any, hence what holds one is wrong.
 pub fn verify(password: &Password, salt: &[u8; SALT_LEN], iterations: NonZeroU32, expected: &[u8; HASH_LEN]) -> bool {
-    pbkdf2::verify(PBKDF2_HMAC_SHA512, iterations, salt, password.expose(), expected).is_ok()
+    let hashes = pbkdf2::verify(PBKDF2_HMAC_SHA512, iterations, salt, password.expose(), expected).is_ok();
+    hashes && !password.expose().contains(&0)
 }
 
 #[cfg(test)]
@@ -54,6 +58,7 @@ mod tests {
         check("password1", [7; SALT_LEN], 10, true);
         check("password2", [7; SALT_LEN], 10, false);
         check("password1\0", [7; SALT_LEN], 10, false);
+        check("password1\0\0", [7; SALT_LEN], 10, false);
         check("", [7; SALT_LEN], 10, false);
         check("password1", [8; SALT_LEN], 10, false);
         check("password1", [7; SALT_LEN], 11, false);

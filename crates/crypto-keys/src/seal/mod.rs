@@ -11,6 +11,8 @@ mod aead;
 mod derive;
 mod root_key;
 mod sealer;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
