@@ -106,26 +106,27 @@ fn folder_of(variable: &str, default: &str) -> anyhow::Result<PathBuf> {
     std::env::var_os(variable).map(PathBuf::from).or_else(home).with_context(|| format!("{variable} is not set"))
 }
 
-/// One command inside, with the toolchain read-only and the crate cache shared.
+/// One command inside, with the toolchain read-only and the crate cache shared. Both lie where they lie outside: a
+/// toolchain may be a link to another one.
 fn inside(debian: &Path, command: &str) -> anyhow::Result<()> {
     let rustup = folder_of("RUSTUP_HOME", ".rustup")?;
     let cargo = folder_of("CARGO_HOME", ".cargo")?;
     let script = format!(
         "set -eu\n\
          mount --make-rprivate /\n\
-         mkdir -p '{d}/opt/rustup' '{d}/opt/cargo/registry' '{d}/opt/cargo/bin'\n\
-         mount --bind '{rustup}' '{d}/opt/rustup'\n\
-         mount -o remount,bind,ro '{d}/opt/rustup'\n\
-         mount --bind '{cargo}/bin' '{d}/opt/cargo/bin'\n\
-         mount -o remount,bind,ro '{d}/opt/cargo/bin'\n\
-         mount --bind '{cargo}/registry' '{d}/opt/cargo/registry'\n\
-         for f in config config.toml; do [ ! -f '{cargo}/'$f ] || cp '{cargo}/'$f '{d}/opt/cargo/'; done\n\
+         mkdir -p '{d}{rustup}' '{d}{cargo}/registry' '{d}{cargo}/bin'\n\
+         mount --bind '{rustup}' '{d}{rustup}'\n\
+         mount -o remount,bind,ro '{d}{rustup}'\n\
+         mount --bind '{cargo}/bin' '{d}{cargo}/bin'\n\
+         mount -o remount,bind,ro '{d}{cargo}/bin'\n\
+         mount --bind '{cargo}/registry' '{d}{cargo}/registry'\n\
+         for f in config config.toml; do [ ! -f '{cargo}/'$f ] || cp '{cargo}/'$f '{d}{cargo}/'; done\n\
          mount -t proc proc '{d}/proc'\n\
          mount --rbind /dev '{d}/dev'\n\
          mount -t tmpfs tmpfs '{d}/tmp'\n\
          exec chroot '{d}' /usr/bin/env -i HOME=/root TERM=dumb LANG=C.UTF-8 CI=true \
-         RUSTUP_HOME=/opt/rustup CARGO_HOME=/opt/cargo \
-         PATH=/opt/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+         RUSTUP_HOME='{rustup}' RUSTUP_AUTO_INSTALL=0 CARGO_HOME='{cargo}' \
+         PATH='{cargo}/bin':/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
          sh -c 'cd /{CLONE} && {command}'\n",
         d = debian.display(),
         rustup = rustup.display(),
