@@ -1,0 +1,158 @@
+//! The anchor file (`docs/spec/anchor.md`): two slots, written in turn, so that a crash in the middle of a write leaves
+//! the other one. [`AnchorPlace`] is small so that a counter of a TPM can take the file's place.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use strongroom_core::member::Anchor;
+use strongroom_crypto::equal;
+use strongroom_crypto_keys::seal::Sealer;
+use strongroom_types::Revision;
+
+use super::AnchorError;
+
+/// Where a member keeps its anchor.
+pub(super) trait AnchorPlace: Send {
+    /// The newest anchor that was written; none before the first.
+    fn read(&mut self, sealer: &Sealer) -> Result<Option<Anchor>, AnchorError>;
+    /// Writes an anchor and returns when it is durable.
+    fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError>;
+}
+
+/// The place, and what it is known to hold.
+pub(super) struct Anchored {
+    place: Box<dyn AnchorPlace>,
+    pub(super) revision: Revision,
+}
+
+impl Anchored {
+    pub(super) fn new(place: Box<dyn AnchorPlace>) -> Anchored {
+        Anchored { place, revision: Revision(0) }
+    }
+
+    pub(super) fn read(&mut self, sealer: &Sealer) -> Result<Option<Anchor>, AnchorError> {
+        let anchor = self.place.read(sealer)?;
+        self.revision = anchor.map_or(Revision(0), |anchor| anchor.revision);
+        Ok(anchor)
+    }
+
+    pub(super) fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError> {
+        self.place.write(sealer, anchor)?;
+        self.revision = anchor.revision;
+        Ok(())
+    }
+}
+
+const MAGIC: &[u8; 8] = b"SRANCHOR";
+const VERSION: u8 = 1;
+/// Magic, version, epoch, revision, digest of the head.
+const CONTENT_LEN: usize = 8 + 1 + 8 + 8 + 32;
+/// With the MAC.
+const SLOT_LEN: usize = CONTENT_LEN + 32;
+/// Far enough apart that no sector holds both slots.
+const SLOT_STEP: u64 = 4_096;
+const SLOTS: u64 = 2;
+
+/// The anchor in a file.
+pub(super) struct AnchorFile {
+    path: PathBuf,
+    file: Option<File>,
+    /// Which slot is written next.
+    next: u64,
+}
+
+impl AnchorFile {
+    pub(super) fn new(path: &Path) -> AnchorFile {
+        AnchorFile { path: path.to_owned(), file: None, next: 0 }
+    }
+
+    fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> AnchorError + use<> {
+        let path = self.path.clone();
+        move |source| AnchorError::Inaccessible { path: path.clone(), doing, source }
+    }
+
+    /// Makes the file with both slots full, under another name first: it is there whole or not at all.
+    fn create(&self, slot: &[u8; SLOT_LEN]) -> io::Result<File> {
+        let mut name = self.path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
+        name.push(".new");
+        let new = self.path.with_file_name(name);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        for number in 0..SLOTS {
+            file.write_all_at(slot, number * SLOT_STEP)?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&new, &self.path)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(file)
+    }
+}
+
+impl AnchorPlace for AnchorFile {
+    fn read(&mut self, sealer: &Sealer) -> Result<Option<Anchor>, AnchorError> {
+        let failed = self.failed("read");
+        let file = match OpenOptions::new().read(true).write(true).open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut newest: Option<(Anchor, u64)> = None;
+        for number in 0..SLOTS {
+            let mut slot = [0; SLOT_LEN];
+            match file.read_exact_at(&mut slot, number * SLOT_STEP) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => continue,
+                Err(error) => return Err(failed(error)),
+            }
+            let newer = |anchor: &Anchor| newest.is_none_or(|(known, _)| known.revision < anchor.revision);
+            if let Some(anchor) = decode(sealer, &slot).filter(newer) {
+                newest = Some((anchor, number));
+            }
+        }
+        let (anchor, number) = newest.ok_or_else(|| AnchorError::Damaged { path: self.path.clone() })?;
+        self.file = Some(file);
+        self.next = (number + 1) % SLOTS;
+        Ok(Some(anchor))
+    }
+
+    fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError> {
+        let failed = self.failed("written");
+        let slot = encode(sealer, anchor);
+        match &self.file {
+            None => self.file = Some(self.create(&slot).map_err(failed)?),
+            Some(file) => {
+                let written = file.write_all_at(&slot, self.next * SLOT_STEP).and_then(|()| file.sync_data());
+                written.map_err(failed)?;
+                self.next = (self.next + 1) % SLOTS;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn encode(sealer: &Sealer, anchor: &Anchor) -> [u8; SLOT_LEN] {
+    let mut slot = [0; SLOT_LEN];
+    let parts: [&[u8]; 5] =
+        [MAGIC, &[VERSION], &anchor.epoch.to_be_bytes(), &anchor.revision.0.to_be_bytes(), &anchor.head_digest];
+    let content = parts.concat();
+    let mac = sealer.anchor_mac(&content);
+    slot.iter_mut().zip(content.iter().chain(&mac)).for_each(|(to, from)| *to = *from);
+    slot
+}
+
+fn decode(sealer: &Sealer, slot: &[u8; SLOT_LEN]) -> Option<Anchor> {
+    let (content, mac) = slot.split_at_checked(CONTENT_LEN)?;
+    if !equal(mac, &sealer.anchor_mac(content)) {
+        return None;
+    }
+    let content = content.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
+    let (epoch, content) = content.split_first_chunk::<8>()?;
+    let (revision, digest) = content.split_first_chunk::<8>()?;
+    Some(Anchor {
+        epoch: u64::from_be_bytes(*epoch),
+        revision: Revision(u64::from_be_bytes(*revision)),
+        head_digest: digest.try_into().ok()?,
+    })
+}

@@ -1,0 +1,171 @@
+//! The member thread: joining, following the store, showing what was applied, renewing.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use strongroom_core::State;
+use strongroom_core::member::{LeaseKind, Life, Step};
+use strongroom_store::{JoinError, Moment, RenewError, StoreError};
+use strongroom_types::Revision;
+use thiserror::Error;
+
+use super::sealing::anchor_of;
+use super::shared::Shared;
+use super::view::FollowError;
+use super::{StartError, StateError, clock};
+
+/// The longest sleep without looking whether the member stops.
+const REST_MS_MAX: u64 = 500;
+/// After a failure.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the member thread keeps.
+pub(super) struct Member {
+    life: Life,
+    /// What the last wait saw.
+    moment: Option<Moment>,
+    /// What went wrong last, so that it is said once.
+    trouble: Option<String>,
+}
+
+impl Member {
+    pub(super) fn new(lease: LeaseKind, lease_ms: u64, state: &State) -> Member {
+        Member { life: Life::new(lease, lease_ms, state.revision()), moment: None, trouble: None }
+    }
+}
+
+#[derive(Debug, Error)]
+enum Trouble {
+    #[error("{0}")]
+    Join(JoinError),
+    #[error("{0}")]
+    Store(StoreError),
+    #[error("{0}")]
+    Follow(FollowError),
+}
+
+/// Joins and catches up; returns when this member serves.
+pub(super) fn begin(shared: &Shared) -> Result<(), StartError> {
+    let mut member = shared.member.lock().unwrap_or_else(PoisonError::into_inner);
+    while member.life.serves(clock::boottime_ms()).is_none() {
+        turn(shared, &mut member, false).map_err(|trouble| match trouble {
+            Trouble::Join(error) => StartError::Join(error),
+            Trouble::Store(error) | Trouble::Follow(FollowError::Unavailable(error)) => StartError::Store(error),
+            Trouble::Follow(FollowError::Damaged(why)) => StartError::State(StateError::Running(why)),
+        })?;
+    }
+    Ok(())
+}
+
+/// Runs until the member stops.
+pub(super) fn run(shared: &Shared) {
+    let mut member = shared.member.lock().unwrap_or_else(PoisonError::into_inner);
+    while !shared.stopping.is_set() {
+        let trouble = turn(shared, &mut member, true).err().map(|trouble| trouble.to_string());
+        if let Some(trouble) = &trouble
+            && member.trouble.as_ref() != Some(trouble)
+        {
+            shared.notices.say(trouble);
+        }
+        if trouble.is_some() {
+            shared.stopping.pause(PAUSE);
+        }
+        member.trouble = trouble;
+    }
+    shared.serving.end();
+}
+
+/// One step.
+fn turn(shared: &Shared, member: &mut Member, may_rest: bool) -> Result<(), Trouble> {
+    member.life.applied(shared.state.load().revision());
+    let step = member.life.next(clock::boottime_ms());
+    set_serving(shared, &member.life);
+    match step {
+        Step::Join => join(shared, member),
+        Step::ReadNewest => {
+            let moment = shared.store.moment().map_err(Trouble::Store)?;
+            member.moment = Some(moment);
+            member.life.newest(moment.revision);
+            Ok(())
+        }
+        Step::CatchUp(_) => {
+            let applied = shared.follow().map_err(Trouble::Follow)?;
+            member.life.applied(applied);
+            Ok(())
+        }
+        Step::Renew => renew(shared, member),
+        Step::Rest(_) if !may_rest => Ok(()),
+        Step::Rest(ms) => rest(shared, member, ms),
+    }
+}
+
+/// No answer that was begun in an earlier life is given from here on: the life's number changes.
+fn set_serving(shared: &Shared, life: &Life) {
+    match life.serves(clock::boottime_ms()) {
+        Some(number) if !shared.stopping.is_set() => shared.serving.set(number, life.until_ms()),
+        _ => shared.serving.end(),
+    }
+}
+
+fn join(shared: &Shared, member: &mut Member) -> Result<(), Trouble> {
+    if member.life.has_served() {
+        shared.notices.say("this HSM's entry in the member table is gone; it joins anew");
+    }
+    // An entry whose lease ran out may still stand.
+    shared.store.leave();
+    let began_ms = clock::boottime_ms();
+    let incarnation = shared.store.join(&shared.hsm_id, shared.state.load().revision()).map_err(Trouble::Join)?;
+    member.life.joined(incarnation, began_ms);
+    Ok(())
+}
+
+/// Shows what was applied, the anchor first.
+fn renew(shared: &Shared, member: &mut Member) -> Result<(), Trouble> {
+    let shown = anchored(shared);
+    let began_ms = clock::boottime_ms();
+    match shared.store.renew(shown) {
+        Ok(()) => member.life.renewed(shown, began_ms),
+        Err(RenewError::Fenced | RenewError::NotJoined) => member.life.fenced(),
+        Err(RenewError::Store(error)) => {
+            member.life.renew_failed(began_ms);
+            return Err(Trouble::Store(error));
+        }
+    }
+    set_serving(shared, &member.life);
+    // Whoever waits for this member alone waits no longer.
+    shared.acknowledge();
+    Ok(())
+}
+
+/// The newest revision that may be shown: the one applied, once the anchor holds all that was taken away up to there.
+fn anchored(shared: &Shared) -> Revision {
+    let (head, must_anchor) = shared.applied();
+    let mut anchor = shared.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+    if anchor.revision >= must_anchor {
+        return head.revision;
+    }
+    match anchor.write(&shared.sealer, &anchor_of(&head)) {
+        Ok(()) => head.revision,
+        Err(error) => {
+            shared.notices.say(&format!("what others took away cannot be confirmed by this HSM: {error}"));
+            anchor.revision
+        }
+    }
+}
+
+/// Waits for the store, and does what its change asks for.
+fn rest(shared: &Shared, member: &mut Member, ms: u64) -> Result<(), Trouble> {
+    let seen = match member.moment {
+        Some(moment) => moment,
+        None => shared.store.moment().map_err(Trouble::Store)?,
+    };
+    let moment = shared.store.wait(seen, Duration::from_millis(ms.min(REST_MS_MAX))).map_err(Trouble::Store)?;
+    member.moment = Some(moment);
+    let followed = if moment.revision == shared.state.load().revision() {
+        Ok(())
+    } else {
+        shared.follow().map(drop).map_err(Trouble::Follow)
+    };
+    shared.acknowledge();
+    followed
+}

@@ -1,0 +1,86 @@
+//! Between records and what a store keeps of them.
+
+use strongroom_core::member::{Anchor, CorruptLedger, Entered, Ledger, Mac};
+use strongroom_core::{Batch, CorruptHead, Head, Record};
+use strongroom_crypto::digest::digest;
+use strongroom_crypto_keys::seal::Sealer;
+use strongroom_store::StoredRecord;
+use strongroom_types::{HashFunction, RecordKind, RecordPath, Revision};
+
+use super::StateError;
+
+/// A batch as a store takes it.
+pub(super) struct Sealed {
+    pub(super) revision: Revision,
+    /// The head among them.
+    pub(super) puts: Vec<(RecordPath, Vec<u8>)>,
+    pub(super) deletes: Vec<RecordPath>,
+    pub(super) head: Head,
+    /// The records without the head.
+    pub(super) entered: Vec<Entered>,
+}
+
+/// Seals a batch on top of what the ledger holds. `extra` are records that are sealed already: the cluster key.
+pub(super) fn seal(
+    sealer: &Sealer,
+    ledger: &Ledger,
+    batch: &Batch,
+    extra: Vec<(RecordPath, Vec<u8>)>,
+) -> Result<Sealed, CorruptHead> {
+    let revision = batch.revision;
+    let mut puts = extra;
+    for record in &batch.puts {
+        let path = record.path();
+        puts.push((path, sealer.seal_record(path, revision, record.encode().expose())));
+    }
+    let entered: Vec<Entered> = puts
+        .iter()
+        .map(|(path, sealed)| Entered { path: *path, revision, mac: sealer.record_mac(*path, revision, sealed) })
+        .collect();
+    let macs: Vec<(RecordPath, Mac)> = entered.iter().map(|record| (record.path, record.mac)).collect();
+    let head = ledger.next(batch.time_ms, &macs, &batch.deletes)?;
+    puts.push((RecordPath::HEAD, sealer.seal_record(RecordPath::HEAD, revision, &head.encode())));
+    Ok(Sealed { revision, puts, deletes: batch.deletes.clone(), head, entered })
+}
+
+/// Records as a store gave them, opened. Nothing is checked between them yet.
+pub(super) struct Opened {
+    pub(super) head: Option<Head>,
+    /// Every record besides the head, the cluster key among them.
+    pub(super) entered: Vec<Entered>,
+    pub(super) records: Vec<Record>,
+}
+
+/// Opens each record, or names the one that is damaged.
+pub(super) fn open(sealer: &Sealer, stored: &[StoredRecord]) -> Result<Opened, StateError> {
+    let mut opened = Opened { head: None, entered: Vec::new(), records: Vec::new() };
+    for StoredRecord { path, revision, sealed } in stored {
+        let (path, revision) = (*path, *revision);
+        if path.kind != RecordKind::Head {
+            opened.entered.push(Entered { path, revision, mac: sealer.record_mac(path, revision, sealed) });
+        }
+        if path.kind == RecordKind::ClusterKey {
+            // Sealed under the root key; the ledger tells whether it is the one that belongs here.
+            continue;
+        }
+        let plain = sealer.open_record(path, revision, sealed).map_err(|cause| StateError::Sealed { path, cause })?;
+        match path.kind {
+            RecordKind::Head if path == RecordPath::HEAD && opened.head.is_none() => {
+                let head = Head::decode(plain.expose())?;
+                if head.revision != revision {
+                    return Err(CorruptLedger::Revision { head: head.revision, store: revision }.into());
+                }
+                opened.head = Some(head);
+            }
+            RecordKind::Head => return Err(CorruptLedger::Twice(path).into()),
+            _ => opened.records.push(Record::decode(path, revision, plain.expose())?),
+        }
+    }
+    Ok(opened)
+}
+
+/// The anchor of a head.
+pub(super) fn anchor_of(head: &Head) -> Anchor {
+    let bytes = digest(HashFunction::Sha256, &head.encode());
+    Anchor::of(head, bytes.try_into().expect("a SHA-256 digest has 32 bytes"))
+}
