@@ -12,7 +12,9 @@
 //!
 //! Keys of every size and curve that the table of the service's guide lists are allowed in both modes.
 
-use strongroom_types::limits::{GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MIN};
+use strongroom_types::limits::{
+    GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN,
+};
 use strongroom_types::{
     Attributes, ClusterMode, Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, PublicPart, Refusal,
     SignMechanism, Status,
@@ -20,8 +22,6 @@ use strongroom_types::{
 
 use crate::{KeyUse, PairAlgorithm};
 
-/// Bits of an RSA public exponent, at most. FIPS 186-5 §A.1.1 allows more; AWS-LC checks no key that has more.
-pub const RSA_EXPONENT_BITS_MAX: usize = 33;
 /// Bytes of data in an ECDSA call. The longest digest has 64; a longer one is cut to the order's length like any.
 pub const ECDSA_DATA_LEN_MAX: usize = 128;
 
@@ -135,7 +135,7 @@ pub(crate) fn check_pair(algorithm: &PairAlgorithm) -> Result<(), Refusal> {
     let exponent = without_leading_zeros(public_exponent);
     let number =
         exponent.iter().try_fold(0_u64, |number, byte| number.checked_mul(256).map(|number| number | u64::from(*byte)));
-    let fits = |number: u64| number % 2 == 1 && number >= RSA_EXPONENT_MIN && number >> RSA_EXPONENT_BITS_MAX == 0;
+    let fits = |number: u64| number % 2 == 1 && (RSA_EXPONENT_MIN..=RSA_EXPONENT_MAX).contains(&number);
     if !number.is_some_and(fits) {
         return Err(Refusal::new(Status::AttributeValueInvalid, "public-exponent"));
     }
@@ -177,4 +177,28 @@ pub(crate) fn is_of(public: &PublicPart, algorithm: &PairAlgorithm) -> bool {
 pub(crate) fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     number.split_at(zeros).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exponents_at_below_and_above_their_bounds() {
+        let check = |exponent: u64, expected: bool| {
+            let public_exponent = exponent.to_be_bytes().to_vec();
+            let fits = check_pair(&PairAlgorithm::Rsa { modulus_bits: 2048, public_exponent }).is_ok();
+            assert_eq!(fits, expected, "{exponent}");
+        };
+        check(RSA_EXPONENT_MIN, true);
+        check(RSA_EXPONENT_MAX, true);
+        for outside in [0, 1, 3, RSA_EXPONENT_MIN - 2, RSA_EXPONENT_MIN - 1, RSA_EXPONENT_MIN + 1] {
+            check(outside, false);
+        }
+        for outside in [RSA_EXPONENT_MAX - 1, RSA_EXPONENT_MAX + 1, RSA_EXPONENT_MAX + 2, u64::MAX] {
+            check(outside, false);
+        }
+        let longer = PairAlgorithm::Rsa { modulus_bits: 2048, public_exponent: vec![0xff; 9] };
+        assert!(check_pair(&longer).is_err());
+    }
 }

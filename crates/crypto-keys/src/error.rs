@@ -1,4 +1,4 @@
-use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP};
+use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN};
 use thiserror::Error;
 
 /// What can be wrong with a key, or with what is asked of it.
@@ -11,7 +11,7 @@ pub enum KeyError {
     #[error("RSA keys have {RSA_BITS_MIN} to {RSA_BITS_MAX} bits in steps of {RSA_BITS_STEP}")]
     RsaBits,
     /// An RSA public exponent that is even or outside its range.
-    #[error("RSA public exponents are odd numbers from 65537 to 4294967295")]
+    #[error("RSA public exponents are odd numbers from {RSA_EXPONENT_MIN} to {RSA_EXPONENT_MAX}")]
     Exponent,
     /// An AES key of another size.
     #[error("AES keys have 16, 24 or 32 bytes")]

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use strongroom_crypto::verify::{PKCS1_PADDING_LEN_MIN, pss_salt_fits};
-use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP};
+use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN};
 use strongroom_types::{DecryptMechanism, PublicPart, Secret, SignMechanism};
 
 use crate::KeyError;
@@ -127,7 +127,7 @@ pub(crate) fn check_rsa_bits(bits: u32) -> Result<(), KeyError> {
     if fits { Ok(()) } else { Err(KeyError::RsaBits) }
 }
 
-/// Odd and from 65,537 (FIPS 186-5 §A.1.1); AWS-LC makes keys with exponents of up to 32 bits.
+/// Odd and from 65,537 (FIPS 186-5 §A.1.1) to what AWS-LC makes keys with.
 pub(crate) fn check_exponent(big_endian: &[u8]) -> Result<u32, KeyError> {
     let first = big_endian.iter().position(|byte| *byte != 0).ok_or(KeyError::Exponent)?;
     let digits = &big_endian[first..];
@@ -135,6 +135,6 @@ pub(crate) fn check_exponent(big_endian: &[u8]) -> Result<u32, KeyError> {
         return Err(KeyError::Exponent);
     }
     let exponent = digits.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
-    let fits = u64::from(exponent) >= strongroom_types::limits::RSA_EXPONENT_MIN && exponent % 2 == 1;
+    let fits = (RSA_EXPONENT_MIN..=RSA_EXPONENT_MAX).contains(&u64::from(exponent)) && exponent % 2 == 1;
     if fits { Ok(exponent) } else { Err(KeyError::Exponent) }
 }

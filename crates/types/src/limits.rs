@@ -25,6 +25,9 @@ pub const RSA_BITS_MAX: u32 = 4096;
 pub const RSA_BITS_STEP: u32 = 256;
 /// Smallest RSA public exponent; exponents are odd (FIPS 186-5 §A.1.1).
 pub const RSA_EXPONENT_MIN: u64 = 65_537;
+/// Largest RSA public exponent, 32 bits. FIPS 186-5 §A.1.1 allows up to 256 bits; AWS-LC makes no key with more than 32,
+/// and checks signatures of none with more than 33.
+pub const RSA_EXPONENT_MAX: u64 = 4_294_967_295;
 /// Users a key may be shared with.
 pub const SHARED_USERS_MAX: usize = 1_024;
 /// Attributes in one template, filters in one search.
