@@ -1,1 +1,18 @@
-//! 
+//! # Room: ffi (layer 0)
+//!
+//! Owns what every C door does before and after its real work: trapping panics at an entry point ([`guard`]), turning
+//! pointers and lengths of a caller into slices ([`pointer`]).
+//!
+//! * May use: nothing of the project.
+//! * Never: know a door's status codes, log, hold state of a door, do anything a safe function could do.
+//!
+//! `unsafe` lives here so that doors have little of it. A pointer can be checked for being null, never for being right:
+//! what remains the caller's duty stands in each function's `# Safety`.
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic"))]
+
+pub mod guard;
+pub mod pointer;
+
+pub use guard::guarded;
+pub use pointer::PointerError;
