@@ -432,3 +432,74 @@ fn curve_nid(curve: Curve) -> c_int {
         Curve::Secp256k1 => lc::NID_secp256k1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::limits::RSA_EXPONENT_MIN;
+
+    use super::*;
+
+    /// Which value of the Chinese remainder theorem is wrong.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Fault {
+        None,
+        ExponentOfP,
+        ExponentOfQ,
+        Coefficient,
+    }
+
+    /// The key with one value off by two, as a memory fault would leave it: behind the checks that reading makes.
+    fn faulty(key: &RsaPrivate, fault: Fault) -> RsaPrivate {
+        // SAFETY: the old key's numbers are copied; each `set0` takes over what it is given.
+        unsafe {
+            let copy = |number| {
+                let copy = lc::BN_dup(number);
+                assert!(!copy.is_null());
+                copy
+            };
+            let shifted = |number, wrong: bool| {
+                let copy = copy(number);
+                assert!(!wrong || lc::BN_add_word(copy, 2) == 1);
+                copy
+            };
+            let (old, rsa) = (key.rsa(), Rsa::take(lc::RSA_new()).unwrap());
+            let new = rsa.as_ptr();
+            let (n, e, d) = (lc::RSA_get0_n(old), lc::RSA_get0_e(old), lc::RSA_get0_d(old));
+            assert_eq!(lc::RSA_set0_key(new, copy(n), copy(e), copy(d)), 1);
+            assert_eq!(lc::RSA_set0_factors(new, copy(lc::RSA_get0_p(old)), copy(lc::RSA_get0_q(old))), 1);
+            let dmp1 = shifted(lc::RSA_get0_dmp1(old), fault == Fault::ExponentOfP);
+            let dmq1 = shifted(lc::RSA_get0_dmq1(old), fault == Fault::ExponentOfQ);
+            let iqmp = shifted(lc::RSA_get0_iqmp(old), fault == Fault::Coefficient);
+            assert_eq!(lc::RSA_set0_crt_params(new, dmp1, dmq1, iqmp), 1);
+            let pkey = Pkey::take(lc::EVP_PKEY_new()).unwrap();
+            assert_eq!(lc::EVP_PKEY_set1_RSA(pkey.as_ptr(), new), 1);
+            RsaPrivate(pkey)
+        }
+    }
+
+    /// One wrong RSA result is enough to compute the primes (Boneh, DeMillo, Lipton 1997). So none may leave, whatever
+    /// goes wrong inside: AWS-LC checks each with the public exponent, and this is where we see that it does.
+    #[test]
+    fn a_faulty_rsa_result_never_leaves() {
+        let exponent = u32::try_from(RSA_EXPONENT_MIN).unwrap();
+        let Some(Key::Rsa(key)) = Key::read(generate_rsa(2048, exponent).unwrap().expose()) else { panic!("no key") };
+        let block = [&[0][..], &[7; 255]].concat();
+        for fault in [Fault::None, Fault::ExponentOfP, Fault::ExponentOfQ, Fault::Coefficient] {
+            let key = faulty(&key, fault);
+            let results = [
+                key.sign_pkcs1(b"data").is_some(),
+                key.sign_raw(&block).is_some(),
+                key.sign_pss(HashFunction::Sha256, 32, &[7; 32]).is_some(),
+                key.decrypt_raw(&block).is_some(),
+            ];
+            assert_eq!(results, [fault == Fault::None; 4], "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn the_error_queue_is_empty_after_a_failure() {
+        assert!(Key::read(b"no key").is_none());
+        // SAFETY: reads this thread's own queue.
+        assert_eq!(unsafe { lc::ERR_peek_error() }, 0);
+    }
+}
