@@ -107,7 +107,9 @@ impl Anchors {
             if now < not_before {
                 return Err(AnchorError::NotYetValid { position });
             }
-            if now > not_after {
+            // As AWS-LC and OpenSSL do when they verify: with the second of notAfter the certificate is over, though
+            // RFC 5280 §4.1.2.5 counts that second in.
+            if now >= not_after {
                 return Err(AnchorError::Expired { position });
             }
             match chain.get(position) {

@@ -144,7 +144,7 @@ fn sign(key: &EcdsaKeyPair, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 §4.1.2.5).
-fn time(unix_s: i64) -> Vec<u8> {
+pub(super) fn time(unix_s: i64) -> Vec<u8> {
     let (days, second) = (unix_s.div_euclid(86_400), unix_s.rem_euclid(86_400));
     let (year, month, day) = civil(days);
     let rest = format!("{month:02}{day:02}{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60);

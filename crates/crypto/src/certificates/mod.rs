@@ -5,6 +5,8 @@
 
 mod anchors;
 mod authority;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod name;
 #[cfg(test)]
 mod tests;
@@ -119,7 +121,7 @@ impl Certificate {
         Ok(spki::decode(&self.spki)?)
     }
 
-    /// First and last second of validity, Unix time.
+    /// notBefore and notAfter, Unix time. With the second of notAfter the certificate is over.
     pub fn validity(&self) -> (i64, i64) {
         (self.not_before, self.not_after)
     }
