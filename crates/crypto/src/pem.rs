@@ -149,8 +149,11 @@ mod tests {
             let der: Vec<u8> = (0..len).map(|n: usize| n.to_le_bytes()[0]).collect();
             let text = encode(CERTIFICATE, &der);
             assert!(text.lines().all(|line| line.len() <= LINE_LEN));
-            assert_eq!(decode(CERTIFICATE, text.as_bytes(), 1).unwrap(), [der.clone()]);
-            assert_eq!(decode(CERTIFICATE, text.replace('\n', "\r\n").as_bytes(), 1).unwrap(), [der.clone()]);
+            assert_eq!(decode(CERTIFICATE, text.as_bytes(), 1).unwrap(), std::slice::from_ref(&der));
+            assert_eq!(
+                decode(CERTIFICATE, text.replace('\n', "\r\n").as_bytes(), 1).unwrap(),
+                std::slice::from_ref(&der)
+            );
             let secret = encode_secret(PRIVATE_KEY, &Secret::new(der.clone()));
             assert_eq!(decode_secret(PRIVATE_KEY, &secret).unwrap().expose(), der);
         }

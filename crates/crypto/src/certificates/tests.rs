@@ -265,7 +265,7 @@ fn a_ca_file_is_text_with_blocks_in_it() {
     let root = Party::new("ca", Signer::p256()).self_signed(&Profile::ca());
     let text = format!("subject=CN = ca\n{}\nthe end\n", root.to_pem());
     let read = Anchors::from_pem(text.as_bytes(), NOW).unwrap();
-    assert_eq!(read.certificates(), &[root.clone()]);
+    assert_eq!(read.certificates(), std::slice::from_ref(&root));
     assert_eq!(read.to_pem(), root.to_pem());
     assert_eq!(Anchors::from_pem(read.to_pem().as_bytes(), NOW), Ok(read));
     let bad = format!("{}{}", root.to_pem(), pem::encode(pem::CERTIFICATE, b"no certificate"));

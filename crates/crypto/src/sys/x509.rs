@@ -55,9 +55,9 @@ pub(crate) struct CertificateFields {
     pub(crate) issuer: Vec<u8>,
     /// DER of the SubjectPublicKeyInfo.
     pub(crate) spki: Vec<u8>,
-    /// First second of validity, Unix time.
+    /// notBefore, Unix time.
     pub(crate) not_before: i64,
-    /// Last second of validity, Unix time.
+    /// notAfter, Unix time.
     pub(crate) not_after: i64,
     /// Whether it may issue: CA:TRUE and, if there is a key usage, keyCertSign; or a self-issued version 1.
     pub(crate) may_issue: bool,

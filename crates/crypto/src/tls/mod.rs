@@ -24,8 +24,8 @@ use thiserror::Error;
 use crate::certificates::{Anchors, Certificate, CertificateError};
 use crate::pem::{self, PemError};
 use resolver::OneCertificate;
-use verifier::HsmVerifier;
 pub use verifier::NotAnHsm;
+use verifier::{HsmVerifier, SCHEMES};
 
 /// The protocol's name in ALPN (RFC 7301), with the version of the wire format.
 pub const ALPN: &[u8] = b"strongroom/1";
@@ -95,6 +95,8 @@ pub fn server_config(chain_pem: &[u8], key_pkcs8: &Secret) -> Result<Arc<ServerC
     }
     let borrowed = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key_pkcs8.expose()));
     let key = aws_lc_rs::sign::any_supported_type(&borrowed).map_err(|_| ServerConfigError::Key)?;
+    // What our clients do not verify, no HSM should try to serve with.
+    key.choose_scheme(&SCHEMES).ok_or(ServerConfigError::Key)?;
     let spki = key.public_key().ok_or(ServerConfigError::Key)?;
     if certificates[0].spki() != spki.as_ref() {
         return Err(ServerConfigError::Mismatch);

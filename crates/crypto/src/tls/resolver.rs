@@ -3,9 +3,7 @@ use std::sync::Arc;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::ALPN;
-
-/// The HSM's one certificate, for clients that speak our protocol.
+/// The HSM's one certificate, for clients that say which protocol they speak.
 #[derive(Debug)]
 pub(super) struct OneCertificate(Arc<CertifiedKey>);
 
@@ -17,8 +15,7 @@ impl OneCertificate {
 
 impl ResolvesServerCert for OneCertificate {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // rustls refuses a client whose list lacks our protocol; one without any list would pass.
-        let offered = client_hello.alpn()?.any(|protocol| protocol == ALPN);
-        offered.then(|| self.0.clone())
+        // A list without our protocol rustls refuses with the alert for it; no list at all it would let pass.
+        client_hello.alpn().map(|_| self.0.clone())
     }
 }

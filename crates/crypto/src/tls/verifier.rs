@@ -22,7 +22,7 @@ pub struct NotAnHsm {
 }
 
 /// The signature schemes of TLS 1.3 that HSMs' certificate keys can make (RFC 8446 §4.2.3).
-const SCHEMES: [SignatureScheme; 5] = [
+pub(super) const SCHEMES: [SignatureScheme; 5] = [
     SignatureScheme::RSA_PSS_SHA256,
     SignatureScheme::RSA_PSS_SHA384,
     SignatureScheme::RSA_PSS_SHA512,
