@@ -59,7 +59,7 @@ pub enum Next {
     /// Nothing is waiting.
     Rest,
     /// Commit this on top of the state planned from, then say what came of it: [`Batcher::committed`],
-    /// [`Batcher::lost`], [`Batcher::not_written`] or [`Batcher::unknown`].
+    /// [`Batcher::lost`], [`Batcher::overtaken`], [`Batcher::not_written`] or [`Batcher::unknown`].
     Commit(Batch),
     /// Nothing to write, but something to refuse, or known already: read the store's newest revision, then say
     /// [`Batcher::confirmed`] or [`Batcher::unconfirmed`].
@@ -190,6 +190,11 @@ impl<T: PartialEq> Batcher<T> {
     pub fn lost(&mut self) {
         self.losses = self.losses.saturating_add(1);
         self.wins = 0;
+        self.put_back(false);
+    }
+
+    /// The state moved on between planning and committing, and nothing was tried: plan again.
+    pub fn overtaken(&mut self) {
         self.put_back(false);
     }
 

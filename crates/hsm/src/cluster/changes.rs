@@ -42,6 +42,12 @@ impl Desk {
         }
     }
 
+    /// Callers without an answer.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.callers.len()
+    }
+
     fn send(&mut self, ticket: Ticket, answer: Result<Changed, ChangeError>) {
         if let Some(caller) = self.callers.remove(&ticket) {
             // A caller whose deadline passed at this moment takes it from the channel all the same.

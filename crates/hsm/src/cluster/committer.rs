@@ -100,10 +100,12 @@ impl Committer<'_> {
         }
     }
 
-    /// None when the state moved on since planning: plan again. The lock is not held while the batch is committed.
+    /// None when the state moved on since planning, and the changes wait again. The lock is not held while the batch is committed.
     fn seal(&self, batch: &Batch) -> Option<Sealed> {
         let view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
         if view.state.revision().next() != batch.revision {
+            drop(view);
+            self.shared.desk().batcher.overtaken();
             return None;
         }
         match sealing::seal(&self.shared.sealer, &view.ledger, batch, Vec::new()) {

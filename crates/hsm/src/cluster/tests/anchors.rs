@@ -1,0 +1,101 @@
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use strongroom_core::member::AnchorConflict;
+use strongroom_store::{Loaded, Store};
+
+use super::super::{AnchorError, StartError, StateError};
+use super::damage::Altered;
+use super::world::{Asks, World};
+
+fn conflict(world: &World, loaded: Option<Loaded>) -> Option<AnchorConflict> {
+    let door = world.store.member();
+    let store: Arc<dyn Store> = match loaded {
+        Some(loaded) => Arc::new(Altered::showing(door, loaded)),
+        None => Arc::new(door),
+    };
+    match world.start_on(1, store).err()? {
+        StartError::State(StateError::Anchor(conflict)) => Some(conflict),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_store_older_than_an_acknowledged_revocation_is_refused() {
+    let world = World::new();
+    let (cluster, door) = world.start(1);
+    cluster.activate();
+    cluster.create_user("alice").unwrap();
+    let older = world.store.load().unwrap();
+    cluster.delete_user("alice").unwrap();
+    let revision = cluster.state().revision();
+    drop((cluster, door));
+    let expected = AnchorConflict::Older { store: older.revision, anchor: revision };
+    assert_eq!(conflict(&world, Some(older)), Some(expected));
+    assert_eq!(conflict(&world, None), None);
+}
+
+#[test]
+fn a_missing_anchor_is_refused_once_the_hsm_was_a_member() {
+    let world = World::new();
+    drop(world.start(1));
+    let kept = fs::read(world.path("anchor-1")).unwrap();
+    fs::remove_file(world.path("anchor-1")).unwrap();
+    assert_eq!(conflict(&world, None), Some(AnchorConflict::Missing));
+    fs::write(world.path("anchor-1"), kept).unwrap();
+    assert_eq!(conflict(&world, None), None);
+}
+
+#[test]
+fn what_only_grants_costs_no_write_of_the_anchor() {
+    let world = World::new();
+    let (cluster, _door) = world.start(1);
+    cluster.activate();
+    cluster.create_user("alice").unwrap();
+    cluster.create_user("bob").unwrap();
+    cluster.delete_user("bob").unwrap();
+    let anchored = fs::read(world.path("anchor-1")).unwrap();
+    cluster.create_user("carol").unwrap();
+    cluster.create_user("dave").unwrap();
+    assert_eq!(fs::read(world.path("anchor-1")).unwrap(), anchored);
+    cluster.delete_user("carol").unwrap();
+    assert_ne!(fs::read(world.path("anchor-1")).unwrap(), anchored);
+}
+
+#[test]
+fn a_write_that_a_crash_cut_short_leaves_the_anchor_before() {
+    let world = World::new();
+    let (cluster, door) = world.start(1);
+    cluster.activate();
+    for user in ["alice", "bob", "carol"] {
+        cluster.create_user(user).unwrap();
+        cluster.delete_user(user).unwrap();
+    }
+    drop((cluster, door));
+    let whole = fs::read(world.path("anchor-1")).unwrap();
+    let file = OpenOptions::new().write(true).open(world.path("anchor-1")).unwrap();
+    for slot in [0, 4_096] {
+        file.write_all_at(&[0xff; 40], slot).unwrap();
+        assert_eq!(conflict(&world, None), None, "slot at {slot}");
+        file.write_all_at(&whole, 0).unwrap();
+    }
+    for slot in [0, 4_096] {
+        file.write_all_at(&[0xff; 40], slot).unwrap();
+    }
+    let refusal = world.start_on(1, Arc::new(world.store.member())).err().unwrap();
+    assert!(matches!(refusal, StartError::Anchor(AnchorError::Damaged { .. })), "{refusal}");
+    assert!(refusal.is_state_refused());
+}
+
+#[test]
+fn an_anchor_of_another_cluster_or_a_forged_one_is_refused() {
+    let (world, other) = (World::new(), World::new());
+    drop((world.start(1), other.start(1)));
+    fs::copy(other.path("anchor-1"), world.path("anchor-1")).unwrap();
+    let refusal = world.start_on(1, Arc::new(world.store.member())).err().unwrap();
+    assert!(matches!(refusal, StartError::Anchor(AnchorError::Damaged { .. })), "{refusal}");
+    fs::write(world.path("anchor-1"), b"").unwrap();
+    let refusal = world.start_on(1, Arc::new(world.store.member())).err().unwrap();
+    assert!(matches!(refusal, StartError::Anchor(AnchorError::Damaged { .. })), "{refusal}");
+}
