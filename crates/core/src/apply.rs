@@ -106,7 +106,7 @@ fn check_together(state: &State, puts: &[Record], deletes: &[RecordPath]) -> Res
     }
     for record in puts {
         if let Record::Key(key) = record
-            && !state.user(key.owner).is_some_and(|user| user.role == Role::CryptoUser)
+            && state.user(key.owner).is_none_or(|user| user.role != Role::CryptoUser)
         {
             return Err(CorruptState::Owner(key.reference));
         }

@@ -258,6 +258,7 @@ pub enum Plan {
 }
 
 /// The outcome of checking a command before its expensive part.
+#[expect(clippy::large_enum_variant, reason = "lives for one decision, never in numbers")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checked {
     /// Make what the command needs, then plan.

@@ -90,6 +90,7 @@ pub fn plan(
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "lives for one decision, never in numbers")]
 enum Asked<'a> {
     Replayed(Replayed),
     Now(Asking<'a>),

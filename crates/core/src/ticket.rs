@@ -115,7 +115,9 @@ impl Ticket {
             issued_ms: message.issued_ms,
             expires_ms: message.expires_ms,
         };
-        if ticket.encode() == bytes { Ok(ticket) } else { Err(CorruptTicket) }
+        // Epochs count from 1, and a ticket lasts: without its last fields, which then read as 0, it is none.
+        let was_good = ticket.epoch > 0 && ticket.issued_ms < ticket.expires_ms;
+        if was_good && ticket.encode() == bytes { Ok(ticket) } else { Err(CorruptTicket) }
     }
 }
 
@@ -136,7 +138,11 @@ mod tests {
             expires_ms: 7,
         };
         let bytes = ticket.encode();
-        assert_eq!(Ticket::decode(&bytes), Ok(ticket));
+        assert_eq!(Ticket::decode(&bytes), Ok(ticket.clone()));
+        for (epoch, issued_ms, expires_ms) in [(0, 6, 7), (5, 7, 7), (5, 8, 7), (5, 0, 0)] {
+            let never_good = Ticket { epoch, issued_ms, expires_ms, ..ticket.clone() };
+            assert_eq!(Ticket::decode(&never_good.encode()), Err(CorruptTicket), "{epoch} {issued_ms} {expires_ms}");
+        }
         for len in 0..bytes.len() {
             assert_eq!(Ticket::decode(&bytes[..len]), Err(CorruptTicket), "{len}");
         }

@@ -27,6 +27,7 @@ pub struct Change {
 }
 
 /// What became of a change.
+#[expect(clippy::large_enum_variant, reason = "lives for one decision, never in numbers")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It is durable at this revision, or was before. A revoking effect is not reached yet.

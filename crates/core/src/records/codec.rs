@@ -361,12 +361,12 @@ fn attributes_of(message: KeyMessage) -> Field<Attributes> {
     let class = class_from_number(message.class).ok_or("class")?;
     let key_type = type_from_number(message.key_type).ok_or("key_type")?;
     let public = public_of(message.rsa, message.ec)?;
-    let fits = match (class, key_type, &public) {
-        (KeyClass::SecretKey, KeyType::Aes | KeyType::GenericSecret, None) => true,
-        (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Rsa, Some(PublicPart::Rsa { .. })) => true,
-        (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Ec, Some(PublicPart::Ec { .. })) => true,
-        _ => false,
-    };
+    let fits = matches!(
+        (class, key_type, &public),
+        (KeyClass::SecretKey, KeyType::Aes | KeyType::GenericSecret, None)
+            | (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Rsa, Some(PublicPart::Rsa { .. }))
+            | (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Ec, Some(PublicPart::Ec { .. }))
+    );
     if !fits {
         return Err("key_type");
     }
