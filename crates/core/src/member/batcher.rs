@@ -241,14 +241,14 @@ impl<T: PartialEq> Batcher<T> {
         self.losses >= LOSSES_UNTIL_TURN
     }
 
-    /// How long to wait before the next commit, in milliseconds, so that members that lost to this one come through.
-    /// Asked after each commit; there is nobody to wait for when this member is alone.
-    pub fn polite_pause_ms(&mut self, alone: bool) -> u64 {
-        if alone || self.wins < POLITE_AFTER {
-            return 0;
+    /// Whether this member won so often in a row that it should let others go first, for [`POLITE_PAUSE_MS`] and only
+    /// if there are any. Asked after each commit.
+    pub fn should_pause(&mut self) -> bool {
+        let due = self.wins >= POLITE_AFTER;
+        if due {
+            self.wins = 0;
         }
-        self.wins = 0;
-        POLITE_PAUSE_MS
+        due
     }
 
     fn answer(&mut self, revision: Revision) -> Vec<Answered<T>> {

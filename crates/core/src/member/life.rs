@@ -1,4 +1,4 @@
-use strongroom_types::{Incarnation, Revision};
+use strongroom_types::Revision;
 
 use super::LeaseKind;
 
@@ -33,7 +33,6 @@ pub struct Life {
     kind: LeaseKind,
     lease_ms: u64,
     phase: Phase,
-    incarnation: Option<Incarnation>,
     /// Counts the times that serving began.
     served: u64,
     applied: Revision,
@@ -51,7 +50,6 @@ impl Life {
             kind,
             lease_ms,
             phase: Phase::Out,
-            incarnation: None,
             served: 0,
             applied,
             shown: Revision(0),
@@ -87,10 +85,9 @@ impl Life {
         if now_ms >= due_ms { Step::Renew } else { Step::Rest(due_ms.saturating_sub(now_ms)) }
     }
 
-    /// Joined as `incarnation` with what was applied; the join began at `began_ms`.
-    pub fn joined(&mut self, incarnation: Incarnation, began_ms: u64) {
+    /// Joined with what was applied; the join began at `began_ms`.
+    pub fn joined(&mut self, began_ms: u64) {
         self.phase = Phase::Joined;
-        self.incarnation = Some(incarnation);
         self.shown = self.applied;
         self.run_from(began_ms);
     }
@@ -124,12 +121,6 @@ impl Life {
     /// The entry is gone.
     pub fn fenced(&mut self) {
         self.phase = Phase::Out;
-        self.incarnation = None;
-    }
-
-    /// The entry's incarnation, while there is an entry.
-    pub fn incarnation(&self) -> Option<Incarnation> {
-        self.incarnation
     }
 
     /// Whether this member has served before.

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use strongroom_core::Batch;
-use strongroom_core::member::Next;
+use strongroom_core::member::{Next, POLITE_PAUSE_MS};
 use strongroom_store::CommitError;
-use strongroom_types::{Refusal, Status};
+use strongroom_types::{Refusal, Revision, Status};
 
 use super::clock;
 use super::sealing::{self, Sealed};
@@ -75,7 +75,7 @@ impl Committer<'_> {
 
     fn commit(&mut self, batch: &Batch) {
         let Some(sealed) = self.seal(batch) else { return };
-        let base = strongroom_types::Revision(batch.revision.0.saturating_sub(1));
+        let base = Revision(batch.revision.0.saturating_sub(1));
         match self.shared.store.commit(base, &sealed.puts, &sealed.deletes) {
             Ok(_) => self.committed(batch, &sealed),
             Err(CommitError::Conflict { .. }) => {
@@ -131,10 +131,9 @@ impl Committer<'_> {
         }
         let answered = self.shared.desk().batcher.committed();
         self.shared.deliver(answered);
-        let alone = self.shared.members().len() <= 1;
-        let pause_ms = self.shared.desk().batcher.polite_pause_ms(alone);
-        if pause_ms > 0 {
-            self.shared.stopping.pause(Duration::from_millis(pause_ms));
+        let should_pause = self.shared.desk().batcher.should_pause();
+        if should_pause && self.shared.members().len() > 1 {
+            self.shared.stopping.pause(Duration::from_millis(POLITE_PAUSE_MS));
         }
     }
 

@@ -1,5 +1,6 @@
 //! The member thread: joining, following the store, showing what was applied, renewing.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -61,8 +62,20 @@ pub(super) fn begin(shared: &Shared) -> Result<(), StartError> {
 pub(super) fn run(shared: &Shared) {
     let mut member = shared.member.lock().unwrap_or_else(PoisonError::into_inner);
     while !shared.stopping.is_set() {
-        let trouble = turn(shared, &mut member, true).err().map(|trouble| trouble.to_string());
+        let trouble = match catch_unwind(AssertUnwindSafe(|| turn(shared, &mut member, true))) {
+            Ok(Ok(())) => None,
+            // Said where it was met.
+            Ok(Err(Trouble::Follow(FollowError::Damaged(_)))) => Some(String::new()),
+            Ok(Err(trouble)) => Some(trouble.to_string()),
+            Err(_) => {
+                // What it did is not known: begin a new life, which answers nothing that this one began.
+                member.life.fenced();
+                shared.serving.end();
+                Some(String::from("following the store failed inside"))
+            }
+        };
         if let Some(trouble) = &trouble
+            && !trouble.is_empty()
             && member.trouble.as_ref() != Some(trouble)
         {
             shared.notices.say(trouble);
@@ -73,6 +86,7 @@ pub(super) fn run(shared: &Shared) {
         member.trouble = trouble;
     }
     shared.serving.end();
+    anchor_all(shared);
 }
 
 /// One step.
@@ -114,8 +128,8 @@ fn join(shared: &Shared, member: &mut Member) -> Result<(), Trouble> {
     // An entry whose lease ran out may still stand.
     shared.store.leave();
     let began_ms = clock::boottime_ms();
-    let incarnation = shared.store.join(&shared.hsm_id, shared.state.load().revision()).map_err(Trouble::Join)?;
-    member.life.joined(incarnation, began_ms);
+    shared.store.join(&shared.hsm_id, shared.state.load().revision()).map_err(Trouble::Join)?;
+    member.life.joined(began_ms);
     Ok(())
 }
 
@@ -150,6 +164,17 @@ fn anchored(shared: &Shared) -> Revision {
             shared.notices.say(&format!("what others took away cannot be confirmed by this HSM: {error}"));
             anchor.revision
         }
+    }
+}
+
+/// Before this member goes, its anchor holds what only grants too.
+fn anchor_all(shared: &Shared) {
+    let (head, _) = shared.applied();
+    let mut anchor = shared.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+    if anchor.revision < head.revision
+        && let Err(error) = anchor.write(&shared.sealer, &anchor_of(&head))
+    {
+        shared.notices.say(&error.to_string());
     }
 }
 

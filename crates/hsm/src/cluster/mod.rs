@@ -200,6 +200,8 @@ impl Cluster {
             // A thread that panicked has said so on standard error.
             let _ = thread.join();
         }
+        // The member thread may have joined anew at that very moment.
+        self.shared.store.leave();
     }
 }
 
