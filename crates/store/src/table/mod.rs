@@ -7,6 +7,7 @@
 mod layout;
 mod process;
 mod seat;
+#[allow(unsafe_code, reason = "the mapped table takes system calls; every function of it is safe to call")]
 mod sys;
 
 use std::fs::{File, OpenOptions};

@@ -1,0 +1,236 @@
+//! Opening the database: a new one gets its schema, an old one is checked before it is used.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+
+use super::{SqliteConfig, is_busy};
+use crate::table::Table;
+use crate::{SqliteError, StoreError};
+
+/// The schema's version, `PRAGMA user_version`.
+const FORMAT: i64 = 1;
+/// `PRAGMA application_id`: "SRcl".
+const APPLICATION_ID: i64 = 0x5352_636c;
+/// Before this version SQLite may corrupt a log that several processes write and checkpoint.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How long opening waits for other processes that open, make or recover the database.
+const OPEN_WAIT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
+/// Kibibytes of pages that a connection keeps.
+const CACHE_KIB: i64 = 512;
+
+const SCHEMA: &str = "
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    revision INTEGER NOT NULL,
+    forgotten INTEGER NOT NULL,
+    member_table BLOB NOT NULL
+) STRICT;
+CREATE TABLE records (
+    path BLOB NOT NULL UNIQUE,
+    revision INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX records_by_revision ON records (revision);
+CREATE TABLE deletions (
+    path BLOB PRIMARY KEY,
+    revision INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deletions_by_revision ON deletions (revision);
+";
+
+/// Refuses a SQLite that is not safe for several processes.
+pub(super) fn check_library() -> Result<(), SqliteError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(SqliteError::LibraryTooOld { found: rusqlite::version() });
+    }
+    Ok(())
+}
+
+/// A connection to a database that is there, with this project's settings.
+pub(super) fn connection(config: &SqliteConfig) -> Result<Connection, SqliteError> {
+    let path = &config.database;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| wrap(path, error))?;
+    connection.busy_timeout(Duration::from_secs(1)).map_err(|error| wrap(path, error))?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let set = |name: &str, value: i64| connection.pragma_update(None, name, value).map_err(|error| wrap(path, error));
+    set("synchronous", 2)?;
+    set("cache_size", -CACHE_KIB)?;
+    set("trusted_schema", 0)?;
+    set("cell_size_check", 1)?;
+    Ok(connection)
+}
+
+/// The connection that writes. The database is made if it is not there.
+pub(super) fn database(config: &SqliteConfig, table: &Table) -> Result<Connection, SqliteError> {
+    let path = &config.database;
+    create_file(path)?;
+    let connection = connection(config)?;
+    let deadline = Instant::now() + OPEN_WAIT;
+    retried(path, deadline, || prepare(&connection, path, table))?;
+    retried(path, deadline, || log_mode(&connection, path))?;
+    retried(path, deadline, || belongs(&connection, config, table))?;
+    // From here on waiting is the store's own, so that it can tell who is waited for.
+    connection.busy_timeout(Duration::ZERO).map_err(|error| wrap(path, error))?;
+    Ok(connection)
+}
+
+/// An empty file that only its owner may read; SQLite gives its log the same mode.
+fn create_file(path: &Path) -> Result<(), SqliteError> {
+    let inaccessible = |source| SqliteError::Inaccessible { path: path.to_owned(), source };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => file.sync_all().and_then(|()| crate::sync_folder_of(path)).map_err(inaccessible),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let metadata = std::fs::metadata(path).map_err(inaccessible)?;
+            if metadata.is_file() { Ok(()) } else { Err(SqliteError::Foreign { path: path.to_owned() }) }
+        }
+        Err(error) => Err(inaccessible(error)),
+    }
+}
+
+/// Repeats what other processes are in the way of.
+fn retried<T>(
+    path: &Path,
+    deadline: Instant,
+    mut action: impl FnMut() -> Result<Option<T>, SqliteError>,
+) -> Result<T, SqliteError> {
+    loop {
+        match action() {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) | Err(SqliteError::Locked { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= deadline {
+            return Err(SqliteError::Locked { path: path.to_owned() });
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn pragma(connection: &Connection, path: &Path, name: &str) -> Result<i64, SqliteError> {
+    connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|error| wrap(path, error))
+}
+
+/// Makes the schema of a new database, or checks that of one that is there.
+fn prepare(connection: &Connection, path: &Path, table: &Table) -> Result<Option<()>, SqliteError> {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| wrap(path, error))?;
+    let prepared = prepare_locked(connection, path, table);
+    let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    let ended = connection.execute_batch(end).map_err(|error| wrap(path, error));
+    prepared.and(ended).map(Some)
+}
+
+fn prepare_locked(connection: &Connection, path: &Path, table: &Table) -> Result<(), SqliteError> {
+    let objects: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| wrap(path, error))?;
+    let (application, format) = (pragma(connection, path, "application_id")?, pragma(connection, path, "user_version")?);
+    match (objects, application, format) {
+        (0, 0, 0) => {
+            let made = connection
+                .execute_batch(SCHEMA)
+                .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
+                .and_then(|()| connection.pragma_update(None, "user_version", FORMAT))
+                .and_then(|()| {
+                    let insert = "INSERT INTO meta (id, revision, forgotten, member_table) VALUES (1, 0, 0, ?1)";
+                    connection.execute(insert, params![table.id()])
+                });
+            made.map(drop).map_err(|error| wrap(path, error))
+        }
+        (_, APPLICATION_ID, FORMAT) => check_schema(connection, path),
+        (_, APPLICATION_ID, found) if found > FORMAT => {
+            Err(SqliteError::TooNew { path: path.to_owned(), found, known: FORMAT })
+        }
+        _ => Err(SqliteError::Foreign { path: path.to_owned() }),
+    }
+}
+
+fn check_schema(connection: &Connection, path: &Path) -> Result<(), SqliteError> {
+    let damaged =
+        |source| SqliteError::Damaged { path: path.to_owned(), what: "a table of it is missing or another", source };
+    for query in [
+        "SELECT id, revision, forgotten, member_table FROM meta",
+        "SELECT path, revision, sealed FROM records",
+        "SELECT path, revision FROM deletions",
+    ] {
+        match connection.prepare(query) {
+            Ok(_) => {}
+            Err(error) if is_busy(&error) => return Err(wrap(path, error)),
+            Err(error) => return Err(damaged(Some(error))),
+        }
+    }
+    match connection.query_row("SELECT count(*) FROM meta WHERE id = 1", [], |row| row.get::<_, i64>(0)) {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(damaged(None)),
+        Err(error) => Err(wrap(path, error)),
+    }
+}
+
+fn log_mode(connection: &Connection, path: &Path) -> Result<Option<()>, SqliteError> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+        .map_err(|error| wrap(path, error))?;
+    Ok((mode == "wal").then_some(()))
+}
+
+/// The database names the member table that its HSMs use. Another table is taken over only while nobody else has the
+/// database open: two tables would be two sets of members that do not wait for each other.
+fn belongs(connection: &Connection, config: &SqliteConfig, table: &Table) -> Result<Option<()>, SqliteError> {
+    let path = &config.database;
+    let named = |connection: &Connection| {
+        connection
+            .query_row("SELECT member_table FROM meta WHERE id = 1", [], |row| row.get::<_, Vec<u8>>(0))
+            .map_err(|error| wrap(path, error))
+    };
+    if named(connection)? == table.id() {
+        return Ok(Some(()));
+    }
+    // Leaving the log mode succeeds for the only connection alone.
+    let alone = connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0));
+    match alone {
+        Ok(mode) if mode == "delete" => {}
+        Ok(_) => return Err(other_table(config, table)),
+        Err(error) if is_busy(&error) => return Err(other_table(config, table)),
+        Err(error) => return Err(wrap(path, error)),
+    }
+    let update = "UPDATE meta SET member_table = ?1 WHERE id = 1";
+    let updated = connection.execute(update, params![table.id()]).map_err(|error| wrap(path, error));
+    log_mode(connection, path)?;
+    updated.map(|_| Some(()))
+}
+
+fn other_table(config: &SqliteConfig, table: &Table) -> SqliteError {
+    SqliteError::OtherTable { table: table.path().to_owned(), database: config.database.clone() }
+}
+
+/// What SQLite says, with the fix.
+pub(super) fn wrap(path: &Path, error: rusqlite::Error) -> SqliteError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => SqliteError::DiskFull { path },
+        Some(ErrorCode::DatabaseCorrupt) => {
+            SqliteError::Damaged { path, what: "SQLite finds its pages damaged", source: Some(error) }
+        }
+        Some(ErrorCode::NotADatabase) => SqliteError::Foreign { path },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => SqliteError::NotWritable { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteError::Locked { path },
+        _ => SqliteError::Unusable { path, source: error },
+    }
+}
+
+impl From<SqliteError> for StoreError {
+    fn from(error: SqliteError) -> StoreError {
+        match &error {
+            SqliteError::Damaged { .. } | SqliteError::Foreign { .. } | SqliteError::TooNew { .. } => {
+                StoreError::damaged(error)
+            }
+            _ => StoreError::unavailable(error),
+        }
+    }
+}
