@@ -1,0 +1,324 @@
+//! One connection: frames in, answers out, one after the other.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::ServerConnection;
+use strongroom_types::{Refusal, Status};
+use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
+use strongroom_wire::v1;
+use thiserror::Error;
+use zeroize::Zeroize;
+
+use crate::connections::ConnectionLimits;
+use crate::pools::Pool;
+use crate::service::{self, Service, Session};
+
+/// Bytes that a connection's buffers keep between requests. Requests with secrets fit, so that no buffer grows while it
+/// holds one.
+const BUFFER_LEN: usize = 4 * 1024;
+/// Beyond this a buffer goes back to [`BUFFER_LEN`].
+const BUFFER_KEPT_MAX: usize = 32 * 1024;
+
+/// Why a connection ends.
+#[derive(Debug, Error)]
+pub enum End {
+    /// The client closed it, or it was closed from here.
+    #[error("the connection was closed")]
+    Closed,
+    /// No complete request came in time.
+    #[error("no complete request came in time")]
+    TooSlow,
+    /// What came is no frame that may come.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// What came in a frame is no request.
+    #[error("a frame without a request in it")]
+    Malformed,
+    /// TLS failed.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Too many others shake hands.
+    #[error("{0}")]
+    Busy(Refusal),
+    /// The socket failed.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Carries bytes both ways.
+pub trait Channel {
+    /// Appends what has come, at least one byte, to `buffer`.
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), End>;
+    /// Sends a whole frame.
+    fn send(&mut self, frame: &[u8]) -> Result<(), End>;
+    /// The first request came in time: from now on the channel waits for ever.
+    fn wait_for_ever(&mut self) -> Result<(), End>;
+}
+
+/// Answers requests until the connection ends. `on_login` hears when a login begins or ends.
+pub fn converse(
+    channel: &mut impl Channel,
+    service: &Service,
+    session: &mut Session,
+    limits: &ConnectionLimits,
+    mut on_login: impl FnMut(bool),
+) -> End {
+    let mut incoming = Vec::with_capacity(BUFFER_LEN);
+    let mut outgoing = Vec::with_capacity(BUFFER_LEN);
+    let mut is_first = true;
+    let mut had_login = false;
+    loop {
+        let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
+        let end = match next_frame(channel, &mut incoming, max) {
+            Ok(end) => end,
+            Err(error) => {
+                if let End::Frame(broken) = &error {
+                    refuse(channel, service, &mut outgoing, broken);
+                }
+                return error;
+            }
+        };
+        let arrived = Instant::now();
+        let outcome = (|| {
+            if std::mem::take(&mut is_first) {
+                channel.wait_for_ever()?;
+            }
+            one_request(channel, service, session, &mut incoming, end, &mut outgoing, arrived)
+        })();
+        if let Err(error) = outcome {
+            return error;
+        }
+        incoming.drain(..end);
+        for buffer in [&mut incoming, &mut outgoing] {
+            if buffer.capacity() > BUFFER_KEPT_MAX {
+                buffer.shrink_to(BUFFER_LEN);
+            }
+        }
+        if session.has_login() != had_login {
+            had_login = session.has_login();
+            on_login(had_login);
+        }
+    }
+}
+
+/// Reads on until `incoming` begins with a whole frame; answers where it ends.
+fn next_frame(channel: &mut impl Channel, incoming: &mut Vec<u8>, max: usize) -> Result<usize, End> {
+    loop {
+        if let Some(prefix) = incoming.first_chunk::<PREFIX_LEN>() {
+            let end = PREFIX_LEN + frame::body_len(*prefix, max)?;
+            if incoming.len() >= end {
+                return Ok(end);
+            }
+        }
+        channel.receive(incoming)?;
+    }
+}
+
+fn one_request(
+    channel: &mut impl Channel,
+    service: &Service,
+    session: &mut Session,
+    incoming: &mut [u8],
+    end: usize,
+    outgoing: &mut Vec<u8>,
+    arrived: Instant,
+) -> Result<(), End> {
+    let Ok(request) = frame::decode_request(&incoming[PREFIX_LEN..end]) else {
+        let response = service.refuse(Status::MalformedRequest.into());
+        send(channel, &response, outgoing)?;
+        return Err(End::Malformed);
+    };
+    if service::holds_secret(&request) {
+        incoming[..end].zeroize();
+    }
+    let mut response = service.answer(session, request, arrived);
+    let sent = send(channel, &response, outgoing);
+    if service::wipe(&mut response) {
+        outgoing.zeroize();
+    }
+    sent
+}
+
+fn send(channel: &mut impl Channel, response: &v1::Response, outgoing: &mut Vec<u8>) -> Result<(), End> {
+    frame::encode(response, outgoing)?;
+    channel.send(outgoing)
+}
+
+fn refuse(channel: &mut impl Channel, service: &Service, outgoing: &mut Vec<u8>, broken: &FrameError) {
+    let refusal = match broken {
+        FrameError::TooLong { max, .. } => Refusal::new(Status::FrameTooLong, format!("at most {max} bytes")),
+        FrameError::Empty => Refusal::new(Status::MalformedRequest, "an empty frame"),
+    };
+    // The connection ends either way.
+    let _ = send(channel, &service.refuse(refusal), outgoing);
+}
+
+/// A client's connection: TLS over TCP.
+pub struct TlsChannel {
+    tls: ServerConnection,
+    socket: Arc<TcpStream>,
+    /// When the first request must be there.
+    deadline: Option<Instant>,
+}
+
+impl TlsChannel {
+    /// Shakes hands. What that costs in computing is done by few at once, which `pool` sees to; waiting for the client
+    /// takes no place in it.
+    pub fn accept(
+        mut tls: ServerConnection,
+        socket: Arc<TcpStream>,
+        deadline: Instant,
+        pool: &Pool<()>,
+    ) -> Result<TlsChannel, End> {
+        tls.set_buffer_limit(None);
+        let mut channel = TlsChannel { tls, socket, deadline: Some(deadline) };
+        while channel.tls.is_handshaking() {
+            channel.flush()?;
+            channel.read_some()?;
+            let place = pool.enter((), deadline).map_err(End::Busy)?;
+            let processed = channel.tls.process_new_packets();
+            drop(place);
+            channel.check(processed.map(drop))?;
+        }
+        channel.flush()?;
+        Ok(channel)
+    }
+
+    /// Tells the client that nothing follows.
+    pub fn close(&mut self) {
+        self.tls.send_close_notify();
+        // It may be gone.
+        let _ = self.flush();
+    }
+
+    /// When TLS failed, the client is told why before the error goes on.
+    fn check(&mut self, processed: Result<(), rustls::Error>) -> Result<(), End> {
+        if let Err(error) = processed {
+            let _ = self.flush();
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), End> {
+        let mut socket = &*self.socket;
+        while self.tls.wants_write() {
+            match self.tls.write_tls(&mut socket) {
+                Ok(0) => return Err(End::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for bytes from the client and takes all that fit.
+    fn read_some(&mut self) -> Result<(), End> {
+        let mut socket = &*self.socket;
+        loop {
+            if let Some(deadline) = self.deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(End::TooSlow);
+                }
+                socket.set_read_timeout(Some(left))?;
+            }
+            match self.tls.read_tls(&mut socket) {
+                Ok(0) => return Err(End::Closed),
+                Ok(_) => return Ok(()),
+                Err(error) => is_passing(error)?,
+            }
+        }
+    }
+}
+
+/// Whether a read is to be tried again: a timeout is judged by the deadline.
+fn is_passing(error: io::Error) -> Result<(), End> {
+    match error.kind() {
+        ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut => Ok(()),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Err(End::Closed),
+        _ => Err(error.into()),
+    }
+}
+
+impl Channel for TlsChannel {
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
+        loop {
+            let before = buffer.len();
+            let mut reader = self.tls.reader();
+            loop {
+                match io::BufRead::fill_buf(&mut reader) {
+                    Ok([]) => return Err(End::Closed),
+                    Ok(chunk) => {
+                        buffer.extend_from_slice(chunk);
+                        let len = chunk.len();
+                        io::BufRead::consume(&mut reader, len);
+                    }
+                    // Nothing more is decrypted.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(End::Closed),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if buffer.len() > before {
+                return Ok(());
+            }
+            self.read_some()?;
+            let processed = self.tls.process_new_packets().map(drop);
+            self.check(processed)?;
+            self.flush()?;
+        }
+    }
+
+    fn send(&mut self, frame: &[u8]) -> Result<(), End> {
+        self.tls.writer().write_all(frame)?;
+        self.flush()
+    }
+
+    fn wait_for_ever(&mut self) -> Result<(), End> {
+        self.deadline = None;
+        Ok(self.socket.set_read_timeout(None)?)
+    }
+}
+
+/// The control plane's connection: a Unix socket, which the system keeps others out of.
+pub struct PlainChannel {
+    socket: Arc<UnixStream>,
+}
+
+impl PlainChannel {
+    /// With a limit for how long the peer may leave an answer unread.
+    pub fn new(socket: Arc<UnixStream>, unread_max: Duration) -> io::Result<PlainChannel> {
+        socket.set_write_timeout(Some(unread_max))?;
+        Ok(PlainChannel { socket })
+    }
+}
+
+impl Channel for PlainChannel {
+    fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), End> {
+        let mut chunk = [0; BUFFER_LEN];
+        loop {
+            match (&*self.socket).read(&mut chunk) {
+                Ok(0) => return Err(End::Closed),
+                Ok(len) => {
+                    buffer.extend_from_slice(&chunk[..len]);
+                    return Ok(());
+                }
+                Err(error) => is_passing(error)?,
+            }
+        }
+    }
+
+    fn send(&mut self, frame: &[u8]) -> Result<(), End> {
+        Ok((&*self.socket).write_all(frame)?)
+    }
+
+    fn wait_for_ever(&mut self) -> Result<(), End> {
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! The use of keys: the path that most requests take. No lock but the cache's, no disk, no store.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use strongroom_core::{Key, KeyUse, authorize};
+use strongroom_crypto::verify::{VerifyError, verify};
+use strongroom_crypto_keys::PrivateKey;
+use strongroom_types::{Refusal, Status};
+use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{convert, v1};
+
+use super::changes::internal;
+use super::keys::key_reference;
+use super::{Asked, Service, Session};
+
+impl Service {
+    pub(super) fn sign(&self, session: &Session, message: &v1::Sign, asked: &Asked) -> Result<Answer, Refusal> {
+        let mechanism = convert::sign_mechanism(message.mechanism, message.hash, message.salt_length)?;
+        let key = self.authorized(session, message.key, KeyUse::Sign(mechanism, &message.data), asked)?;
+        let signed = self.private(&key)?.sign(mechanism, &message.data);
+        let signature = signed.map_err(|error| self.refused_key(error))?;
+        self.signatures.fetch_add(1, Ordering::Relaxed);
+        Ok(Answer::Sign(v1::SignResult { signature }))
+    }
+
+    pub(super) fn verify(&self, session: &Session, message: &v1::Verify, asked: &Asked) -> Result<Answer, Refusal> {
+        let mechanism = convert::sign_mechanism(message.mechanism, message.hash, message.salt_length)?;
+        let key = self.authorized(session, message.key, KeyUse::Verify(mechanism, &message.data), asked)?;
+        let public = key.attributes.public.as_ref().ok_or_else(|| internal("public part"))?;
+        let verified = verify(public, mechanism, &message.data, &message.signature);
+        verified.map_err(|error| self.refused_signature(&key, error))?;
+        Ok(Answer::Verify(v1::Empty {}))
+    }
+
+    pub(super) fn decrypt(&self, session: &Session, message: &v1::Decrypt, asked: &Asked) -> Result<Answer, Refusal> {
+        let mechanism = convert::decrypt_mechanism(message.mechanism, message.hash)?;
+        let key = self.authorized(session, message.key, KeyUse::Decrypt(mechanism, &message.data), asked)?;
+        let decrypted = self.private(&key)?.decrypt(mechanism, &message.data);
+        let data = decrypted.map_err(|error| self.refused_key(error))?.expose().to_vec();
+        Ok(Answer::Decrypt(v1::DecryptResult { data }))
+    }
+
+    fn authorized(
+        &self,
+        session: &Session,
+        reference: u64,
+        key_use: KeyUse<'_>,
+        asked: &Asked,
+    ) -> Result<Arc<Key>, Refusal> {
+        let actor = session.actor();
+        // Number 0 is no key's; who may not use keys at all learns that first.
+        let Ok(reference) = key_reference(reference) else {
+            let (state, operation) = (self.cluster.state(), strongroom_core::permissions::Operation::Sign);
+            strongroom_core::permissions::permit(&state, &actor, operation, asked.now_ms)?;
+            return Err(Status::KeyUnknown.into());
+        };
+        self.fresh(asked.deadline, |state| authorize(state, &actor, key_use, reference, asked.now_ms))
+    }
+
+    /// The private key of a record, parsed at its first use.
+    fn private(&self, key: &Key) -> Result<Arc<PrivateKey>, Refusal> {
+        if let Some(found) = self.keys.find(key.reference, key.revision) {
+            return Ok(found);
+        }
+        let sealed = key.sealed.as_ref().ok_or_else(|| internal("sealed material"))?;
+        let opened = self.cluster.sealer().open_material(key.reference, sealed).map_err(|error| {
+            self.log.error(format_args!("the material of key {} is damaged: {error}", key.reference));
+            Refusal::from(Status::StateDamaged)
+        })?;
+        let parsed = PrivateKey::from_pkcs8(&opened).map_err(|error| self.refused_key(error))?;
+        let parsed = Arc::new(parsed);
+        self.keys.insert(key.reference, key.revision, Arc::clone(&parsed));
+        // A record that went while its key was being parsed takes it along.
+        let stands = self.cluster.state().key(key.reference).is_some_and(|now| now.revision == key.revision);
+        if !stands {
+            self.keys.remove(key.reference);
+        }
+        Ok(parsed)
+    }
+
+    fn refused_signature(&self, key: &Key, error: VerifyError) -> Refusal {
+        let status = match error {
+            VerifyError::KeyType => Status::KeyTypeInconsistent,
+            VerifyError::DataLength => Status::DataLengthInvalid,
+            VerifyError::SaltLength => Status::MechanismInvalid,
+            VerifyError::Signature => Status::SignatureInvalid,
+            VerifyError::Key => {
+                self.log.error(format_args!("the public part of key {} cannot be used: {error}", key.reference));
+                Status::Internal
+            }
+        };
+        status.into()
+    }
+}

@@ -1,0 +1,190 @@
+//! Making, finding and deleting keys.
+
+use std::sync::Arc;
+
+use prost::Message;
+use strongroom_core::{Command, KeyView, Made, MadePair, MadeSecret, PairAlgorithm, Reply, find_keys};
+use strongroom_crypto::random;
+use strongroom_crypto_keys::{KeyError, generate};
+use strongroom_types::limits::{FRAME_LEN_MAX, SHARED_USERS_MAX};
+use strongroom_types::{KeyReference, KeyType, Refusal, Status, UserName};
+use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{KeyInfo, convert, v1};
+
+use super::changes::{internal, user_name};
+use super::{Asked, Service, Session};
+
+/// Bytes of keys in one answer: a frame, with room for what stands around them.
+const PAGE_LEN_MAX: usize = FRAME_LEN_MAX - 64 * 1024;
+
+impl Service {
+    pub(super) fn key_generate_secret(
+        &self,
+        session: &Session,
+        message: &v1::KeyGenerateSecret,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let key_type = convert::key_type(message.key_type)?;
+        let command = Command::GenerateSecret {
+            key_type,
+            length_bytes: message.length_bytes,
+            template: convert::template(&message.template)?,
+            share_with: names(&message.share_with)?,
+        };
+        let user = self.waits_as(session);
+        let reply = self.change(session, asked, &command, || {
+            let _place = self.generation.enter(user, asked.deadline)?;
+            let len = usize::try_from(message.length_bytes).map_err(|_| Status::KeySizeInvalid)?;
+            let material = generate::secret(len);
+            let check_value = match key_type {
+                KeyType::Aes => Some(generate::aes_check_value(&material).map_err(|error| self.refused_key(error))?),
+                KeyType::GenericSecret | KeyType::Rsa | KeyType::Ec => None,
+            };
+            let reference = drawn_reference();
+            let sealed = Arc::from(self.cluster.sealer().seal_material(reference, &material));
+            Ok(Made::Secret(MadeSecret { reference, sealed, check_value }))
+        })?;
+        match reply {
+            Reply::Key(key) => Ok(Answer::KeyGenerateSecret(key_message(key))),
+            Reply::Done | Reply::User { .. } | Reply::Pair { .. } => Err(internal("reply")),
+        }
+    }
+
+    pub(super) fn key_generate_pair(
+        &self,
+        session: &Session,
+        message: &v1::KeyGeneratePair,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let algorithm = match message.algorithm.as_ref() {
+            None => return Err(Refusal::new(Status::MalformedRequest, "algorithm")),
+            Some(v1::key_generate_pair::Algorithm::Curve(number)) => PairAlgorithm::Ec(convert::curve(*number)?),
+            Some(v1::key_generate_pair::Algorithm::Rsa(rsa)) => {
+                PairAlgorithm::Rsa { modulus_bits: rsa.modulus_bits, public_exponent: rsa.public_exponent.clone() }
+            }
+        };
+        let command = Command::GeneratePair {
+            algorithm: algorithm.clone(),
+            public_template: convert::template(&message.public_template)?,
+            private_template: convert::template(&message.private_template)?,
+            share_with: names(&message.share_with)?,
+        };
+        let user = self.waits_as(session);
+        let reply = self.change(session, asked, &command, || {
+            let _place = self.generation.enter(user, asked.deadline)?;
+            self.made_pair(&algorithm).map(Made::Pair)
+        })?;
+        match reply {
+            Reply::Pair { public, private } => Ok(Answer::KeyGeneratePair(v1::KeyPair {
+                public_key: Some(key_message(public)),
+                private_key: Some(key_message(private)),
+            })),
+            Reply::Done | Reply::User { .. } | Reply::Key(_) => Err(internal("reply")),
+        }
+    }
+
+    fn made_pair(&self, algorithm: &PairAlgorithm) -> Result<MadePair, Refusal> {
+        let generated = match algorithm {
+            PairAlgorithm::Rsa { modulus_bits, public_exponent } => generate::rsa(*modulus_bits, public_exponent),
+            PairAlgorithm::Ec(curve) => generate::ec(*curve),
+        };
+        let generated = generated.map_err(|error| self.refused_key(error))?;
+        let private_reference = drawn_reference();
+        Ok(MadePair {
+            public_reference: drawn_reference(),
+            private_reference,
+            public: generated.public,
+            sealed: Arc::from(self.cluster.sealer().seal_material(private_reference, &generated.pkcs8)),
+            private_length_bytes: u32::try_from(generated.pkcs8.len()).map_err(|_| internal("length"))?,
+            check_value: generated.check_value,
+        })
+    }
+
+    pub(super) fn key_find(
+        &self,
+        session: &Session,
+        message: &v1::KeyFind,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let filter = convert::filter(message.reference, &message.filter)?;
+        let ask = |state: &strongroom_core::State| {
+            find_keys(state, &session.actor(), &filter, message.offset, message.limit, asked.now_ms)
+        };
+        // Who may not search needs no newest revision.
+        self.fresh(asked.deadline, |state| ask(state).map(drop))?;
+        self.freshen_for_list(asked);
+        let found = ask(&self.cluster.state())?;
+        let total = u32::try_from(found.total).unwrap_or(u32::MAX);
+        Ok(Answer::KeyFind(v1::KeyFindResult { total, keys: page(found.keys) }))
+    }
+
+    pub(super) fn key_delete(
+        &self,
+        session: &Session,
+        message: &v1::KeyDelete,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let reference = key_reference(message.reference)?;
+        self.change_only(session, asked, &Command::DeleteKey(reference))?;
+        Ok(Answer::KeyDelete(v1::Empty {}))
+    }
+
+    /// What an error of the room of keys is to a client. What only broken hardware or stored bytes explain is for the
+    /// operator to read.
+    pub(super) fn refused_key(&self, error: KeyError) -> Refusal {
+        let status = match error {
+            KeyError::RsaBits | KeyError::Exponent | KeyError::AesLength => Status::KeySizeInvalid,
+            KeyError::KeyType => Status::KeyTypeInconsistent,
+            KeyError::DataLength => Status::DataLengthInvalid,
+            KeyError::DataRange => Status::DataInvalid,
+            KeyError::SaltLength => Status::MechanismInvalid,
+            KeyError::Decryption => Status::DecryptionFailed,
+            KeyError::Pkcs8 | KeyError::Fault => {
+                self.log.error(format_args!("a key operation failed: {error}"));
+                Status::Internal
+            }
+        };
+        status.into()
+    }
+}
+
+/// The key that a message names. Zero is no key's reference.
+pub(super) fn key_reference(number: u64) -> Result<KeyReference, Refusal> {
+    KeyReference::from_u64(number).ok_or_else(|| Status::KeyUnknown.into())
+}
+
+fn drawn_reference() -> KeyReference {
+    loop {
+        if let Some(reference) = KeyReference::from_random(random::bytes()) {
+            return reference;
+        }
+    }
+}
+
+fn names(texts: &[String]) -> Result<Vec<UserName>, Refusal> {
+    if texts.len() > SHARED_USERS_MAX {
+        return Err(Refusal::new(Status::MalformedRequest, "share_with"));
+    }
+    texts.iter().map(|text| user_name(text)).collect()
+}
+
+fn key_message(key: KeyView) -> v1::Key {
+    let KeyView { reference, attributes, owner, shared_with, revision } = key;
+    KeyInfo { reference, attributes, owner, shared_with, revision }.into()
+}
+
+/// As many keys as a frame holds, one at least; the client asks for the others.
+fn page(keys: Vec<KeyView>) -> Vec<v1::Key> {
+    let mut len = 0;
+    let mut page = Vec::with_capacity(keys.len());
+    for key in keys {
+        let message = key_message(key);
+        // Tag and length of the field stand in front.
+        len += message.encoded_len() + 8;
+        if len > PAGE_LEN_MAX && !page.is_empty() {
+            break;
+        }
+        page.push(message);
+    }
+    page
+}

@@ -1,0 +1,281 @@
+//! What clients and the control plane ask of an HSM, one request at a time.
+//!
+//! * The order of every request: whether there is time left, whether this member serves, whether it has caught up with
+//!   what the client has seen, who asks, the operation. Whether the member still serves is asked again before an answer
+//!   leaves.
+//! * An answer that rests on absence is given only after the store was asked for its newest revision.
+//! * Nothing that a request holds ends the process: a panic is a status and a line in the log.
+
+mod appliance;
+mod changes;
+mod crypto;
+mod keys;
+mod logins;
+mod session;
+#[cfg(test)]
+mod tests;
+mod users;
+mod views;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use strongroom_core::{Request, State};
+use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
+use strongroom_wire::v1;
+use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Answer;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::cluster::Cluster;
+use crate::key_cache::KeyCache;
+use crate::log::Log;
+use crate::pools::Pool;
+
+pub use session::Session;
+
+/// Longest that a request may take, in milliseconds; also for clients that name no deadline.
+pub const REQUEST_MS_MAX: u64 = 60_000;
+/// How long a list waits for the store before it answers with what the member has, in milliseconds.
+const LIST_FRESH_MS_MAX: u64 = 2_000;
+/// After how long a client asks again when the HSM cannot answer now, in milliseconds.
+const RETRY_AFTER_MS: u32 = 100;
+/// Bytes of what a refusal is about.
+const ABOUT_LEN_MAX: usize = 512;
+/// Requests that wait for key generation.
+const GENERATION_WAITING_MAX: usize = 128;
+/// Requests that wait for password hashing, and those that wait for another try of the same user's password.
+const HASHING_WAITING_MAX: usize = 256;
+
+/// Answers requests. One for the process.
+pub struct Service {
+    cluster: Arc<Cluster>,
+    keys: Arc<KeyCache>,
+    log: Arc<Log>,
+    generation: Pool<UserId>,
+    hashing: Pool<UserId>,
+    /// One password of a user at a time.
+    tries: Pool<UserId>,
+    /// Wrong passwords that could not be committed. Nobody tries another one of that user before they are.
+    owed: Mutex<BTreeMap<UserId, CredentialId>>,
+    signatures: AtomicU64,
+    connections: AtomicUsize,
+}
+
+/// What an operation needs to know beside its message.
+struct Asked {
+    /// The change's id and digest; none when the client sent no id.
+    change: Option<Request>,
+    deadline: Instant,
+    now_ms: u64,
+}
+
+/// An operation whose secrets are wiped.
+struct Wiped(Operation);
+
+impl Service {
+    /// A service of this member. `keys` is the cache that its watcher empties.
+    pub fn new(cluster: Arc<Cluster>, keys: Arc<KeyCache>, log: Arc<Log>) -> Service {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Half of the cores stay for cryptography.
+        let half = cores.div_ceil(2);
+        Service {
+            cluster,
+            keys,
+            log,
+            generation: Pool::new(half, GENERATION_WAITING_MAX),
+            hashing: Pool::new(half, HASHING_WAITING_MAX),
+            tries: Pool::one_each(HASHING_WAITING_MAX),
+            owed: Mutex::new(BTreeMap::new()),
+            signatures: AtomicU64::new(0),
+            connections: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many connections of clients are open, for the control plane.
+    pub fn set_connections(&self, count: usize) {
+        self.connections.store(count, Ordering::Relaxed);
+    }
+
+    /// Answers one request that arrived then.
+    pub fn answer(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> v1::Response {
+        let id = request.id;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(session, request, arrived)));
+        let outcome = outcome.unwrap_or_else(|_| {
+            self.log.error(format_args!("a request of {session} met a bug; nothing was changed by it"));
+            Err(Status::Internal.into())
+        });
+        self.response(session, id, outcome)
+    }
+
+    /// The response to bytes that are no request.
+    pub fn refuse(&self, refusal: Refusal) -> v1::Response {
+        refused(0, refusal)
+    }
+
+    fn response(&self, session: &mut Session, id: u64, outcome: Result<Answer, Refusal>) -> v1::Response {
+        match outcome {
+            Ok(answer) => {
+                let ticket = self.ticket_of(session);
+                // Whatever the answer rests on, this member has applied it.
+                let revision = self.cluster.state().revision().0;
+                v1::Response { id, revision, ticket, result: Some(answer), ..v1::Response::default() }
+            }
+            Err(refusal) => {
+                if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) {
+                    session.login_ended();
+                }
+                let revision = self.cluster.state().revision().0;
+                v1::Response { revision, ..refused(id, refusal) }
+            }
+        }
+    }
+
+    fn outcome(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> Result<Answer, Refusal> {
+        let limit = match request.deadline_ms {
+            0 => REQUEST_MS_MAX,
+            given => REQUEST_MS_MAX.min(given.into()),
+        };
+        let deadline = arrived + Duration::from_millis(limit);
+        let seen = Revision(request.seen_revision);
+        let change = self.change_of(&request)?;
+        let mut operation = Wiped(request.operation.ok_or(Status::OperationUnknown)?);
+        if Instant::now() >= deadline {
+            return Err(Status::DeadlineExceeded.into());
+        }
+        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms() };
+        if let Operation::ApplianceState(_) = operation.0 {
+            // Answered also by an HSM that does not serve: it says why.
+            return self.appliance_state(session, &asked);
+        }
+        let life = self.cluster.serving()?;
+        self.cluster.catch_up(seen, deadline)?;
+        let answer = self.operate(session, &mut operation.0, &asked)?;
+        self.cluster.still_serving(life)?;
+        Ok(answer)
+    }
+
+    fn operate(&self, session: &mut Session, operation: &mut Operation, asked: &Asked) -> Result<Answer, Refusal> {
+        match operation {
+            Operation::Sign(message) => self.sign(session, message, asked),
+            Operation::Verify(message) => self.verify(session, message, asked),
+            Operation::Decrypt(message) => self.decrypt(session, message, asked),
+            Operation::Hello(message) => self.hello(session, message, asked),
+            Operation::Login(message) => self.login(session, message, asked),
+            Operation::Attach(message) => self.attach(session, message, asked),
+            Operation::Logout(_) => self.logout(session, asked),
+            Operation::ClusterInfo(_) => self.cluster_info(session, asked),
+            Operation::Activate(message) => self.activate(session, message, asked),
+            Operation::UserCreate(message) => self.user_create(session, message, asked),
+            Operation::UserDelete(message) => self.user_delete(session, message, asked),
+            Operation::UserChangePassword(message) => self.user_change_password(session, message, asked),
+            Operation::UserList(_) => self.user_list(session, asked),
+            Operation::KeyGenerateSecret(message) => self.key_generate_secret(session, message, asked),
+            Operation::KeyGeneratePair(message) => self.key_generate_pair(session, message, asked),
+            Operation::KeyFind(message) => self.key_find(session, message, asked),
+            Operation::KeyDelete(message) => self.key_delete(session, message, asked),
+            Operation::ApplianceState(_) => self.appliance_state(session, asked),
+            Operation::ApplianceCsr(_) => self.appliance_csr(session, asked),
+            Operation::ApplianceInstallCertificate(message) => {
+                self.appliance_install_certificate(session, message, asked)
+            }
+        }
+    }
+
+    /// The id and digest of a change; none without an id. The digest covers the operation with everything in it, and
+    /// not what differs when the same change is sent again.
+    fn change_of(&self, request: &v1::Request) -> Result<Option<Request>, Refusal> {
+        if request.request_id.is_empty() {
+            return Ok(None);
+        }
+        let malformed = |_| Refusal::new(Status::MalformedRequest, "request_id");
+        let id = RequestId::try_from(request.request_id.as_slice()).map_err(malformed)?;
+        let bytes = Zeroizing::new(changes::operation_bytes(request));
+        Ok(Some(Request { id, digest: self.cluster.sealer().command_digest(&[&bytes]) }))
+    }
+
+    /// Asks the state; when it refuses for something that is not there, once more after the store was asked for its
+    /// newest revision. Without the store such a refusal is none: the status says that the store is out of reach.
+    fn fresh<T>(&self, deadline: Instant, ask: impl Fn(&State) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        match ask(&self.cluster.state()) {
+            Err(refusal) if rests_on_absence(refusal.status) => {
+                self.cluster.freshen(deadline)?;
+                ask(&self.cluster.state())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Before a list: the store's newest revision, or what this member has when the store cannot be reached.
+    fn freshen_for_list(&self, asked: &Asked) {
+        let patience = Instant::now() + Duration::from_millis(LIST_FRESH_MS_MAX);
+        if let Err(refusal) = self.cluster.freshen(asked.deadline.min(patience)) {
+            self.log.client(crate::log::Level::Warn, format_args!("a list may lack what is newest: {refusal}"));
+        }
+    }
+}
+
+/// Whether a member that has not applied a granting change would refuse so.
+fn rests_on_absence(status: Status) -> bool {
+    matches!(
+        status,
+        Status::WrongClusterState
+            | Status::LoginEnded
+            | Status::LoginFailed
+            | Status::UserUnknown
+            | Status::LastAdmin
+            | Status::KeyUnknown
+    )
+}
+
+fn refused(id: u64, refusal: Refusal) -> v1::Response {
+    let Refusal { status, mut about } = refusal;
+    about.truncate(about.floor_char_boundary(ABOUT_LEN_MAX));
+    let retry_after_ms = match status {
+        Status::NotServing | Status::Busy | Status::StoreUnavailable => RETRY_AFTER_MS,
+        _ => 0,
+    };
+    v1::Response { id, status: status.number().into(), about, retry_after_ms, ..v1::Response::default() }
+}
+
+/// Whether a request's bytes hold a password or a ticket, so that the buffer they came in is wiped.
+pub fn holds_secret(request: &v1::Request) -> bool {
+    matches!(
+        request.operation,
+        Some(
+            Operation::Login(_)
+                | Operation::Attach(_)
+                | Operation::Activate(_)
+                | Operation::UserCreate(_)
+                | Operation::UserChangePassword(_)
+        )
+    )
+}
+
+/// Wipes what a response holds that must not be seen, after it was encoded; answers whether there was something.
+pub fn wipe(response: &mut v1::Response) -> bool {
+    let held = !response.ticket.is_empty();
+    response.ticket.zeroize();
+    match &mut response.result {
+        Some(Answer::Login(login)) => login.ticket.zeroize(),
+        Some(Answer::Decrypt(decrypted)) => decrypted.data.zeroize(),
+        _ => return held,
+    }
+    true
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        match &mut self.0 {
+            Operation::Login(message) => message.password.zeroize(),
+            Operation::Attach(message) => message.ticket.zeroize(),
+            Operation::Activate(message) => message.password.zeroize(),
+            Operation::UserCreate(message) => message.password.zeroize(),
+            Operation::UserChangePassword(message) => message.password.zeroize(),
+            _ => {}
+        }
+    }
+}

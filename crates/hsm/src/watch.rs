@@ -1,0 +1,83 @@
+//! What follows from a change of the state at once: keys in clear go with their records, and whoever waits for the
+//! cluster's certificate is told.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use strongroom_core::{Key, State};
+use strongroom_types::{RecordKind, RecordPath};
+
+use crate::cluster::Watcher;
+use crate::key_cache::KeyCache;
+
+/// Counts the changes of the cluster's record, and wakes who waits for one.
+#[derive(Default)]
+pub struct Bell {
+    rings: Mutex<Rings>,
+    rung: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rings {
+    count: u64,
+    stopped: bool,
+}
+
+impl Bell {
+    /// How often it rang.
+    pub fn count(&self) -> u64 {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner).count
+    }
+
+    /// Waits until it has rung more often than `seen`; false when it will not ring any more.
+    pub fn wait(&self, seen: u64) -> bool {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = |rings: &mut Rings| rings.count == seen && !rings.stopped;
+        !self.rung.wait_while(rings, waits).unwrap_or_else(PoisonError::into_inner).stopped
+    }
+
+    /// Nobody waits any more.
+    pub fn stop(&self) {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.rung.notify_all();
+    }
+
+    fn ring(&self) {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner).count += 1;
+        self.rung.notify_all();
+    }
+}
+
+/// The watcher that the member calls.
+pub struct Watch {
+    keys: Arc<KeyCache>,
+    bell: Arc<Bell>,
+}
+
+impl Watch {
+    /// Drops keys of `keys`, rings `bell`.
+    pub fn new(keys: Arc<KeyCache>, bell: Arc<Bell>) -> Watch {
+        Watch { keys, bell }
+    }
+}
+
+impl Watcher for Watch {
+    fn applied(&self, before: &State, after: &State, changed: &[RecordPath]) {
+        for path in changed {
+            match path.kind {
+                RecordKind::Key => {
+                    let reference = Key::reference_of(*path);
+                    // A key that was not there before is in no cache.
+                    if let Some(reference) = reference.filter(|reference| before.key(*reference).is_some()) {
+                        let same = after.key(reference).map(|key| key.revision)
+                            == before.key(reference).map(|key| key.revision);
+                        if !same {
+                            self.keys.remove(reference);
+                        }
+                    }
+                }
+                RecordKind::Cluster => self.bell.ring(),
+                _ => {}
+            }
+        }
+    }
+}
