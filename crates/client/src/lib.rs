@@ -1,3 +1,31 @@
-//! The engine behind every door.
+//! # Room: client (layer 2)
+//!
+//! Owns the engine behind every door: configuration, the cluster's members, TLS, logins, the choice of a member,
+//! repeating elsewhere, giving up, and key reference files ([`reference_pem`]). [`Client`] speaks to the HSMs of one
+//! cluster; [`Appliance`] to one HSM over its Unix socket.
+//!
+//! * May use: types, ffi, crypto, wire; rustls, blocking sockets, files, the clock.
+//! * Never: core, crypto-keys or a private key; a thread or a runtime of its own; a lock that a forked child could
+//!   inherit taken; a secret in an error or a log.
+//! * What is repeated elsewhere acts once: each change carries a request id that stays the same over its repeats.
+//! * Choosing a member, repeating and giving up is a state machine without sockets or clock (`routing`).
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+mod answers;
+mod appliance;
+mod client;
+mod config;
+mod engine;
+mod error;
+mod logging;
+mod manner;
 pub mod reference_pem;
+
+pub use answers::{ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo};
+pub use appliance::Appliance;
+pub use client::{Client, ClientName};
+pub use config::{ClusterConfig, Component, Config, RetryMode, Server, home};
+pub use error::{Attempt, Cause, ClientError, ConfigError, ConnectError};
+pub use logging::{Level, Log, LogKind, Logging, Rotation};
+pub use strongroom_wire::KeyInfo;

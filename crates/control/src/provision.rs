@@ -130,6 +130,8 @@ fn open(folder: &StateFolder, cluster: &ClusterFile) -> Result<Client, ExpectedE
         cluster_id: Some(cluster.cluster_id.clone()),
         servers: cluster.hsms.iter().map(server).collect(),
         ca_pem: make::customer_ca_pem(folder)?,
+        ca_path: Some(folder.ca().join(CA_CERTIFICATE)),
+        ca_path: Some(folder.ca().join(CA_CERTIFICATE)),
         availability_check: false,
         retry: RetryMode::default(),
     };

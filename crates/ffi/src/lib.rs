@@ -1,7 +1,8 @@
 //! # Room: ffi (layer 0)
 //!
 //! Owns what every C door does before and after its real work: trapping panics at an entry point ([`guard`]), turning
-//! pointers and lengths of a caller into slices ([`pointer`]).
+//! pointers and lengths of a caller into slices ([`pointer`]); and what a library must know about the process it lives
+//! in ([`fork`]): whether it was forked, whether it may trust its environment.
 //!
 //! * May use: nothing of the project.
 //! * Never: know a door's status codes, log, hold state of a door, do anything a safe function could do.
@@ -11,8 +12,10 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic"))]
 
+pub mod fork;
 pub mod guard;
 pub mod pointer;
 
+pub use fork::secure_mode;
 pub use guard::guarded;
 pub use pointer::PointerError;

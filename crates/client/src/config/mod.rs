@@ -1,0 +1,184 @@
+//! The configuration file of a component, as the original's `configure-*` tools write it
+//! (`etc/cloudhsm-<component>.cfg`, JSON). Keys that are not known here are left alone.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use strongroom_types::ClusterId;
+use strongroom_types::limits::CA_CHAIN_LEN_MAX;
+
+use crate::error::ConfigError;
+use crate::logging::Logging;
+
+/// Where everything of a client lies unless `CLOUDHSM_HOME` says otherwise.
+const HOME: &str = "/opt/cloudhsm";
+/// Bytes of a configuration: room for many clusters of 28 HSMs.
+const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+
+/// The programs that have a configuration of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Component {
+    /// The command line tool.
+    Cli,
+    /// The OpenSSL engine.
+    Dyn,
+    /// The PKCS #11 library.
+    Pkcs11,
+    /// The JCE provider.
+    Jce,
+    /// The OpenSSL provider.
+    OpensslProvider,
+}
+
+impl Component {
+    /// As it stands in the names of files and tools.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Component::Cli => "cli",
+            Component::Dyn => "dyn",
+            Component::Pkcs11 => "pkcs11",
+            Component::Jce => "jce",
+            Component::OpensslProvider => "openssl-provider",
+        }
+    }
+
+    /// The component's configuration file.
+    pub fn path(self) -> PathBuf {
+        home().join("etc").join(format!("cloudhsm-{}.cfg", self.as_str()))
+    }
+}
+
+/// The folder of clients: `CLOUDHSM_HOME`, or `/opt/cloudhsm`. In a set-user-id program the variable is somebody else's
+/// word, and not heard.
+pub fn home() -> PathBuf {
+    home_of(std::env::var_os("CLOUDHSM_HOME"), strongroom_ffi::secure_mode())
+}
+
+fn home_of(variable: Option<OsString>, secure_mode: bool) -> PathBuf {
+    match variable {
+        Some(folder) if !secure_mode && !folder.is_empty() => folder.into(),
+        _ => HOME.into(),
+    }
+}
+
+/// What a configuration file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The clusters, in the file's order.
+    pub clusters: Vec<ClusterConfig>,
+    /// Where and how much to log.
+    pub logging: Logging,
+}
+
+impl Config {
+    /// Reads the component's file, and the CA files it names.
+    pub fn load(component: Component) -> Result<Config, ConfigError> {
+        Config::read(&component.path())
+    }
+
+    /// Reads this file, and the CA files it names; their paths may be relative to its folder.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        let tool = tool_of(path);
+        let content = match read_bounded(path, CONFIG_LEN_MAX) {
+            Ok(Some(content)) => content,
+            Ok(None) => return Err(ConfigError::TooLong { path: path.into(), max: CONFIG_LEN_MAX }),
+            Err(source) => return Err(ConfigError::Read { path: path.into(), tool, source }),
+        };
+        file::parse(&content, path, &tool)
+    }
+}
+
+/// The tool that writes a file, by the file's name.
+fn tool_of(path: &Path) -> String {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    format!("configure-{}", stem.strip_prefix("cloudhsm-").unwrap_or("cli"))
+}
+
+/// A file's content, or none when it is longer than `max`.
+fn read_bounded(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(max + 1).read_to_end(&mut content)?;
+    Ok(Some(content).filter(|content| content.len() as u64 <= max))
+}
+
+/// The CA that a cluster's certificate must come from.
+fn read_ca(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    // One byte more than allowed is enough for the check of the chain to say so.
+    let mut content = Vec::new();
+    let max = CA_CHAIN_LEN_MAX as u64 + 1;
+    let read = File::open(path).and_then(|file| file.take(max).read_to_end(&mut content));
+    read.map_err(|source| ConfigError::CaRead { path: path.into(), source })?;
+    Ok(content)
+}
+
+/// One cluster of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The cluster, when the configuration names it: HSMs of another one are not spoken to.
+    pub cluster_id: Option<ClusterId>,
+    /// HSMs to begin with; one is enough, the cluster tells the others.
+    pub servers: Vec<Server>,
+    /// The customer's CA, a PEM chain.
+    pub ca_pem: Vec<u8>,
+    /// Where `ca_pem` came from, for messages.
+    pub ca_path: Option<PathBuf>,
+    /// Whether keys need a cluster of at least two HSMs.
+    pub availability_check: bool,
+    /// Whether failed requests are repeated.
+    pub retry: RetryMode,
+}
+
+impl ClusterConfig {
+    /// The cluster of this id, or the only one.
+    pub fn select<'a>(config: &'a Config, wanted: Option<&ClusterId>) -> Result<&'a ClusterConfig, ConfigError> {
+        let ids = || config.clusters.iter().filter_map(|cluster| cluster.cluster_id.clone()).collect();
+        match (wanted, config.clusters.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(ConfigError::SeveralClusters { clusters: ids() }),
+            // A file that `configure-* -a` wrote has no id; whether it is that cluster's is seen in its certificate.
+            (Some(_), [only]) if only.cluster_id.is_none() => Ok(only),
+            (Some(wanted), clusters) => clusters
+                .iter()
+                .find(|cluster| cluster.cluster_id.as_ref() == Some(wanted))
+                .ok_or_else(|| ConfigError::ClusterUnknown { wanted: wanted.clone(), clusters: ids() }),
+        }
+    }
+}
+
+/// Where an HSM listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// IPv4 or IPv6 address, or a host name.
+    pub address: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl Server {
+    /// Whether the address can be one at all. The placeholder of a fresh installation, `%%HSM_IP_ADDRESS%%`, can't.
+    pub(crate) fn is_valid(&self) -> bool {
+        let name = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 253
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+                && !text.starts_with(['-', '.'])
+        };
+        self.address.parse::<std::net::IpAddr>().is_ok() || name(&self.address)
+    }
+}
+
+/// Whether failed requests are repeated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RetryMode {
+    /// What failed is asked once and reported.
+    Off,
+    /// Repeated, on other members first, within the operation's time.
+    #[default]
+    Standard,
+}

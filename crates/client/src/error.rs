@@ -1,0 +1,249 @@
+//! What can go wrong, named so that a person knows what to do; never with a secret.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use strongroom_crypto::certificates::AnchorError;
+use strongroom_types::{ClusterId, IdError, Refusal, Status};
+use strongroom_wire::Malformed;
+use strongroom_wire::frame::FrameError;
+use thiserror::Error;
+
+/// A configuration that can't be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file is missing or unreadable.
+    #[error("cannot read the configuration {}: {source}; `{tool} -a <address of an HSM>` makes one", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The tool that writes it.
+        tool: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is longer than any configuration.
+    #[error("the configuration {} is longer than {max} bytes; it is no configuration", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        max: u64,
+    },
+    /// The file is no JSON of the right shape.
+    #[error("the configuration {} cannot be understood: {source}; correct it, or write it anew with `{tool}`", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// The tool that writes it.
+        tool: String,
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// No cluster, or one without an HSM.
+    #[error("the configuration {} names no HSM; add one with `{tool} -a <address of an HSM>`", path.display())]
+    NoServers {
+        /// The file.
+        path: PathBuf,
+        /// The tool that writes it.
+        tool: String,
+    },
+    /// A configuration made by a program names no HSM.
+    #[error("no address of an HSM is given")]
+    NoAddress,
+    /// A host name that can be none, such as the placeholder of a fresh installation.
+    #[error(
+        "Config key hostname has invalid value: {value:?} is no address; set one with `{tool} -a <address of an HSM>`"
+    )]
+    Hostname {
+        /// What stands there.
+        value: String,
+        /// The tool that writes it.
+        tool: String,
+    },
+    /// A cluster id that can be none.
+    #[error("Config key cluster_id has invalid value: {source}")]
+    ClusterId {
+        /// What would have been right.
+        source: IdError,
+    },
+    /// The CA's file is missing or unreadable.
+    #[error("cannot read the CA's certificate {}: {source}; put the customerCA.crt of this cluster there", path.display())]
+    CaRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The CA's file holds no CA.
+    #[error("the CA's certificate {}: {source}", path.as_deref().map_or("that was given".into(), |path| path.display().to_string()))]
+    Ca {
+        /// The file, if it came from one.
+        path: Option<PathBuf>,
+        /// What is wrong with it.
+        source: AnchorError,
+    },
+    /// Several clusters and no choice.
+    #[error("the configuration names several clusters; say which with --cluster-id: {}", join(clusters))]
+    SeveralClusters {
+        /// Those with an id.
+        clusters: Vec<ClusterId>,
+    },
+    /// The wanted cluster is not there.
+    #[error("the configuration does not name {wanted}; it names {}", join(clusters))]
+    ClusterUnknown {
+        /// What was asked for.
+        wanted: ClusterId,
+        /// What is there.
+        clusters: Vec<ClusterId>,
+    },
+}
+
+fn join(clusters: &[ClusterId]) -> String {
+    match clusters {
+        [] => "none by its id".to_owned(),
+        _ => clusters.iter().map(ClusterId::as_str).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Why an operation has no result.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// An HSM refused it; every other would.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// No HSM could be brought to answer in time.
+    #[error("no HSM of the cluster answered: {}", attempts(tried))]
+    Unavailable {
+        /// Each address that was tried, and why it did not answer the last time.
+        tried: Vec<Attempt>,
+    },
+    /// An HSM's answer is not one to the question.
+    #[error("the HSM at {address} broke the protocol: {source}; client and HSM may be of different versions")]
+    Protocol {
+        /// Which.
+        address: String,
+        /// What is wrong.
+        source: Malformed,
+    },
+    /// The operation needs a login, and there is neither one nor credentials for one.
+    #[error("nobody is logged in; log in, or give a user's name and password")]
+    NoCredentials,
+    /// The cluster has one HSM, where the configuration asks that keys are on two (wording of the original tool).
+    #[error(
+        "Cannot perform the requested key operation as the key must be available on at least 2 HSMs before being used"
+    )]
+    KeyAvailability,
+    /// The request is longer than a frame may be.
+    #[error("the request is too long: {0}")]
+    TooLong(#[from] FrameError),
+}
+
+fn attempts(tried: &[Attempt]) -> String {
+    match tried {
+        [] => "the deadline passed before one was free".to_owned(),
+        _ => tried.iter().map(Attempt::to_string).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// One address, and what came of it the last time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Host and port, or the path of a socket.
+    pub address: String,
+    /// Why there is no answer.
+    pub cause: Cause,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.address, self.cause)
+    }
+}
+
+/// Why a member gave no answer that counts.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Cause {
+    /// No connection.
+    #[error("{0}")]
+    Connect(#[from] ConnectError),
+    /// The connection ended before the answer was there.
+    #[error("the connection was lost: {0}")]
+    Lost(String),
+    /// Nothing came in time.
+    #[error("no answer within {0} ms")]
+    Silent(u128),
+    /// A member that cannot serve at present.
+    #[error("{0}")]
+    Status(Refusal),
+    /// What came is no answer.
+    #[error("it broke the protocol: {0}; client and HSM may be of different versions")]
+    Protocol(&'static str),
+}
+
+impl Cause {
+    /// Whether asking the same member again can't help before somebody changes a configuration.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Cause::Connect(error) => error.is_lasting(),
+            Cause::Status(refusal) => refusal.status == Status::Internal,
+            Cause::Protocol(_) => true,
+            Cause::Lost(_) | Cause::Silent(_) => false,
+        }
+    }
+}
+
+/// Why there is no connection to a member.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConnectError {
+    /// The name has no address.
+    #[error("the host name has no address: {0}")]
+    Name(String),
+    /// TCP, or the Unix socket, gave no connection.
+    #[error("cannot connect: {0}")]
+    Socket(String),
+    /// Nobody answered in time.
+    #[error("no connection within {0} ms")]
+    Silent(u128),
+    /// Connected, and closed during the handshake.
+    #[error("the connection was lost during the TLS handshake: {0}")]
+    Lost(String),
+    /// What answers is not TLS.
+    #[error("what answers there does not speak TLS; check address and port")]
+    NoTls,
+    /// TLS, and not ours.
+    #[error("what answers there speaks TLS and is no HSM of Strongroom; check address and port")]
+    NoHsm,
+    /// Another CA's certificate.
+    #[error("the HSM's certificate was not issued by the CA in {0}; give the customerCA.crt of this cluster")]
+    Ca(String),
+    /// The certificate is outside its time.
+    #[error("the HSM's certificate {0}; check this machine's clock, or have the certificate renewed")]
+    Time(&'static str),
+    /// Another cluster's HSM.
+    #[error("the HSM belongs to {found}, and {wanted} is wanted; check the addresses and the cluster id")]
+    AnotherCluster {
+        /// Its cluster.
+        found: ClusterId,
+        /// Ours.
+        wanted: ClusterId,
+    },
+    /// Whatever else TLS finds wrong.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(String),
+}
+
+impl ConnectError {
+    fn is_lasting(&self) -> bool {
+        match self {
+            ConnectError::Name(_) | ConnectError::Socket(_) | ConnectError::Silent(_) | ConnectError::Lost(_) => false,
+            ConnectError::NoTls
+            | ConnectError::NoHsm
+            | ConnectError::Ca(_)
+            | ConnectError::Time(_)
+            | ConnectError::AnotherCluster { .. }
+            | ConnectError::Tls(_) => true,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! How each kind of operation is asked: its limits in time, and what it needs.
+
+use std::time::Duration;
+
+use strongroom_types::limits::TRY_MS_MAX;
+
+/// Opening a connection to a member, name look-up apart: TCP and the TLS handshake together.
+pub(crate) const CONNECT_MAX: Duration = Duration::from_millis(TRY_MS_MAX);
+
+/// One kind of operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// One try on one member.
+    pub(crate) try_max: Duration,
+    /// All tries together, pauses and waiting for a connection included.
+    pub(crate) patience: Duration,
+    /// Whether the connection must be attached to a login.
+    pub(crate) needs_login: bool,
+    /// Whether it changes something, and so carries a request id.
+    pub(crate) changes: bool,
+    /// Whether request or answer carry a secret: buffers are wiped.
+    pub(crate) secret: bool,
+}
+
+/// Use of a key. Ten seconds are what a restart of every HSM takes, with room: a web server's handshakes survive it.
+pub(crate) const CRYPTOGRAPHY: Manner = Manner {
+    try_max: Duration::from_millis(TRY_MS_MAX),
+    patience: Duration::from_secs(10),
+    needs_login: true,
+    changes: false,
+    secret: false,
+};
+
+/// Use of a key whose answer is a secret.
+pub(crate) const DECRYPTION: Manner = Manner { secret: true, ..CRYPTOGRAPHY };
+
+/// Lists and searches. A member may ask the store first, and a page may have a thousand keys.
+pub(crate) const QUERY: Manner = Manner { try_max: Duration::from_secs(3), ..CRYPTOGRAPHY };
+
+/// What everybody may know.
+pub(crate) const PUBLIC_QUERY: Manner = Manner { needs_login: false, ..QUERY };
+
+/// Checking a password costs an HSM a good part of a second, and it checks one of a user's at a time.
+pub(crate) const LOGIN: Manner = Manner {
+    try_max: Duration::from_secs(10),
+    patience: Duration::from_secs(30),
+    needs_login: false,
+    changes: false,
+    secret: true,
+};
+
+/// Changes of users and keys. One that takes something away is acknowledged when every member knows it, which takes up
+/// to a lease (10 s) when one has died.
+pub(crate) const MANAGEMENT: Manner = Manner {
+    try_max: Duration::from_secs(15),
+    patience: Duration::from_secs(45),
+    needs_login: true,
+    changes: true,
+    secret: true,
+};
+
+/// Making a key: an RSA-4096 pair may take many seconds on a busy machine.
+pub(crate) const KEY_GENERATION: Manner = Manner {
+    try_max: Duration::from_secs(30),
+    patience: Duration::from_secs(90),
+    needs_login: true,
+    changes: true,
+    secret: false,
+};
+
+/// Setting the first admin's password.
+pub(crate) const ACTIVATION: Manner = Manner { needs_login: false, ..MANAGEMENT };
