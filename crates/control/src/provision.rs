@@ -131,7 +131,6 @@ fn open(folder: &StateFolder, cluster: &ClusterFile) -> Result<Client, ExpectedE
         servers: cluster.hsms.iter().map(server).collect(),
         ca_pem: make::customer_ca_pem(folder)?,
         ca_path: Some(folder.ca().join(CA_CERTIFICATE)),
-        ca_path: Some(folder.ca().join(CA_CERTIFICATE)),
         availability_check: false,
         retry: RetryMode::default(),
     };
