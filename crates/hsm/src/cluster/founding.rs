@@ -145,7 +145,7 @@ fn open_sealer(root_key: &RootKey, setup: &Setup, loaded: &Loaded) -> Result<Sea
 pub(super) fn register(shared: &Shared, hsm: &Hsm) -> Result<(), StartError> {
     let mut hsm = hsm.clone();
     if hsm.serial.is_empty() {
-        hsm.serial = serial_of(&hsm);
+        hsm.serial = crate::identity::serial_number(&hsm.id);
     }
     let request = own_request(&shared.sealer, &[b"register HSM", hsm.id.as_str().as_bytes()]);
     let change = Change { actor: Actor::Hsm, command: Command::RegisterHsm(hsm), made: Made::Nothing, request };
@@ -156,12 +156,6 @@ pub(super) fn register(shared: &Shared, hsm: &Hsm) -> Result<(), StartError> {
         }
         Err(ChangeError::Refused(_) | ChangeError::DrawAgain) => Err(StartError::NotWritten("this HSM's entry")),
     }
-}
-
-/// A serial number for people: `SR` and the random part of the HSM's id in upper case. The same HSM has always the
-/// same one.
-fn serial_of(hsm: &Hsm) -> String {
-    format!("SR{}", hsm.id.as_str().trim_start_matches("hsm-").to_uppercase())
 }
 
 /// A request of the HSM's own, that nobody repeats.

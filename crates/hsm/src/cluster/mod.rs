@@ -105,7 +105,6 @@ impl Cluster {
     /// Opens the store and the root key, makes or loads the cluster, joins the member table, enters this HSM, starts
     /// the threads. Returns when this member serves.
     ///
-    /// Blocks while the store is locked by others, up to half a minute.
     pub fn start(
         setup: &Setup,
         notices: Arc<dyn Notices>,

@@ -1,8 +1,9 @@
-//! Stories of members that share a store in memory.
+//! Stories of members that share a store: in memory, whose failures a test orders, and on SQLite.
 
 mod anchors;
 mod commits;
 mod damage;
 mod others;
+mod sqlite;
 mod starts;
 mod world;

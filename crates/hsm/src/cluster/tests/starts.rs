@@ -23,7 +23,7 @@ fn the_first_member_makes_the_cluster_and_enters_itself() {
     assert_eq!(request.public_key(), key.public());
     assert_eq!(request.subject().hsm_cluster(), Some(made.id.clone()));
     assert_eq!(state.hsms().map(|hsm| &hsm.id).collect::<Vec<_>>(), [&hsm_id(1)]);
-    assert_eq!(state.hsm(&hsm_id(1)).unwrap().serial.len(), "SR".len() + 11);
+    assert_eq!(state.hsm(&hsm_id(1)).unwrap().serial.len(), "1.0S0001-".len() + 11);
     assert_eq!(state.revision(), Revision(2));
     assert!(cluster.serving().is_ok());
     assert_eq!(cluster.members().into_iter().collect::<Vec<_>>(), [hsm_id(1)]);

@@ -85,7 +85,7 @@ impl World {
             password_iterations: 1,
             root_key: self.path("root.key"),
             anchor: self.path(&format!("anchor-{number}")),
-            store: SqliteConfig::new("unused", "unused"),
+            store: SqliteConfig::new(self.path("cluster.sqlite"), self.path("members")),
         }
     }
 
