@@ -55,11 +55,12 @@ pub trait Channel {
     fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<(), End>;
     /// Sends a whole frame.
     fn send(&mut self, frame: &[u8]) -> Result<(), End>;
-    /// The first request came in time: from now on the channel waits for ever.
-    fn wait_for_ever(&mut self) -> Result<(), End>;
+    /// Until when [`receive`](Channel::receive) waits; none is for ever.
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<(), End>;
 }
 
-/// Answers requests until the connection ends. `on_login` hears when a login begins or ends.
+/// Answers requests until the connection ends. `on_login` hears when a login begins or ends. The channel comes with the
+/// deadline of the first request.
 pub fn converse(
     channel: &mut impl Channel,
     service: &Service,
@@ -69,11 +70,11 @@ pub fn converse(
 ) -> End {
     let mut incoming = Vec::with_capacity(BUFFER_LEN);
     let mut outgoing = Vec::with_capacity(BUFFER_LEN);
-    let mut is_first = true;
+    let mut has_deadline = true;
     let mut had_login = false;
     loop {
         let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
-        let end = match next_frame(channel, &mut incoming, max) {
+        let end = match next_frame(channel, &mut incoming, max, limits.first_request_max, &mut has_deadline) {
             Ok(end) => end,
             Err(error) => {
                 if let End::Frame(broken) = &error {
@@ -83,13 +84,7 @@ pub fn converse(
             }
         };
         let arrived = Instant::now();
-        let outcome = (|| {
-            if std::mem::take(&mut is_first) {
-                channel.wait_for_ever()?;
-            }
-            one_request(channel, service, session, &mut incoming, end, &mut outgoing, arrived)
-        })();
-        if let Err(error) = outcome {
+        if let Err(error) = one_request(channel, service, session, &mut incoming, end, &mut outgoing, arrived) {
             return error;
         }
         incoming.drain(..end);
@@ -105,14 +100,29 @@ pub fn converse(
     }
 }
 
-/// Reads on until `incoming` begins with a whole frame; answers where it ends.
-fn next_frame(channel: &mut impl Channel, incoming: &mut Vec<u8>, max: usize) -> Result<usize, End> {
+/// Reads on until `incoming` begins with a whole frame; answers where it ends. A frame that has begun ends within
+/// `patience`.
+fn next_frame(
+    channel: &mut impl Channel,
+    incoming: &mut Vec<u8>,
+    max: usize,
+    patience: Duration,
+    has_deadline: &mut bool,
+) -> Result<usize, End> {
     loop {
         if let Some(prefix) = incoming.first_chunk::<PREFIX_LEN>() {
             let end = PREFIX_LEN + frame::body_len(*prefix, max)?;
             if incoming.len() >= end {
+                // Most frames come whole, and then there is no deadline to lift.
+                if std::mem::take(has_deadline) {
+                    channel.wait_until(None)?;
+                }
                 return Ok(end);
             }
+        }
+        if !incoming.is_empty() && !*has_deadline {
+            *has_deadline = true;
+            channel.wait_until(Some(Instant::now() + patience))?;
         }
         channel.receive(incoming)?;
     }
@@ -161,7 +171,7 @@ fn refuse(channel: &mut impl Channel, service: &Service, outgoing: &mut Vec<u8>,
 pub struct TlsChannel {
     tls: ServerConnection,
     socket: Arc<TcpStream>,
-    /// When the first request must be there.
+    /// When the request that is waited for must be there; none while nothing of one has come.
     deadline: Option<Instant>,
 }
 
@@ -280,9 +290,13 @@ impl Channel for TlsChannel {
         self.flush()
     }
 
-    fn wait_for_ever(&mut self) -> Result<(), End> {
-        self.deadline = None;
-        Ok(self.socket.set_read_timeout(None)?)
+    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<(), End> {
+        self.deadline = deadline;
+        // With a deadline each read sets its own timeout.
+        if deadline.is_none() {
+            self.socket.set_read_timeout(None)?;
+        }
+        Ok(())
     }
 }
 
@@ -318,7 +332,8 @@ impl Channel for PlainChannel {
         Ok((&*self.socket).write_all(frame)?)
     }
 
-    fn wait_for_ever(&mut self) -> Result<(), End> {
+    /// The control plane may take its time: it is the owner of this process.
+    fn wait_until(&mut self, _: Option<Instant>) -> Result<(), End> {
         Ok(())
     }
 }

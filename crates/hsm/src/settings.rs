@@ -130,10 +130,15 @@ impl Settings {
         if !(1..=100_000_000).contains(&raw.password_iterations) {
             return Err(wrong("password_iterations", "a number from 1 to 100000000"));
         }
-        let hsm_id = raw.hsm_id.parse().map_err(|_| wrong("hsm_id", "hsm- and 11 to 16 characters of a-z, A-Z, 2-7"))?;
+        let hsm_id =
+            raw.hsm_id.parse().map_err(|_| wrong("hsm_id", "hsm- and 11 to 16 characters of a-z, A-Z, 2-7"))?;
         let place = |given: &Path, field| {
             let empty = given.as_os_str().is_empty();
-            if empty { Err(wrong(field, "a path, absolute or relative to the HSM's folder")) } else { Ok(folder.join(given)) }
+            if empty {
+                Err(wrong(field, "a path, absolute or relative to the HSM's folder"))
+            } else {
+                Ok(folder.join(given))
+            }
         };
         let setup = Setup {
             hsm: Hsm {

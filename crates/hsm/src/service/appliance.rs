@@ -79,7 +79,9 @@ fn checked_certificate(
     let request = CertificateRequest::from_der(&cluster.csr_der)
         .map_err(|error| Refusal::new(Status::Internal, format!("the cluster's request: {error}")))?;
     if certificate.public_key().as_ref() != Ok(request.public_key()) {
-        return Err(invalid("the certificate is for another key than the cluster's; sign this cluster's request".into()));
+        return Err(invalid(
+            "the certificate is for another key than the cluster's; sign this cluster's request".into(),
+        ));
     }
     if certificate.subject().hsm_cluster().as_ref() != Some(&cluster.id) {
         let subject = certificate.subject();

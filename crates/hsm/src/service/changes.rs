@@ -62,8 +62,7 @@ impl Service {
 
     /// A change by the HSM itself, under an id of its own.
     pub(super) fn own_change(&self, command: Command, asked: &Asked) -> Result<(), Refusal> {
-        let request =
-            Request { id: strongroom_types::RequestId::from_bytes(random::bytes()), digest: random::bytes() };
+        let request = Request { id: strongroom_types::RequestId::from_bytes(random::bytes()), digest: random::bytes() };
         let change = Change { actor: strongroom_core::Actor::Hsm, command, made: Made::Nothing, request };
         match self.cluster.change(change, asked.deadline) {
             Ok(_) => Ok(()),
@@ -100,7 +99,7 @@ pub(super) fn user_name(text: &str) -> Result<UserName, Refusal> {
     text.parse().map_err(|error: strongroom_types::NameError| Refusal::new(Status::UserNameInvalid, error.to_string()))
 }
 
-/// The digest of a password stays out of this room's hands; the type only says what is passed on.
+/// Something that can't happen did; `about` says where.
 pub(super) fn internal(about: &'static str) -> Refusal {
     Refusal::new(Status::Internal, about)
 }

@@ -100,12 +100,7 @@ impl Service {
         })
     }
 
-    pub(super) fn key_find(
-        &self,
-        session: &Session,
-        message: &v1::KeyFind,
-        asked: &Asked,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn key_find(&self, session: &Session, message: &v1::KeyFind, asked: &Asked) -> Result<Answer, Refusal> {
         let filter = convert::filter(message.reference, &message.filter)?;
         let ask = |state: &strongroom_core::State| {
             find_keys(state, &session.actor(), &filter, message.offset, message.limit, asked.now_ms)
@@ -174,7 +169,7 @@ fn key_message(key: KeyView) -> v1::Key {
 }
 
 /// As many keys as a frame holds, one at least; the client asks for the others.
-fn page(keys: Vec<KeyView>) -> Vec<v1::Key> {
+pub(super) fn page(keys: Vec<KeyView>) -> Vec<v1::Key> {
     let mut len = 0;
     let mut page = Vec::with_capacity(keys.len());
     for key in keys {

@@ -25,7 +25,9 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let password = Password::for_login(Secret::new(std::mem::take(&mut message.password)));
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop))?;
+        self.fresh(asked.deadline, |state| {
+            permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop)
+        })?;
         let role = convert::role(message.role)?;
         // What breaks the rules of names is nobody's name.
         let name: UserName = message.user_name.parse().map_err(|_| Status::LoginFailed)?;
@@ -102,14 +104,11 @@ impl Service {
         Ok(())
     }
 
-    pub(super) fn attach(
-        &self,
-        session: &mut Session,
-        message: &v1::Attach,
-        asked: &Asked,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn attach(&self, session: &mut Session, message: &v1::Attach, asked: &Asked) -> Result<Answer, Refusal> {
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| permit(state, &actor, permissions::Operation::Attach, asked.now_ms).map(drop))?;
+        self.fresh(asked.deadline, |state| {
+            permit(state, &actor, permissions::Operation::Attach, asked.now_ms).map(drop)
+        })?;
         let opened = self.cluster.sealer().open_ticket(&message.ticket).map_err(|_| Status::LoginEnded)?;
         let ticket = Ticket::decode(opened.expose()).map_err(|_| Status::LoginEnded)?;
         let found = self.fresh(asked.deadline, |state| {

@@ -63,9 +63,8 @@ impl Service {
             Command::ChangePassword { name: user_name(&message.user_name)?, role: convert::role(message.role)? };
         let password = new_password(&mut message.password)?;
         let waits_as = self.waits_as(session);
-        let reply = self.change(session, asked, &command, || {
-            Ok(Made::Password(self.credential(waits_as, &password, asked)?))
-        })?;
+        let reply =
+            self.change(session, asked, &command, || Ok(Made::Password(self.credential(waits_as, &password, asked)?)))?;
         let (user, renewed) = user_of(reply)?;
         if let (Some(credential), Some(login)) = (renewed, session.login()) {
             // Users who change their own password stay logged in here, on the new one.

@@ -14,12 +14,7 @@ const CLIENT_LEN_MAX: usize = 64;
 
 impl Service {
     /// Also with a store that cannot be reached: whoever looks for a member to talk to must not wait for it.
-    pub(super) fn hello(
-        &self,
-        session: &mut Session,
-        message: &v1::Hello,
-        asked: &Asked,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn hello(&self, session: &mut Session, message: &v1::Hello, asked: &Asked) -> Result<Answer, Refusal> {
         if message.client.len() > CLIENT_LEN_MAX {
             return Err(Refusal::new(Status::MalformedRequest, "client"));
         }

@@ -1,0 +1,8 @@
+//! Stories of one or two HSMs on a memory store, asked as a connection would ask them.
+
+mod changes;
+mod clusters;
+mod crypto;
+mod life;
+mod logins;
+mod world;
