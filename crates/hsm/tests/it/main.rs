@@ -1,0 +1,7 @@
+//! An HSM over its sockets: TLS, frames, limits, the control socket, the process.
+
+mod control;
+mod frames;
+mod limits;
+mod process;
+mod world;
