@@ -154,11 +154,6 @@ impl Inner {
 }
 
 impl Entry {
-    /// Where it stands.
-    pub fn connections(&self) -> Arc<Connections> {
-        Arc::clone(&self.connections)
-    }
-
     /// Says whether the connection has a login now.
     pub fn set_login(&mut self, has_login: bool) {
         if has_login == self.without_login.is_none() {

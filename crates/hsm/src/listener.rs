@@ -30,7 +30,7 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// What every connection shares.
 pub struct Common {
     /// Answers requests.
-    pub service: Arc<Service>,
+    pub service: Service,
     /// The log.
     pub log: Arc<Log>,
     /// What connections may do.
@@ -110,7 +110,6 @@ pub fn take_clients(
             common.log.client(Level::Warn, format_args!("{peer} was turned away: too many connections"));
             return;
         };
-        common.service.set_connections(connections.count());
         let client = Client { common: Arc::clone(common), tls: configuration(), socket, peer, deadline, entry };
         spawn("strongroom-client", &common.log, move || client.serve());
     };
@@ -197,9 +196,5 @@ impl Client {
         {
             common.log.client(Level::Info, format_args!("the connection of {peer} ended: {end}"));
         }
-        drop(socket);
-        let connections = entry.connections();
-        drop(entry);
-        common.service.set_connections(connections.count());
     }
 }

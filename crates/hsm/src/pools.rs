@@ -62,7 +62,8 @@ impl<K: Ord + Clone> Pool<K> {
     /// before there is one.
     pub fn enter(&self, key: K, deadline: Instant) -> Result<Place<'_, K>, Refusal> {
         let mut state = self.lock();
-        if state.waiting.is_empty() && self.has_room(&state, &key) {
+        // Nobody who waits for themselves alone keeps others out.
+        if self.next(&state).is_none() && self.has_room(&state, &key) {
             state.let_in(&key);
             return Ok(Place { pool: self, key });
         }

@@ -93,13 +93,10 @@ impl Server {
     pub fn start(parts: Parts, failed: &Sender<ServeError>) -> Result<Server, ServeError> {
         let Parts { cluster, keys, bell, log, listener, folder, limits } = parts;
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let common = Arc::new(Common {
-            service: Arc::new(Service::new(Arc::clone(&cluster), keys, Arc::clone(&log))),
-            log,
-            limits,
-            handshakes: Pool::new(cores, HANDSHAKES_WAITING_MAX),
-        });
         let clients = Connections::new(&limits);
+        let service = Service::new(Arc::clone(&cluster), keys, Arc::clone(&clients), Arc::clone(&log));
+        let handshakes = Pool::new(cores, HANDSHAKES_WAITING_MAX);
+        let common = Arc::new(Common { service, log, limits, handshakes });
         let few = ConnectionLimits { connections_max: CONTROL_CONNECTIONS_MAX, ..limits };
         let control = Connections::new(&few);
         let socket = folder.join(CONTROL_SOCKET);
@@ -128,7 +125,12 @@ impl Server {
 
     /// Takes no more connections, lets requests end, leaves the cluster. Nothing is answered afterwards.
     pub fn stop(&self) {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let stops = std::mem::take(&mut *self.stops.lock().unwrap_or_else(PoisonError::into_inner));
+        if stops.is_empty() {
+            // Stopped before. The folder may be another process' by now.
+            return;
+        }
+        drop(stops);
         self.bell.stop();
         self.clients.stop(STOP_PATIENCE);
         self.control.stop(STOP_PATIENCE_CONTROL);

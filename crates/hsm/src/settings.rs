@@ -4,9 +4,12 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use serde::Deserialize;
+use serde_json::Value;
 use strongroom_core::Hsm;
 use strongroom_store::SqliteConfig;
 use thiserror::Error;
@@ -17,7 +20,9 @@ use crate::identity;
 /// The settings' file, in the HSM's folder.
 pub const FILE: &str = "hsm.json";
 /// The format that this version reads.
-const FORMAT: u32 = 1;
+const FORMAT: u64 = 1;
+/// The anchor, in the HSM's folder.
+const ANCHOR: &str = "anchor";
 /// Bytes of the file.
 const FILE_LEN_MAX: u64 = 64 * 1024;
 /// Bytes of the zone's name.
@@ -71,28 +76,62 @@ pub enum SettingsError {
     },
 }
 
+/// Values of any kind, so that an error about one names its field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
-    format: u32,
-    hsm_id: String,
-    cluster_id: String,
-    ip: String,
-    port: u16,
-    availability_zone: String,
-    mode: String,
-    hsm_type: String,
+    format: Value,
+    hsm_id: Value,
+    cluster_id: Value,
+    ip: Value,
+    port: Value,
+    availability_zone: Value,
+    mode: Value,
+    hsm_type: Value,
     store: RawStore,
-    root_key: PathBuf,
-    lease_ms: u32,
-    password_iterations: u32,
+    root_key: Value,
+    lease_ms: Value,
+    password_iterations: Value,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawStore {
-    database: PathBuf,
-    members: PathBuf,
+    database: Value,
+    members: Value,
+}
+
+/// A field's value, and what to say when it is not one it may have.
+struct Field<'a> {
+    path: &'a Path,
+    name: &'static str,
+    expected: &'static str,
+    value: &'a Value,
+}
+
+impl Field<'_> {
+    fn wrong(&self) -> SettingsError {
+        SettingsError::Field { path: self.path.to_owned(), field: self.name, expected: self.expected }
+    }
+
+    fn text(&self) -> Result<&str, SettingsError> {
+        self.value.as_str().ok_or_else(|| self.wrong())
+    }
+
+    fn parsed<T: FromStr>(&self) -> Result<T, SettingsError> {
+        self.text()?.parse().map_err(|_| self.wrong())
+    }
+
+    fn number<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Result<T, SettingsError> {
+        let number = self.value.as_u64().filter(|number| range.contains(number));
+        number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| self.wrong())
+    }
+
+    /// A path, made absolute by the folder.
+    fn place(&self, folder: &Path) -> Result<PathBuf, SettingsError> {
+        let given = self.text()?;
+        if given.is_empty() || given.contains('\0') { Err(self.wrong()) } else { Ok(folder.join(given)) }
+    }
 }
 
 impl Settings {
@@ -113,63 +152,46 @@ impl Settings {
     fn parse(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Settings, SettingsError> {
         let json = |source| SettingsError::Json { path: path.to_owned(), source };
         let raw: Raw = serde_json::from_slice(bytes).map_err(json)?;
-        let wrong = |field, expected| SettingsError::Field { path: path.to_owned(), field, expected };
-        if raw.format != FORMAT {
-            return Err(wrong("format", "1; a file of another format needs another version of strongroom-hsm"));
-        }
-        let ip: IpAddr = raw.ip.parse().map_err(|_| wrong("ip", "an IPv4 or IPv6 address in text form"))?;
-        if raw.port == 0 {
-            return Err(wrong("port", "a number from 1 to 65535"));
-        }
-        if raw.availability_zone.is_empty() || raw.availability_zone.len() > ZONE_LEN_MAX {
-            return Err(wrong("availability_zone", "the name of a zone, 1 to 64 bytes"));
-        }
-        if !(100..=3_600_000).contains(&raw.lease_ms) {
-            return Err(wrong("lease_ms", "a number from 100 to 3600000"));
-        }
-        if !(1..=100_000_000).contains(&raw.password_iterations) {
-            return Err(wrong("password_iterations", "a number from 1 to 100000000"));
-        }
-        let hsm_id =
-            raw.hsm_id.parse().map_err(|_| wrong("hsm_id", "hsm- and 11 to 16 characters of a-z, A-Z, 2-7"))?;
-        let place = |given: &Path, field| {
-            let empty = given.as_os_str().is_empty();
-            if empty {
-                Err(wrong(field, "a path, absolute or relative to the HSM's folder"))
-            } else {
-                Ok(folder.join(given))
-            }
-        };
+        let field = |name, value, expected| Field { path, name, expected, value };
+        let place = |name, value| field(name, value, "a path, absolute or relative to the HSM's folder").place(folder);
+        let expected = "1; a file of another format needs another version of strongroom-hsm";
+        field("format", &raw.format, expected).number::<u64>(FORMAT..=FORMAT)?;
+        let expected = "hsm- and 11 to 16 characters of a-z, A-Z, 2-7";
+        let hsm_id = field("hsm_id", &raw.hsm_id, expected).parsed()?;
+        let ip: IpAddr = field("ip", &raw.ip, "an IPv4 or IPv6 address in text form").parsed()?;
+        let port = field("port", &raw.port, "a number from 1 to 65535").number(1..=65_535)?;
+        let zone = field("availability_zone", &raw.availability_zone, "the name of a zone, 1 to 64 bytes");
+        let zone =
+            Some(zone.text()?).filter(|text| (1..=ZONE_LEN_MAX).contains(&text.len())).ok_or_else(|| zone.wrong())?;
+        let expected = "cluster- and 11 to 16 characters of a-z, A-Z, 2-7";
         let setup = Setup {
             hsm: Hsm {
                 ip: ip.to_string(),
-                port: raw.port,
-                zone: raw.availability_zone,
+                port,
+                zone: zone.to_owned(),
                 serial: identity::serial_number(&hsm_id),
                 id: hsm_id,
             },
-            cluster_id: raw
-                .cluster_id
-                .parse()
-                .map_err(|_| wrong("cluster_id", "cluster- and 11 to 16 characters of a-z, A-Z, 2-7"))?,
-            mode: raw.mode.parse().map_err(|_| wrong("mode", "FIPS or NON_FIPS"))?,
-            hsm_type: raw.hsm_type.parse().map_err(|_| wrong("hsm_type", "hsm1.medium or hsm2m.medium"))?,
-            lease_ms: raw.lease_ms,
-            password_iterations: raw.password_iterations,
-            root_key: place(&raw.root_key, "root_key")?,
-            anchor: folder.join("anchor"),
+            cluster_id: field("cluster_id", &raw.cluster_id, expected).parsed()?,
+            mode: field("mode", &raw.mode, "FIPS or NON_FIPS").parsed()?,
+            hsm_type: field("hsm_type", &raw.hsm_type, "hsm1.medium or hsm2m.medium").parsed()?,
+            lease_ms: field("lease_ms", &raw.lease_ms, "a number from 100 to 3600000").number(100..=3_600_000)?,
+            password_iterations: field("password_iterations", &raw.password_iterations, "a number from 1 to 100000000")
+                .number(1..=100_000_000)?,
+            root_key: place("root_key", &raw.root_key)?,
+            anchor: folder.join(ANCHOR),
             store: SqliteConfig::new(
-                place(&raw.store.database, "store.database")?,
-                place(&raw.store.members, "store.members")?,
+                place("store.database", &raw.store.database)?,
+                place("store.members", &raw.store.members)?,
             ),
         };
-        Ok(Settings { folder: folder.to_owned(), address: SocketAddr::new(ip, raw.port), setup })
+        Ok(Settings { folder: folder.to_owned(), address: SocketAddr::new(ip, port), setup })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -209,7 +231,10 @@ mod tests {
         check("cluster_id", json!("cluster-"), "must be cluster-");
         check("ip", json!("localhost"), "address");
         check("port", json!(0), "1 to 65535");
-        check("port", json!("2223"), "expected u16");
+        check("port", json!("2223"), "1 to 65535");
+        check("port", json!(65_536), "1 to 65535");
+        check("port", json!(-1), "1 to 65535");
+        check("mode", json!(7), "FIPS or NON_FIPS");
         check("availability_zone", json!(""), "name of a zone");
         check("mode", json!("fips"), "FIPS or NON_FIPS");
         check("hsm_type", json!("hsm3"), "hsm1.medium or hsm2m.medium");

@@ -27,7 +27,7 @@ impl Service {
             reason: serving.err().map(|refusal| refusal.to_string()).unwrap_or_default(),
             applied_revision: state.revision().0,
             signatures: self.signatures.load(Ordering::Relaxed),
-            connections: u32::try_from(self.connections.load(Ordering::Relaxed)).unwrap_or(u32::MAX),
+            connections: u32::try_from(self.connections.count()).unwrap_or(u32::MAX),
         }))
     }
 

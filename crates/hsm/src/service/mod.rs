@@ -19,7 +19,7 @@ mod views;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ use strongroom_wire::v1::response::Result as Answer;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cluster::Cluster;
+use crate::connections::Connections;
 use crate::key_cache::KeyCache;
 use crate::log::Log;
 use crate::pools::Pool;
@@ -62,7 +63,8 @@ pub struct Service {
     /// Wrong passwords that could not be committed. Nobody tries another one of that user before they are.
     owed: Mutex<BTreeMap<UserId, CredentialId>>,
     signatures: AtomicU64,
-    connections: AtomicUsize,
+    /// Those of clients, for the control plane.
+    connections: Arc<Connections>,
 }
 
 /// What an operation needs to know beside its message.
@@ -77,8 +79,8 @@ struct Asked {
 struct Wiped(Operation);
 
 impl Service {
-    /// A service of this member. `keys` is the cache that its watcher empties.
-    pub fn new(cluster: Arc<Cluster>, keys: Arc<KeyCache>, log: Arc<Log>) -> Service {
+    /// A service of this member. `keys` is the cache that its watcher empties, `connections` are those of clients.
+    pub fn new(cluster: Arc<Cluster>, keys: Arc<KeyCache>, connections: Arc<Connections>, log: Arc<Log>) -> Service {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Half of the cores stay for cryptography.
         let half = cores.div_ceil(2);
@@ -91,13 +93,8 @@ impl Service {
             tries: Pool::one_each(HASHING_WAITING_MAX),
             owed: Mutex::new(BTreeMap::new()),
             signatures: AtomicU64::new(0),
-            connections: AtomicUsize::new(0),
+            connections,
         }
-    }
-
-    /// How many connections of clients are open, for the control plane.
-    pub fn set_connections(&self, count: usize) {
-        self.connections.store(count, Ordering::Relaxed);
     }
 
     /// Answers one request that arrived then.

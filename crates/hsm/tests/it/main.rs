@@ -2,6 +2,7 @@
 
 mod control;
 mod frames;
+mod keys;
 mod limits;
 mod process;
 mod world;

@@ -35,7 +35,6 @@ pub struct World {
     pub folder: tempfile::TempDir,
     pub address: SocketAddr,
     pub server: Server,
-    pub cluster: Arc<Cluster>,
     pub ca: CustomerCa,
     pub failures: Receiver<ServeError>,
 }
@@ -85,17 +84,10 @@ impl World {
         let store = Arc::new(MemoryStore::new());
         let cluster = Cluster::start_with(store, LeaseKind::Timed, &setup, notices, watch).unwrap();
         let (failed, failures) = channel();
-        let parts = Parts {
-            cluster: Arc::clone(&cluster),
-            keys,
-            bell,
-            log,
-            listener,
-            folder: own.unwrap_or(folder.path()).to_owned(),
-            limits,
-        };
+        let parts =
+            Parts { cluster, keys, bell, log, listener, folder: own.unwrap_or(folder.path()).to_owned(), limits };
         let server = Server::start(parts, &failed).unwrap();
-        World { folder, address, server, cluster, ca: CustomerCa::generate(now_s()), failures }
+        World { folder, address, server, ca: CustomerCa::generate(now_s()), failures }
     }
 
     /// With a certificate, activated.

@@ -17,6 +17,7 @@ use strongroom_wire::v1::response::Result as Answer;
 
 use super::super::{Service, Session};
 use crate::cluster::{Cluster, Setup};
+use crate::connections::{ConnectionLimits, Connections};
 use crate::key_cache::KeyCache;
 use crate::log::Log;
 use crate::watch::{Bell, Watch};
@@ -103,7 +104,8 @@ impl World {
         let store = Arc::clone(&door) as Arc<dyn Store>;
         let notices = Arc::clone(&log) as Arc<_>;
         let cluster = Cluster::start_with(store, LeaseKind::Timed, &setup, notices, Box::new(watch)).unwrap();
-        let service = Service::new(Arc::clone(&cluster), Arc::clone(&keys), log);
+        let connections = Connections::new(&ConnectionLimits::default());
+        let service = Service::new(Arc::clone(&cluster), Arc::clone(&keys), connections, log);
         Member { service, cluster, keys, door, log: log_path }
     }
 
