@@ -16,11 +16,16 @@ mod answers;
 mod appliance;
 mod client;
 mod config;
+mod connection;
+mod descriptors;
 mod engine;
 mod error;
+mod generation;
 mod logging;
 mod manner;
+mod pool;
 pub mod reference_pem;
+mod routing;
 
 pub use answers::{ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo};
 pub use appliance::Appliance;

@@ -82,11 +82,25 @@ fn wiped_page() -> Option<NonNull<AtomicU32>> {
     Some(page)
 }
 
-/// Closes a descriptor by its number: for a child, which closes what its parent opened without touching the values that
-/// own the numbers in the parent's memory. Those values must never be used or dropped in the child.
-pub fn close_descriptor(descriptor: i32) {
-    // SAFETY: no memory is involved. That nobody in this process uses the number any more is the caller's duty.
-    unsafe { libc::close(descriptor) };
+/// Tells one open file from another that has its number later: the inode, which for a socket is unique on this machine
+/// while the socket is open. None when the number is not open.
+pub fn identity(descriptor: i32) -> Option<u64> {
+    let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the kernel writes to a local of the right type, or fails.
+    let done = unsafe { libc::fstat(descriptor, status.as_mut_ptr()) } == 0;
+    // SAFETY: written, as the kernel says.
+    done.then(|| unsafe { status.assume_init() }.st_ino)
+}
+
+/// Closes a descriptor by its number if it is still the file of that [`identity`]: for a child, which closes what its
+/// parent opened without touching the values that own the numbers in the parent's memory. Those values must never be
+/// used or dropped in the child. Programs that close every descriptor after a fork may have given the number to a file
+/// of their own by now; that one stays open.
+pub fn close_inherited(descriptor: i32, of: u64) {
+    if identity(descriptor) == Some(of) {
+        // SAFETY: no memory is involved. That nobody in this process uses the file any more is the caller's duty.
+        unsafe { libc::close(descriptor) };
+    }
 }
 
 /// Whether the process runs with rights that its caller does not have (set-user-id, set-group-id, capabilities), so that
@@ -98,7 +112,7 @@ pub fn secure_mode() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{AsRawFd, IntoRawFd};
+    use std::os::fd::AsRawFd;
 
     use super::*;
 
@@ -141,16 +155,27 @@ mod tests {
 
     #[test]
     fn a_child_closes_its_own_copy_only() {
-        let file = std::fs::File::open("/proc/self/stat").unwrap();
-        let number = file.as_raw_fd();
-        // SAFETY: asks about a number.
-        let is_open = || unsafe { libc::fcntl(number, libc::F_GETFD) } != -1;
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let number = socket.as_raw_fd();
+        let of = identity(number).unwrap();
         assert!(in_child(|| {
-            close_descriptor(number);
-            !is_open()
+            close_inherited(number, of);
+            identity(number).is_none()
         }));
-        assert!(is_open());
-        close_descriptor(file.into_raw_fd());
+        assert_eq!(identity(number), Some(of));
+    }
+
+    #[test]
+    fn a_number_that_is_another_file_by_now_stays_open() {
+        let (socket, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let (number, of) = (socket.as_raw_fd(), identity(socket.as_raw_fd()).unwrap());
+        assert!(in_child(|| {
+            // SAFETY: both numbers are this process's own.
+            assert_eq!(unsafe { libc::dup2(other.as_raw_fd(), number) }, number);
+            close_inherited(number, of);
+            identity(number) == identity(other.as_raw_fd())
+        }));
+        assert_eq!(identity(-1), None);
     }
 
     #[test]
