@@ -38,6 +38,8 @@ mod records;
 mod search;
 mod state;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod users;
 mod views;

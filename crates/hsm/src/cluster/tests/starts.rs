@@ -1,10 +1,9 @@
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 
-use strongroom_core::Record;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_store::Store;
-use strongroom_types::{ClusterId, ClusterState, RecordKind, RecordPath, Revision};
+use strongroom_types::{ClusterId, ClusterState, RecordKind, Revision};
 
 use super::super::{StartError, StateError};
 use super::world::{Asks, LONG, Steps, World, hsm_id};
@@ -156,6 +155,4 @@ fn an_hsm_with_a_new_address_changes_its_entry() {
     let cluster = world.start_as(&setup, Arc::new(world.store.member()), Steps::default()).unwrap();
     assert_eq!(cluster.state().hsm(&hsm_id(1)).unwrap().port, 2224);
     assert_eq!(cluster.state().hsms().count(), 1);
-    let record = Record::Hsm(cluster.state().hsm(&hsm_id(1)).unwrap().as_ref().clone());
-    assert_ne!(record.path(), RecordPath::CLUSTER);
 }

@@ -1,0 +1,12 @@
+//! Stories of the rules.
+
+mod keys;
+mod lifecycle;
+mod logins;
+mod permissions;
+mod receipts;
+mod records;
+mod state;
+mod users;
+mod uses;
+pub(crate) mod world;

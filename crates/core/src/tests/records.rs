@@ -1,0 +1,109 @@
+use std::collections::BTreeSet;
+
+use strongroom_types::{
+    CredentialId, KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, UserId,
+};
+
+use super::world::{P256, World, hsm, name, rsa};
+use crate::{Actor, Asker, Command, CorruptRecord, Effect, EndedLogin, Lock, Made, Outcome, Receipt, Record, User};
+
+/// Records of every kind and shape.
+fn samples() -> Vec<Record> {
+    let mut world = World::initialized();
+    let mut samples = vec![Record::Cluster(world.state.cluster().unwrap().as_ref().clone())];
+    samples.extend(world.state.users().cloned().map(Record::User));
+    world = World::active();
+    let alice = world.crypto_user("alice");
+    world.create("bob", Role::CryptoUser).unwrap();
+    world.done(&Actor::Hsm, &Command::RegisterHsm(hsm(1)), &Made::Nothing).unwrap();
+    world.aes_reference(&alice, &["bob"]);
+    world.pair(&alice, &P256);
+    world.pair(&alice, &rsa(2048));
+    samples.push(Record::Cluster(world.state.cluster().unwrap().as_ref().clone()));
+    samples.extend(world.state.hsms().cloned().map(Record::Hsm));
+    samples.extend(world.state.users().cloned().map(Record::User));
+    samples.extend(world.state.keys().map(|key| Record::Key(key.as_ref().clone())));
+    let user = world.state.user_named(&name("alice")).unwrap().as_ref().clone();
+    for (failures, lock) in [(4, Lock::Open), (5, Lock::Locked), (7, Lock::Until(99))] {
+        samples.push(Record::User(User { failures, lock, ..user.clone() }));
+    }
+    let user_outcome = |renewed| Outcome::User { name: name("alice"), role: Role::CryptoUser, renewed };
+    let outcomes = [
+        Outcome::Done,
+        Outcome::KeyGone,
+        Outcome::UserGone,
+        user_outcome(None),
+        user_outcome(Some(CredentialId::from_bytes([8; 16]))),
+    ];
+    let askers = [Asker::Hsm, Asker::Appliance, Asker::Anonymous, Asker::User(UserId::from_bytes([6; 16]))];
+    for (outcome, asker) in outcomes.into_iter().zip(askers.into_iter().cycle()) {
+        let (request, digest) = (RequestId::from_bytes([9; 16]), [7; 32]);
+        for effect in [Effect::Granting, Effect::Revoking] {
+            let outcome = outcome.clone();
+            samples.push(Record::Receipt(Receipt { asker, request, digest, outcome, effect, time_ms: 5 }));
+        }
+    }
+    samples.push(Record::EndedLogin(EndedLogin { login: LoginId::from_bytes([3; 16]), until_ms: 12 }));
+    samples
+}
+
+fn revision_of(record: &Record) -> Revision {
+    match record {
+        Record::Key(key) => key.revision,
+        _ => Revision(1),
+    }
+}
+
+#[test]
+fn records_read_back_and_nothing_else_does() {
+    let samples = samples();
+    let kinds: BTreeSet<RecordKind> = samples.iter().map(|record| record.path().kind).collect();
+    assert_eq!(kinds.len(), RecordKind::ALL.len() - 2, "every kind but head and cluster key");
+    for record in &samples {
+        let (path, revision, bytes) = (record.path(), revision_of(record), record.encode());
+        let bytes = bytes.expose();
+        assert_eq!(Record::decode(path, revision, bytes).as_ref(), Ok(record));
+        for len in 0..bytes.len() {
+            assert_ne!(Record::decode(path, revision, &bytes[..len]).as_ref(), Ok(record), "{path} cut to {len}");
+        }
+        for at in 0..bytes.len() {
+            let mut other = bytes.to_vec();
+            other[at] ^= 1 << (at % 8);
+            assert_ne!(Record::decode(path, revision, &other).as_ref(), Ok(record), "{path} byte {at}");
+        }
+        let mut newer = bytes.to_vec();
+        newer[0] = 2;
+        assert_eq!(Record::decode(path, revision, &newer), Err(CorruptRecord::Version { path, version: 2 }));
+        // A field of a newer version is not dropped silently: field 99, varint 1.
+        let longer = [bytes, &[0x98, 0x06, 1]].concat();
+        assert_eq!(Record::decode(path, revision, &longer), Err(CorruptRecord::Form(path)));
+        assert_eq!(Record::decode(path, revision, &[]), Err(CorruptRecord::Length(path)));
+    }
+}
+
+#[test]
+fn a_record_belongs_to_its_path() {
+    for record in samples().iter().filter(|record| record.path() != RecordPath::CLUSTER) {
+        let path = RecordPath { id: [0xf1; 16], ..record.path() };
+        let outcome = Record::decode(path, revision_of(record), record.encode().expose());
+        assert_eq!(outcome, Err(CorruptRecord::Field { path, field: "id" }), "{}", record.path());
+        for kind in RecordKind::ALL.into_iter().filter(|kind| *kind != record.path().kind) {
+            let path = RecordPath { kind, ..record.path() };
+            assert!(Record::decode(path, revision_of(record), record.encode().expose()).is_err(), "as {path}");
+        }
+    }
+}
+
+#[test]
+fn paths_carry_no_names() {
+    for record in samples() {
+        let bytes = record.path().to_bytes();
+        for clear in ["alice", "bob", "admin"] {
+            assert!(!bytes.windows(clear.len()).any(|window| window == clear.as_bytes()), "{}", record.path());
+        }
+    }
+    let reference = KeyReference::from_u64(0x2e06bf).unwrap();
+    assert_eq!(crate::Key::reference_of(crate::Key::path_of(reference)), Some(reference));
+    let beyond = RecordPath { kind: RecordKind::Key, id: [1; 16] };
+    assert_eq!(crate::Key::reference_of(beyond), None);
+}
