@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use strongroom_client::{Client, ClientName, ClusterConfig, Config};
-use strongroom_tests::{World, run, wait_for};
+use strongroom_tests::{World, wait_for};
 use strongroom_types::{AttributeName, AttributeValue, Filter, KeyType, Password, Role, Secret, UserName};
 
 /// How often everything is killed.
@@ -16,11 +16,11 @@ const ROUNDS: u64 = 6;
 const MOMENT_MS_MAX: u64 = 400;
 
 /// What one of the workers was told to be done.
-#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 enum Acknowledged {
     Key(u64),
     Deleted(u64),
-    User(String),
+    User(UserName),
 }
 
 fn client(world: &World) -> Client {
@@ -57,7 +57,7 @@ fn make_users(client: &Client, round: u64, stop: &AtomicBool, report: impl Fn(Ac
         }
         let name: UserName = format!("user-{round}-{number}").parse().expect("a name");
         if client.user_create(&name, Role::CryptoUser, &password).is_ok() {
-            report(Acknowledged::User(name.to_string()));
+            report(Acknowledged::User(name));
         }
     }
 }
@@ -105,20 +105,15 @@ fn check(world: &World, expected: &HashSet<Acknowledged>, round: u64, moment: Du
             break;
         }
     }
-    let users = run(&mut world.bare_cli(&["user", "list"])).ok().json();
-    let users: HashSet<_> = users["data"]["users"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|user| user["username"].as_str())
-        .collect();
+    let users = client.user_list().expect("the users are listed");
+    let users: HashSet<_> = users.into_iter().map(|user| user.name).collect();
     for done in expected {
         let (there, wanted) = match done {
             Acknowledged::Deleted(key) => (found.contains(key), false),
             // A key may have been deleted without the answer having come through.
             Acknowledged::Key(key) if key % 3 == 0 => continue,
             Acknowledged::Key(key) => (found.contains(key), true),
-            Acknowledged::User(name) => (users.contains(name.as_str()), true),
+            Acknowledged::User(name) => (users.contains(name), true),
         };
         assert_eq!(there, wanted, "{done:?} in round {round}, killed after {moment:?}");
     }
