@@ -1,5 +1,6 @@
 //! An HSM over its sockets: TLS, frames, limits, the control socket, the process.
 
+mod client;
 mod control;
 mod frames;
 mod keys;

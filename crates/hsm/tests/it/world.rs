@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -37,6 +37,8 @@ pub struct World {
     pub server: Server,
     pub ca: CustomerCa,
     pub failures: Receiver<ServeError>,
+    pub cluster_id: ClusterId,
+    store: Arc<MemoryStore>,
 }
 
 pub fn now_s() -> u64 {
@@ -50,44 +52,27 @@ impl World {
     }
 
     /// A server whose control socket is in this folder.
-    pub fn in_folder(folder: &std::path::Path) -> World {
+    pub fn in_folder(folder: &Path) -> World {
         World::start(ConnectionLimits::default(), Some(folder))
     }
 
-    fn start(limits: ConnectionLimits, own: Option<&std::path::Path>) -> World {
+    fn start(limits: ConnectionLimits, own: Option<&Path>) -> World {
         let folder = tempfile::tempdir().unwrap();
         RootKey::create(&folder.path().join("root.key")).unwrap();
-        let listener = strongroom_hsm::os::bind_only("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let setup = Setup {
-            hsm: Hsm {
-                id: HsmId::from_random([1; 7]),
-                ip: address.ip().to_string(),
-                port: address.port(),
-                zone: "lo-central-1a".into(),
-                serial: String::new(),
-            },
-            cluster_id: ClusterId::from_random(random::bytes()),
-            mode: ClusterMode::NonFips,
-            hsm_type: HsmType::Hsm2mMedium,
-            lease_ms: 10_000,
-            password_iterations: 1,
-            root_key: path("root.key"),
-            anchor: path("anchor"),
-            store: SqliteConfig::new("unused", "unused"),
-        };
-        let log = Arc::new(Log::open(&path("hsm.log")).unwrap());
-        let (keys, bell) = (Arc::new(KeyCache::default()), Arc::new(Bell::default()));
-        let watch = Box::new(Watch::new(Arc::clone(&keys), Arc::clone(&bell)));
-        let notices = Arc::clone(&log) as Arc<_>;
-        let store = Arc::new(MemoryStore::new());
-        let cluster = Cluster::start_with(store, LeaseKind::Timed, &setup, notices, watch).unwrap();
-        let (failed, failures) = channel();
-        let parts =
-            Parts { cluster, keys, bell, log, listener, folder: own.unwrap_or(folder.path()).to_owned(), limits };
-        let server = Server::start(parts, &failed).unwrap();
-        World { folder, address, server, ca: CustomerCa::generate(now_s()), failures }
+        let (cluster_id, store) = (ClusterId::from_random(random::bytes()), Arc::new(MemoryStore::new()));
+        let own = own.unwrap_or(folder.path());
+        let (server, address, failures) = serve(limits, (folder.path(), own), 1, &cluster_id, Arc::clone(&store));
+        World { address, server, ca: CustomerCa::generate(now_s()), failures, cluster_id, store, folder }
+    }
+
+    /// Another HSM of this cluster.
+    pub fn second(&self) -> (Server, SocketAddr) {
+        let own = self.folder.path().join("second");
+        std::fs::create_dir(&own).unwrap();
+        let store = Arc::new(self.store.member());
+        let folders = (self.folder.path(), own.as_path());
+        let (server, address, _) = serve(ConnectionLimits::default(), folders, 2, &self.cluster_id, store);
+        (server, address)
     }
 
     /// With a certificate, activated.
@@ -162,6 +147,42 @@ impl World {
             _ => panic!("another answer"),
         }
     }
+}
+
+/// A server of HSM `number` on a free port: the root key is in the first folder, what is its own in the second.
+fn serve(
+    limits: ConnectionLimits,
+    (shared, folder): (&Path, &Path),
+    number: u8,
+    cluster_id: &ClusterId,
+    store: Arc<MemoryStore>,
+) -> (Server, SocketAddr, Receiver<ServeError>) {
+    let listener = strongroom_hsm::os::bind_only("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let setup = Setup {
+        hsm: Hsm {
+            id: HsmId::from_random([number; 7]),
+            ip: address.ip().to_string(),
+            port: address.port(),
+            zone: "lo-central-1a".into(),
+            serial: String::new(),
+        },
+        cluster_id: cluster_id.clone(),
+        mode: ClusterMode::NonFips,
+        hsm_type: HsmType::Hsm2mMedium,
+        lease_ms: 10_000,
+        password_iterations: 1,
+        root_key: shared.join("root.key"),
+        anchor: folder.join("anchor"),
+        store: SqliteConfig::new("unused", "unused"),
+    };
+    let log = Arc::new(Log::open(&shared.join("hsm.log")).unwrap());
+    let (keys, bell) = (Arc::new(KeyCache::default()), Arc::new(Bell::default()));
+    let watch = Box::new(Watch::new(Arc::clone(&keys), Arc::clone(&bell)));
+    let cluster = Cluster::start_with(store, LeaseKind::Timed, &setup, Arc::clone(&log) as _, watch).unwrap();
+    let (failed, failures) = channel();
+    let parts = Parts { cluster, keys, bell, log, listener, folder: folder.to_owned(), limits };
+    (Server::start(parts, &failed).unwrap(), address, failures)
 }
 
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
