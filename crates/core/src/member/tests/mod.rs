@@ -1,0 +1,7 @@
+//! Stories of a member's life.
+
+mod anchors;
+mod batches;
+mod ledgers;
+mod lives;
+mod waiting;
