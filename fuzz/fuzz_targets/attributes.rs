@@ -1,0 +1,27 @@
+//! Attribute lists: templates of new keys and filters of searches.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use prost::Message;
+use strongroom_types::limits::TEMPLATE_LEN_MAX;
+use strongroom_wire::{KeyInfo, convert, v1};
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(message) = v1::KeyGenerateSecret::decode(data)
+        && let Ok(template) = convert::template(&message.template)
+    {
+        assert!(template.len() <= TEMPLATE_LEN_MAX);
+        assert_eq!(convert::template(&convert::template_message(&template)), Ok(template));
+    }
+    if let Ok(message) = v1::KeyFind::decode(data)
+        && let Ok(filter) = convert::filter(message.reference, &message.filter)
+    {
+        let (reference, terms) = convert::filter_message(&filter).expect("one reference at most was read");
+        assert_eq!(convert::filter(reference, &terms), Ok(filter));
+    }
+    if let Ok(key) = v1::Key::decode(data)
+        && let Ok(info) = KeyInfo::try_from(key)
+    {
+        assert_eq!(KeyInfo::try_from(v1::Key::from(info.clone())), Ok(info));
+    }
+});

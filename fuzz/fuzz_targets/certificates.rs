@@ -1,0 +1,57 @@
+//! Certificates, requests and paths between certificates. Whatever is done to a certificate, it is not trusted.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use strongroom_crypto::certificates::{Anchors, Certificate, CertificateRequest, CustomerCa, hsm_subject};
+use strongroom_crypto_keys::{csr, generate};
+use strongroom_fuzz::raw_or_edited;
+use strongroom_types::Curve;
+
+/// 2026-01-01 00:00:00 UTC.
+const NOW: u64 = 1_767_225_600;
+
+struct Valid {
+    anchors: Anchors,
+    ca: Certificate,
+    request: Vec<u8>,
+    leaf: Certificate,
+}
+
+static VALID: LazyLock<Valid> = LazyLock::new(|| {
+    let ca = CustomerCa::generate(NOW);
+    let anchors = Anchors::from_pem(ca.certificate().to_pem().as_bytes(), NOW).unwrap();
+    let subject = hsm_subject(&"cluster-abcdefghijk".parse().unwrap());
+    let request = csr::request(&generate::ec(Curve::P256).unwrap().pkcs8, &subject).unwrap();
+    let leaf = ca.issue(&CertificateRequest::from_der(&request).unwrap(), NOW);
+    assert_eq!(anchors.verify(leaf.der(), &[], NOW), Ok(()));
+    Valid { anchors, ca: ca.certificate().clone(), request, leaf }
+});
+
+fuzz_target!(|data: &[u8]| {
+    let valid = &*VALID;
+    let leaf = raw_or_edited(valid.leaf.der(), data);
+    if leaf != valid.leaf.der() && leaf != valid.ca.der() {
+        assert!(valid.anchors.verify(&leaf, &[], NOW).is_err());
+        assert!(valid.anchors.verify(&leaf, &[&leaf, valid.leaf.der()], NOW).is_err());
+    }
+    if let Ok(certificate) = Certificate::from_der(&leaf) {
+        let _ = (certificate.public_key(), certificate.subject().to_string(), certificate.subject().hsm_cluster());
+        assert_eq!(Certificate::from_pem(certificate.to_pem().as_bytes()), Ok(certificate));
+    }
+    let ca = raw_or_edited(valid.ca.der(), data);
+    if ca != valid.ca.der() {
+        let _ = valid.anchors.verify(valid.leaf.der(), &[&ca], NOW);
+        assert!(valid.anchors.verify(&ca, &[], NOW).is_err());
+    }
+    if let Ok(certificate) = Certificate::from_der(&ca)
+        && let Ok(anchors) = Anchors::from_pem(certificate.to_pem().as_bytes(), NOW)
+    {
+        assert_eq!(anchors.certificates(), [certificate]);
+    }
+    let request = raw_or_edited(&valid.request, data);
+    let read = CertificateRequest::from_der(&request);
+    assert!(request == valid.request || data.first().is_none_or(|choice| choice % 2 == 0) || read.is_err());
+    let _ = Anchors::from_pem(data, NOW);
+});

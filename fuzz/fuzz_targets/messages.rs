@@ -1,0 +1,63 @@
+//! Frames, requests and responses.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
+use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Outcome;
+use strongroom_wire::{KeyInfo, convert, frame, v1};
+
+fuzz_target!(|data: &[u8]| {
+    if let Some((prefix, content)) = data.split_first_chunk() {
+        if let Ok(len) = frame::body_len(*prefix, FRAME_LEN_MAX_BEFORE_LOGIN) {
+            assert!((1..=FRAME_LEN_MAX_BEFORE_LOGIN).contains(&len));
+            assert_eq!(prefix, &u32::try_from(len).unwrap().to_be_bytes());
+        }
+        if let Ok(request) = frame::decode_request(content) {
+            request_read(request);
+        }
+    }
+    if let Ok(response) = frame::decode_response(data) {
+        let mut again = Vec::new();
+        frame::encode(&response, &mut again).unwrap();
+        assert_eq!(frame::decode_response(&again[frame::PREFIX_LEN..]).as_ref(), Ok(&response));
+        let _ = format!("{response:?}");
+        match response.result {
+            Some(Outcome::KeyGenerateSecret(key)) => key_read(key),
+            Some(Outcome::KeyGeneratePair(pair)) => {
+                pair.public_key.into_iter().chain(pair.private_key).for_each(key_read)
+            }
+            Some(Outcome::KeyFind(found)) => found.keys.into_iter().for_each(key_read),
+            _ => {}
+        }
+    }
+});
+
+fn request_read(request: v1::Request) {
+    let mut again = Vec::new();
+    frame::encode(&request, &mut again).unwrap();
+    assert_eq!(frame::decode_request(&again[frame::PREFIX_LEN..]).as_ref(), Ok(&request));
+    // Whatever a message holds may be shown: in a log, in an error.
+    let _ = format!("{request:?}");
+    match request.operation {
+        Some(Operation::Sign(sign)) => {
+            if let Ok(mechanism) = convert::sign_mechanism(sign.mechanism, sign.hash, sign.salt_length) {
+                let (number, hash, salt) = convert::sign_parts(mechanism);
+                assert_eq!(convert::sign_mechanism(number, hash, salt), Ok(mechanism));
+            }
+        }
+        Some(Operation::Decrypt(decrypt)) => {
+            if let Ok(mechanism) = convert::decrypt_mechanism(decrypt.mechanism, decrypt.hash) {
+                let (number, hash) = convert::decrypt_parts(mechanism);
+                assert_eq!(convert::decrypt_mechanism(number, hash), Ok(mechanism));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn key_read(key: v1::Key) {
+    if let Ok(info) = KeyInfo::try_from(key) {
+        assert_eq!(KeyInfo::try_from(v1::Key::from(info.clone())), Ok(info));
+    }
+}
