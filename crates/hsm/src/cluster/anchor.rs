@@ -1,4 +1,4 @@
-//! The anchor file (`docs/spec/anchor.md`): two slots, written in turn, so that a crash in the middle of a write leaves
+//! The anchor file (`docs/spec/records.md`): two slots, written in turn, so that a crash in the middle of a write leaves
 //! the other one. [`AnchorPlace`] is small so that a counter of a TPM can take the file's place.
 
 use std::fs::{File, OpenOptions};
