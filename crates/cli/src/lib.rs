@@ -1,1 +1,61 @@
-//! 
+//! # Room: cli (layer 4)
+//!
+//! Owns `cloudhsm-cli`, the tool of administrators and key owners: its command tree, the JSON that it prints, its
+//! interactive shell. It asks and prints; every rule is the HSM's.
+//!
+//! * May use: types, crypto (digests, public keys), client.
+//! * Never: core, crypto-keys, sockets of its own; a password in an error, a history or a file.
+//! * Shapes, field order and known texts are those of the CloudHSM user guide; what is chosen where it is silent
+//!   stands in `docs/reference/choices.md`.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod error;
+mod files;
+mod output;
+mod prompt;
+mod session;
+mod shell;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Top};
+use crate::session::Session;
+
+/// The command line could not be read.
+const EXIT_USAGE: u8 = 2;
+
+/// Runs the command line `arguments` (program name first) and returns the process's exit code: 0 done, 1 refused or
+/// failed, 2 not understood.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output with code 0.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE));
+        }
+    };
+    let mut session = Session::new(arguments.cluster_id.clone());
+    match arguments.command {
+        Top::Interactive => shell::run(&mut session),
+        Top::Command(command) => {
+            session.use_environment();
+            let outcome = commands::run(&mut session, arguments.cluster_id.as_ref(), *command);
+            let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            print(&output::envelope(outcome));
+            code
+        }
+    }
+}
+
+/// Prints one answer. A reader who closed the pipe has what they wanted.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}

@@ -1,1 +1,7 @@
-fn main() {}
+//! `cloudhsm-cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    strongroom_cli::run(std::env::args_os())
+}

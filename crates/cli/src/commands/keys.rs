@@ -1,0 +1,97 @@
+use std::path::Path;
+
+use strongroom_client::{Client, KeyInfo, PairAlgorithm, reference_pem};
+use strongroom_crypto::{pem, spki};
+use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, KeyClass, KeyType, Template};
+
+use super::{Outcome, single};
+use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions};
+use crate::error::ExpectedError;
+use crate::output::Detail;
+use crate::{files, output};
+
+/// `key …`.
+pub fn run(client: &Client, command: Key) -> Outcome {
+    match command {
+        Key::Delete { filter } => {
+            client.key_delete(single(client, filter.filter)?.reference)?;
+            Ok(output::message("Key deleted successfully"))
+        }
+        Key::GenerateAsymmetricPair(GeneratePair::Rsa { modulus_size_bits, public_exponent, options }) => {
+            let public_exponent = public_exponent.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+            pair(client, &PairAlgorithm::Rsa { modulus_bits: modulus_size_bits, public_exponent }, options)
+        }
+        Key::GenerateAsymmetricPair(GeneratePair::Ec { curve, options }) => {
+            pair(client, &PairAlgorithm::Ec(curve.into()), options)
+        }
+        Key::GenerateFile { encoding, path, filter } => generate_file(client, encoding, &path, filter.filter),
+        Key::GenerateSymmetric(GenerateSymmetric::Aes { options, key_length_bytes }) => {
+            secret(client, KeyType::Aes, key_length_bytes, options)
+        }
+        Key::GenerateSymmetric(GenerateSymmetric::GenericSecret { options, key_length_bytes }) => {
+            secret(client, KeyType::GenericSecret, key_length_bytes, options)
+        }
+        Key::List { filter, max_items, starting_token, verbose } => {
+            let offset = starting_token.unwrap_or(0);
+            let found = client.key_find(&Filter(filter), offset, max_items)?;
+            let detail = match (output::shows_keys(client.logged_in().map(|login| login.role)), verbose) {
+                (false, _) => Detail::Reference,
+                (true, false) => Detail::Label,
+                (true, true) => Detail::Full,
+            };
+            Ok(output::found(&found, offset, detail))
+        }
+    }
+}
+
+fn template(label: String, attributes: Vec<(AttributeName, AttributeValue)>) -> Template {
+    std::iter::once((AttributeName::Label, AttributeValue::Text(label))).chain(attributes).collect()
+}
+
+fn secret(client: &Client, key_type: KeyType, length_bytes: u32, options: SecretOptions) -> Outcome {
+    let template = template(options.label, options.attributes);
+    Ok(output::key(&client.key_generate_secret(key_type, length_bytes, &template, &options.share_crypto_users)?))
+}
+
+fn pair(client: &Client, algorithm: &PairAlgorithm, options: PairOptions) -> Outcome {
+    let public = template(options.public_label, options.public_attributes);
+    let private = template(options.private_label, options.private_attributes);
+    let (public, private) = client.key_generate_pair(algorithm, &public, &private, &options.share_crypto_users)?;
+    Ok(output::pair(&public, &private))
+}
+
+fn generate_file(client: &Client, encoding: Encoding, path: &Path, filter: Vec<FilterTerm>) -> Outcome {
+    let key = single(client, filter)?;
+    let content = match encoding {
+        Encoding::Pem => public_pem(&key)?,
+        Encoding::ReferencePem => reference(client, &key)?,
+    };
+    files::write(path, content.as_bytes())?;
+    Ok(output::message("Successfully generated key file"))
+}
+
+fn public_pem(key: &KeyInfo) -> Result<String, ExpectedError> {
+    match (key.attributes.class, &key.attributes.public) {
+        (KeyClass::PublicKey, Some(public)) => Ok(pem::encode("PUBLIC KEY", &spki::encode(public))),
+        _ => Err(ExpectedError::NotOfEncoding {
+            found: key.attributes.class.as_str(),
+            encoding: "pem",
+            fix: "select a public key, for example with attr.class=public-key",
+        }),
+    }
+}
+
+fn reference(client: &Client, key: &KeyInfo) -> Result<String, ExpectedError> {
+    match (key.attributes.class, &key.attributes.public) {
+        (KeyClass::PrivateKey, Some(public)) => {
+            let cluster_id = client.hello()?.cluster_id;
+            let comment = reference_pem::Comment { label: &key.attributes.label, cluster_id: cluster_id.as_str() };
+            Ok(reference_pem::encode(key.reference, public, &comment))
+        }
+        _ => Err(ExpectedError::NotOfEncoding {
+            found: key.attributes.class.as_str(),
+            encoding: "reference-pem",
+            fix: "select a private key, for example with attr.class=private-key",
+        }),
+    }
+}

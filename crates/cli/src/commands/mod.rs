@@ -1,0 +1,54 @@
+//! From a command to its answer.
+
+mod crypto;
+mod keys;
+mod users;
+
+use serde_json::Value;
+use strongroom_client::{Client, KeyInfo};
+use strongroom_types::{ClusterId, Filter, FilterTerm};
+
+use crate::arguments::{Cluster, Command, Login};
+use crate::error::ExpectedError;
+use crate::session::{Need, Session};
+use crate::{output, prompt};
+
+type Outcome = Result<Value, ExpectedError>;
+
+/// Runs one command on a cluster.
+pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: Command) -> Outcome {
+    match command {
+        Command::Cluster(Cluster::Activate { password }) => {
+            let password = prompt::to_set(password)?;
+            session.client(cluster, Need::Nothing)?.activate(&password)?;
+            Ok(Value::from("Cluster activation successful"))
+        }
+        Command::Cluster(Cluster::HsmInfo) => {
+            Ok(output::hsms(&session.client(cluster, Need::Nothing)?.cluster_info()?))
+        }
+        Command::Crypto(command) => crypto::run(&session.client(cluster, Need::Login)?, command),
+        Command::Key(command) => keys::run(&session.client(cluster, Need::Login)?, command),
+        Command::Login(options) => login(session, cluster, options),
+        Command::Logout => {
+            session.client(cluster, Need::Login)?.logout()?;
+            Ok(Value::from("Logout successful"))
+        }
+        Command::User(command) => users::run(session, cluster, command),
+    }
+}
+
+fn login(session: &mut Session, cluster: Option<&ClusterId>, options: Login) -> Outcome {
+    let client = session.client(cluster, Need::Nothing)?;
+    let name = options.who.username.parse()?;
+    let password = prompt::for_login(options.password)?;
+    Ok(output::login(&client.login(&name, options.who.role, &password)?))
+}
+
+/// The one key that fits.
+fn single(client: &Client, filter: Vec<FilterTerm>) -> Result<KeyInfo, ExpectedError> {
+    let found = client.key_find(&Filter(filter), 0, 1)?;
+    match (found.total, found.keys.into_iter().next()) {
+        (1, Some(key)) => Ok(key),
+        (total, _) => Err(ExpectedError::Selection(total)),
+    }
+}

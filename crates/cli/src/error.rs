@@ -1,0 +1,194 @@
+//! What can go wrong for a user of the tool. Every text names the cause and, where there is one, the fix.
+
+use std::io;
+use std::path::PathBuf;
+
+use strongroom_client::{ClientError, ConfigError};
+use strongroom_types::{HashFunction, NameError, PasswordError, Refusal, Status};
+use thiserror::Error;
+
+/// The closed list.
+#[derive(Debug, Error)]
+pub enum ExpectedError {
+    /// The cluster did not do it.
+    #[error("{}", client_text(.0))]
+    Client(#[from] ClientError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Data given as a digest has another length than a digest.
+    #[error("with --data-type digest the data must be {expected} bytes, the digest by {hash}; it is {found} bytes")]
+    DigestLength {
+        /// The hash function.
+        hash: HashFunction,
+        /// Its digest's length.
+        expected: usize,
+        /// What was given.
+        found: usize,
+    },
+    /// A variable of the environment that a single command needs.
+    #[error(
+        "{variable} is not set; a single command logs in with CLOUDHSM_ROLE=crypto-user (or admin) and \
+         CLOUDHSM_PIN=USER:PASSWORD"
+    )]
+    EnvironmentMissing {
+        /// Which.
+        variable: &'static str,
+    },
+    /// `CLOUDHSM_PIN` is no user and password.
+    #[error("CLOUDHSM_PIN must be USER:PASSWORD, in UTF-8")]
+    EnvironmentPin,
+    /// `CLOUDHSM_ROLE` is no role.
+    #[error("CLOUDHSM_ROLE must be admin or crypto-user")]
+    EnvironmentRole,
+    /// A file is longer than can be taken.
+    #[error("{} is longer than {max} bytes", path.display())]
+    FileTooLong {
+        /// Which.
+        path: PathBuf,
+        /// The limit.
+        max: u64,
+    },
+    /// The mask generation function's hash is another.
+    #[error("--mgf must use the hash function: mgf1-{0}")]
+    Mgf(HashFunction),
+    /// A key whose kind does not fit the encoding.
+    #[error("a {found} cannot be written as {encoding}: {fix}")]
+    NotOfEncoding {
+        /// What the key is.
+        found: &'static str,
+        /// What was asked for.
+        encoding: &'static str,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// A password that breaks the rules.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// Two inputs of one password.
+    #[error("the passwords differ; nothing was changed")]
+    PasswordsDiffer,
+    /// No password could be read.
+    #[error("no password could be read: {0}; give it with --password")]
+    Prompt(io::Error),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    ReadFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Not exactly one key fits.
+    #[error("Key selection criteria matched {0} keys. Refine selection criteria to select a single key.")]
+    Selection(u32),
+    /// A user name that breaks the rules.
+    #[error(transparent)]
+    UserName(#[from] NameError),
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    WriteFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+fn client_text(error: &ClientError) -> String {
+    match error {
+        ClientError::Refused(refusal) => refusal_text(refusal),
+        ClientError::NoCredentials => "nobody is logged in; log in first: login --username USER --role ROLE".to_owned(),
+        ClientError::Unavailable { .. }
+        | ClientError::Protocol { .. }
+        | ClientError::KeyAvailability
+        | ClientError::TooLong(_) => error.to_string(),
+    }
+}
+
+fn refusal_text(refusal: &Refusal) -> String {
+    match wording(refusal.status) {
+        Wording::Known(text) => text.to_owned(),
+        Wording::Own => refusal.to_string(),
+        Wording::OwnWith(fix) => format!("{refusal}; {fix}"),
+    }
+}
+
+/// How a status is said.
+enum Wording {
+    /// In the original tool's words.
+    Known(&'static str),
+    /// In the HSM's.
+    Own,
+    /// In the HSM's, and what to do about it.
+    OwnWith(&'static str),
+}
+
+/// The one table from statuses to what a person reads.
+fn wording(status: Status) -> Wording {
+    match status {
+        Status::SignatureInvalid => Wording::Known("Signature verification failed"),
+        Status::WrongClusterState => {
+            Wording::OwnWith("a cluster is activated once, after it has its certificate, and used from then on")
+        }
+        Status::OperationUnknown | Status::MalformedRequest | Status::FrameTooLong => {
+            Wording::OwnWith("client and HSM may be of different versions")
+        }
+        Status::NotLoggedIn => Wording::OwnWith("log in first: login --username USER --role ROLE"),
+        Status::LoginFailed => Wording::OwnWith("five wrong passwords in a row lock the user"),
+        Status::RoleNotPermitted => Wording::OwnWith("admins manage users, crypto users use keys"),
+        Status::StateDamaged => Wording::OwnWith("the HSMs' logs name the record and what to do"),
+        Status::Internal => Wording::OwnWith("the HSM's log says more"),
+        Status::MechanismNotApproved => Wording::OwnWith("use an approved one, or a cluster in NON_FIPS mode"),
+        Status::KeyFunctionNotPermitted => Wording::OwnWith("it is set when a key is made"),
+        Status::NotServing
+        | Status::Busy
+        | Status::DeadlineExceeded
+        | Status::StoreUnavailable
+        | Status::ClockOff
+        | Status::LoginEnded
+        | Status::UserLocked
+        | Status::RequestIdReused
+        | Status::UserNameInvalid
+        | Status::PasswordInvalid
+        | Status::UserUnknown
+        | Status::UserExists
+        | Status::UserInternal
+        | Status::UserOwnsKeys
+        | Status::LastAdmin
+        | Status::UsersFull
+        | Status::KeyUnknown
+        | Status::KeyNotOwned
+        | Status::KeyTypeInconsistent
+        | Status::KeyNotDestroyable
+        | Status::KeyNotModifiable
+        | Status::AttributeUnknown
+        | Status::AttributeReadOnly
+        | Status::AttributeValueInvalid
+        | Status::TemplateInconsistent
+        | Status::KeySizeInvalid
+        | Status::CurveInvalid
+        | Status::MechanismInvalid
+        | Status::DataLengthInvalid
+        | Status::DataInvalid
+        | Status::DecryptionFailed
+        | Status::KeysFull
+        | Status::LoginsFull
+        | Status::CertificateInvalid => Wording::Own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_says_what_it_is_about_unless_its_words_are_known() {
+        for status in Status::ALL {
+            let text = refusal_text(&Refusal::new(*status, "the thing"));
+            let known = matches!(wording(*status), Wording::Known(_));
+            assert_eq!(text.contains("the thing"), !known, "{text}");
+        }
+        assert_eq!(refusal_text(&Status::SignatureInvalid.into()), "Signature verification failed");
+    }
+}

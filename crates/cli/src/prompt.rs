@@ -1,0 +1,66 @@
+//! Passwords: from an option, from a terminal without echo, or from a pipe, a line each.
+
+use std::fmt;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::str::FromStr;
+
+use strongroom_types::{Password, Secret};
+use zeroize::Zeroize as _;
+
+use crate::error::ExpectedError;
+
+/// A password on the command line. Whoever lists the system's processes can see it; its `Debug` does not add to that.
+#[derive(Clone)]
+pub struct SecretArgument(Secret);
+
+impl FromStr for SecretArgument {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<SecretArgument, Self::Err> {
+        Ok(SecretArgument(Secret::from(text.as_bytes())))
+    }
+}
+
+impl fmt::Debug for SecretArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretArgument")
+    }
+}
+
+/// The password to log in with.
+pub fn for_login(given: Option<SecretArgument>) -> Result<Password, ExpectedError> {
+    let secret = given.map_or_else(|| ask("Enter password:"), |SecretArgument(secret)| Ok(secret))?;
+    Ok(Password::for_login(secret))
+}
+
+/// A password to be set: asked for twice, and checked against the rules before anything is sent.
+pub fn to_set(given: Option<SecretArgument>) -> Result<Password, ExpectedError> {
+    let secret = match given {
+        Some(SecretArgument(secret)) => secret,
+        None => {
+            let secret = ask("Enter password:")?;
+            if secret != ask("Confirm password:")? {
+                return Err(ExpectedError::PasswordsDiffer);
+            }
+            secret
+        }
+    };
+    Ok(Password::new(secret)?)
+}
+
+fn ask(prompt: &str) -> Result<Secret, ExpectedError> {
+    if io::stdin().is_terminal() {
+        let typed = rpassword::prompt_password(prompt).map_err(ExpectedError::Prompt)?;
+        return Ok(Secret::new(typed.into_bytes()));
+    }
+    // The prompt is for people: standard output belongs to the answers.
+    let mut stderr = io::stderr();
+    let _ = stderr.write_all(prompt.as_bytes()).and_then(|()| stderr.flush());
+    let mut line = String::new();
+    if io::stdin().lock().read_line(&mut line).map_err(ExpectedError::Prompt)? == 0 {
+        return Err(ExpectedError::Prompt(io::ErrorKind::UnexpectedEof.into()));
+    }
+    let secret = Secret::from(line.trim_end_matches(['\r', '\n']).as_bytes());
+    line.zeroize();
+    Ok(secret)
+}

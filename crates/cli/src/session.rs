@@ -1,0 +1,109 @@
+//! What a run of the tool keeps: the configuration, and a client for each cluster that was used.
+
+use std::env;
+use std::ffi::OsString;
+
+use strongroom_client::{Client, ClientName, ClusterConfig, Component, Config, Log};
+use strongroom_types::{ClusterId, Password, Role, Secret, UserName};
+
+use crate::error::ExpectedError;
+
+/// Whether a command needs somebody to be logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It does.
+    Login,
+    /// It does not.
+    Nothing,
+}
+
+/// One run.
+pub struct Session {
+    /// The cluster that was named when the tool was started.
+    default: Option<ClusterId>,
+    config: Option<Config>,
+    clients: Vec<(Option<ClusterId>, Client)>,
+    environment: bool,
+}
+
+impl Session {
+    /// Nothing is read yet.
+    pub fn new(default: Option<ClusterId>) -> Session {
+        Session { default, config: None, clients: Vec::new(), environment: false }
+    }
+
+    /// Commands that need a login make it from the environment: single-command mode.
+    pub fn use_environment(&mut self) {
+        self.environment = true;
+    }
+
+    /// The client of a cluster: the one named, the one named at the start, or the only one.
+    pub fn client(&mut self, named: Option<&ClusterId>, need: Need) -> Result<Client, ExpectedError> {
+        let wanted = named.or(self.default.as_ref()).cloned();
+        let config = match self.config.take() {
+            Some(config) => config,
+            None => Config::load(Component::Cli)?,
+        };
+        let config = self.config.insert(config);
+        let cluster = ClusterConfig::select(config, wanted.as_ref())?;
+        let key = cluster.cluster_id.clone();
+        let known = self.clients.iter().find(|(of, _)| *of == key).map(|(_, client)| client.clone());
+        let client = match known {
+            Some(client) => client,
+            None => {
+                let log = Log::new(&config.logging);
+                let client = Client::open_with_log(cluster.clone(), ClientName::new("cloudhsm-cli"), log)?;
+                self.clients.push((key, client.clone()));
+                client
+            }
+        };
+        if need == Need::Login && self.environment {
+            let (user, role, password) = credentials(env::var_os("CLOUDHSM_ROLE"), env::var_os("CLOUDHSM_PIN"))?;
+            client.set_credentials(user, role, password);
+        }
+        Ok(client)
+    }
+
+    /// What stands before a line of the shell: with several clusters, who is logged in where.
+    pub fn prompt(&self) -> String {
+        let several = self.config.as_ref().is_some_and(|config| config.clusters.len() > 1);
+        let used = self.clients.last().filter(|_| several);
+        match used.and_then(|(cluster, client)| Some((cluster.as_ref()?, client.logged_in()?))) {
+            Some((cluster, login)) => format!("{}@{cluster} > ", login.user_name),
+            None => "aws-cloudhsm > ".to_owned(),
+        }
+    }
+}
+
+/// Who the environment says.
+fn credentials(role: Option<OsString>, pin: Option<OsString>) -> Result<(UserName, Role, Password), ExpectedError> {
+    let role = role.ok_or(ExpectedError::EnvironmentMissing { variable: "CLOUDHSM_ROLE" })?;
+    let role = role.to_str().and_then(|text| text.parse().ok()).ok_or(ExpectedError::EnvironmentRole)?;
+    let pin = pin.ok_or(ExpectedError::EnvironmentMissing { variable: "CLOUDHSM_PIN" })?;
+    let (user, password) = pin.to_str().and_then(|text| text.split_once(':')).ok_or(ExpectedError::EnvironmentPin)?;
+    Ok((user.parse()?, role, Password::for_login(Secret::from(password.as_bytes()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_role_user_and_password() {
+        let check = |role: Option<&str>, pin: Option<&str>, expected: &str| {
+            let outcome = credentials(role.map(OsString::from), pin.map(OsString::from));
+            let said = match outcome {
+                Ok((user, role, password)) => format!("{user} {role} {}", String::from_utf8_lossy(password.expose())),
+                Err(error) => error.to_string(),
+            };
+            assert!(said.starts_with(expected), "{said}");
+        };
+        check(Some("crypto-user"), Some("Alice:pass:word"), "alice crypto-user pass:word");
+        check(Some("admin"), Some("admin:"), "admin admin ");
+        check(None, Some("a:b"), "CLOUDHSM_ROLE is not set");
+        check(Some("admin"), None, "CLOUDHSM_PIN is not set");
+        check(Some("operator"), Some("a:b"), "CLOUDHSM_ROLE must be");
+        check(Some("admin"), Some("secret-without-colon"), "CLOUDHSM_PIN must be");
+        check(Some("admin"), Some("a b:secret-1"), "a user name has letters");
+    }
+}
