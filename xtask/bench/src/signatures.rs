@@ -2,11 +2,14 @@
 
 use anyhow::Context;
 use serde_json::json;
-use strongroom_client::{Client, ClientName, ClusterConfig, Config};
+use strongroom_client::{Client, ClientName, ClusterConfig, Config, PairAlgorithm};
 use strongroom_crypto::digest::{digest, digest_info};
 use strongroom_crypto_keys::{PrivateKey, generate};
 use strongroom_tests::World;
-use strongroom_types::{Curve, HashFunction, KeyReference, Password, Role, Secret, SignMechanism, UserName};
+use strongroom_types::{
+    AttributeName, AttributeValue, Curve, Flag, HashFunction, KeyReference, Password, Role, Secret, SignMechanism,
+    UserName,
+};
 
 use crate::load::{Round, Rounds, medians};
 use crate::report::{line, rounded};
@@ -35,20 +38,19 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     let world = World::with(&[]);
     let client = log_in(&world)?;
     let message = digest(HashFunction::Sha256, b"a message");
-    let reference = |text: String| text.parse::<KeyReference>().context("a key reference");
     let rsa = generate::rsa(2048, &[1, 0, 1]).context("an RSA key")?;
     let ec = generate::ec(Curve::P256).context("a P-256 key")?;
     let kinds = [
         Kind {
             name: "RSA-2048",
-            reference: reference(world.rsa_pair("bench-rsa"))?,
+            reference: pair(&client, &PairAlgorithm::Rsa { modulus_bits: 2048, public_exponent: vec![1, 0, 1] })?,
             here: PrivateKey::from_pkcs8(&rsa.pkcs8).context("an RSA key")?,
             mechanism: SignMechanism::RsaPkcs,
             data: digest_info(HashFunction::Sha256, &message),
         },
         Kind {
             name: "P-256",
-            reference: reference(world.ec_pair("bench-ec", "prime256v1"))?,
+            reference: pair(&client, &PairAlgorithm::Ec(Curve::P256))?,
             here: PrivateKey::from_pkcs8(&ec.pkcs8).context("a P-256 key")?,
             mechanism: SignMechanism::Ecdsa,
             data: message,
@@ -70,6 +72,14 @@ fn log_in(world: &World) -> anyhow::Result<Client> {
     let password = Password::for_login(Secret::from(world.text("/crypto_user/password").as_bytes()));
     client.login(&name, Role::CryptoUser, &password).context("the login")?;
     Ok(client)
+}
+
+/// The private key of a new pair.
+fn pair(client: &Client, algorithm: &PairAlgorithm) -> anyhow::Result<KeyReference> {
+    let may = |flag| vec![(AttributeName::Flag(flag), AttributeValue::Bool(true))];
+    let (_, private) =
+        client.key_generate_pair(algorithm, &may(Flag::Verify), &may(Flag::Sign), &[]).context("a pair")?;
+    Ok(private.reference)
 }
 
 fn compare(client: &Client, kind: &Kind, callers: usize, rounds: &Rounds) {
