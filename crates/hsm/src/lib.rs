@@ -29,15 +29,15 @@ pub mod settings;
 mod tls;
 pub mod watch;
 
-use std::error::Error;
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use strongroom_crypto_keys::seal::RootKey;
 
 use crate::arguments::{Arguments, Command};
-use crate::run::RunError;
+use crate::run::{Failed, RunError};
 
 /// Runs the command line `arguments` (program name first) and answers the process' exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -51,29 +51,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let outcome = match arguments.command {
         Command::Run(options) => run::run(&options.folder),
-        Command::InitRootKey(options) => RootKey::create(&options.path).map_err(RunError::from),
+        Command::InitRootKey(options) => RootKey::create(&options.path).map_err(|error| RunError::from(error).into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&error);
+        Err(Failed { error, is_said }) => {
+            if !is_said {
+                let said = format!("strongroom-hsm: {}\n", error.with_causes());
+                // Where even standard error is gone, nobody is left to tell.
+                let _ = std::io::stderr().write_all(said.as_bytes());
+            }
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// An error and its causes, on standard error.
-fn say(error: &RunError) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let more = source.to_string();
-        // Many texts hold their cause's already.
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = source.source();
-    }
-    // Where even standard error is gone, nobody is left to tell.
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("strongroom-hsm: {text}\n").as_bytes());
 }

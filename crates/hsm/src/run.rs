@@ -1,5 +1,6 @@
 //! `strongroom-hsm run`: from a folder to an HSM that serves, and to its end.
 
+use std::error::Error as _;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -77,6 +78,21 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The error and those behind it, as one line.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(source) = cause {
+            let more = source.to_string();
+            // Many texts hold their cause's already.
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            cause = source.source();
+        }
+        text
+    }
+
     /// The process' exit code, as the help lists them.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -101,17 +117,32 @@ enum Event {
 }
 
 /// Is the HSM of a folder until it is told to stop.
-pub fn run(folder: &Path) -> Result<(), RunError> {
-    let settings = Settings::read(folder)?;
+pub fn run(folder: &Path) -> Result<(), Failed> {
+    let settings = Settings::read(folder).map_err(RunError::from)?;
     let path = settings.folder.join(LOG);
     let log = Log::open(&path).map_err(|source| RunError::Log { path, source })?;
     let log = Arc::new(log);
     let outcome = serve(&settings, &log);
     match &outcome {
         Ok(()) => log.info(format_args!("{} stopped", settings.setup.hsm.id)),
-        Err(error) => log.error(format_args!("{error}")),
+        Err(error) => log.error(format_args!("{}", error.with_causes())),
     }
-    outcome
+    outcome.map_err(|error| Failed { error, is_said: log.is_standard_error() })
+}
+
+/// An HSM that does not run, or no more.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub error: RunError,
+    /// Whether standard error has it already, because it is the log.
+    pub is_said: bool,
+}
+
+impl From<RunError> for Failed {
+    fn from(error: RunError) -> Failed {
+        Failed { error, is_said: false }
+    }
 }
 
 fn serve(settings: &Settings, log: &Arc<Log>) -> Result<(), RunError> {

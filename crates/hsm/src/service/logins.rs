@@ -160,6 +160,13 @@ impl Service {
         self.ticket(next).unwrap_or_default()
     }
 
+    /// After a refusal that speaks of an ended login: whether it was this connection's, or that of a ticket it showed.
+    pub(super) fn look_at_login(&self, session: &mut Session) {
+        let now_ms = self.cluster.now_ms();
+        let stands = session.login().is_some_and(|login| login_stands(&self.cluster.state(), &login, now_ms).is_ok());
+        session.set_stands(stands);
+    }
+
     fn ticket(&self, login: LoginActor) -> Option<Vec<u8>> {
         let ticket = Ticket::issue(&self.cluster.state(), login, self.cluster.now_ms())?;
         Some(self.cluster.sealer().seal_ticket(&ticket.encode()))

@@ -122,8 +122,8 @@ impl Service {
                 v1::Response { id, revision, ticket, result: Some(answer), ..v1::Response::default() }
             }
             Err(refusal) => {
-                if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) {
-                    session.login_ended();
+                if refusal.status == Status::LoginEnded {
+                    self.look_at_login(session);
                 }
                 let revision = self.cluster.state().revision().0;
                 v1::Response { revision, ..refused(id, refusal) }

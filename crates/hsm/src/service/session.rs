@@ -67,8 +67,8 @@ impl Session {
         self.stands = false;
     }
 
-    pub(super) fn login_ended(&mut self) {
-        self.stands = false;
+    pub(super) fn set_stands(&mut self, stands: bool) {
+        self.stands = stands;
     }
 
     pub(super) fn logged_out(&mut self) {

@@ -150,6 +150,16 @@ fn every_exit_code_has_its_cause() {
 }
 
 #[test]
+fn under_a_supervisor_an_error_is_said_once() {
+    let place = Place::new();
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", place.1)).unwrap();
+    let log = std::fs::OpenOptions::new().append(true).create(true).open(place.path("hsm.log")).unwrap();
+    let status = place.run().stdout(log.try_clone().unwrap()).stderr(log).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    assert_eq!(place.log().matches("is in use").count(), 1, "{}", place.log());
+}
+
+#[test]
 fn a_root_key_is_never_replaced_and_help_teaches() {
     let place = Place::new();
     let before = std::fs::read(place.path("root.key")).unwrap();

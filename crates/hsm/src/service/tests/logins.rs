@@ -130,7 +130,12 @@ fn tickets_that_were_changed_or_are_anothers_are_refused() {
         refused(Client::of(&member).attach(&changed), Status::LoginEnded);
         refused(Client::of(&member).attach(&ticket[..at]), Status::LoginEnded);
     }
-    Client::of(&member).attach(&ticket).unwrap();
+    let mut client = Client::of(&member);
+    client.attach(&ticket).unwrap();
+    // A ticket that is refused takes no login away.
+    refused(client.attach(&foreign), Status::LoginEnded);
+    assert!(client.session.has_login());
+    client.change(aes("still there")).unwrap();
 }
 
 #[test]
