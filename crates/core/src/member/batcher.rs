@@ -158,7 +158,8 @@ impl<T: PartialEq> Batcher<T> {
         self.put_back(false);
         self.base = state.revision();
         let mut draft = Draft::new(state.clone());
-        while let Some(waiting) = self.waiting.pop_front() {
+        // Taken from the queue once it is planned: should planning fail inside, no change is lost.
+        while let Some(waiting) = self.waiting.front() {
             let Change { actor, command, made, request } = &waiting.change;
             let verdict = match draft.plan(actor, command, made, request, now_ms) {
                 Ok(Plan::Change(planned)) => Verdict::Made { reply: planned.reply, effect: planned.effect },
@@ -166,12 +167,9 @@ impl<T: PartialEq> Batcher<T> {
                 Ok(Plan::Nothing(reply)) => Verdict::Known { reply, effect: Effect::Granting },
                 Err(PlanError::Refused(refusal)) => Verdict::Refused(refusal),
                 Err(PlanError::DrawAgain) => Verdict::DrawAgain,
-                Err(PlanError::BatchFull) => {
-                    self.waiting.push_front(waiting);
-                    break;
-                }
+                Err(PlanError::BatchFull) => break,
             };
-            self.planned.push((waiting, verdict));
+            self.planned.extend(self.waiting.pop_front().map(|waiting| (waiting, verdict)));
         }
         match (self.planned.is_empty(), draft.is_empty()) {
             (true, _) => Next::Rest,

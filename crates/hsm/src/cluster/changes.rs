@@ -184,6 +184,7 @@ fn stopped() -> Refusal {
     Refusal::new(Status::NotServing, "stopping")
 }
 
-fn maybe_made() -> Refusal {
+/// The answer that is true whatever became of a change.
+pub(super) fn maybe_made() -> Refusal {
     Refusal::new(Status::StoreUnavailable, "the change may have been made: ask again with the same request id")
 }

@@ -10,18 +10,20 @@ use strongroom_core::member::{Next, POLITE_PAUSE_MS};
 use strongroom_store::CommitError;
 use strongroom_types::{Refusal, Revision, Status};
 
+use super::changes::maybe_made;
 use super::clock;
 use super::sealing::{self, Sealed};
 use super::shared::Shared;
 
 /// Runs until the member stops.
 pub(super) fn run(shared: &Shared) {
-    let mut committer = Committer { shared, failing: false };
+    let mut committer = Committer { shared, failing: false, committing: false };
     while wait_for_work(shared) {
-        // A bug in planning must not take all later changes with it; nothing is committed by then.
+        // A bug met by one change must not take all later ones with it.
         if catch_unwind(AssertUnwindSafe(|| committer.turn())).is_err() {
-            shared.notices.say("planning a change failed inside; nothing was committed");
-            committer.refuse_all(&Status::Internal.into());
+            let committing = std::mem::take(&mut committer.committing);
+            shared.notices.say("a change failed inside this HSM; see standard error");
+            committer.refuse_all(&if committing { maybe_made() } else { Status::Internal.into() });
         }
     }
 }
@@ -39,6 +41,8 @@ struct Committer<'a> {
     shared: &'a Shared,
     /// Whether the last commit failed: said once.
     failing: bool,
+    /// Whether what is planned may be in the store already.
+    committing: bool,
 }
 
 impl Committer<'_> {
@@ -76,6 +80,7 @@ impl Committer<'_> {
     fn commit(&mut self, batch: &Batch) {
         let Some(sealed) = self.seal(batch) else { return };
         let base = Revision(batch.revision.0.saturating_sub(1));
+        self.committing = true;
         match self.shared.store.commit(base, &sealed.puts, &sealed.deletes) {
             Ok(_) => self.committed(batch, &sealed),
             Err(CommitError::Conflict { .. }) => {
@@ -98,6 +103,7 @@ impl Committer<'_> {
                 self.shared.deliver(answered);
             }
         }
+        self.committing = false;
     }
 
     /// None when the state moved on since planning, and the changes wait again. The lock is not held while the batch is committed.

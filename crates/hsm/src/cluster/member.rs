@@ -128,7 +128,7 @@ fn join(shared: &Shared, member: &mut Member) -> Result<(), Trouble> {
     // An entry whose lease ran out may still stand.
     shared.store.leave();
     let began_ms = clock::boottime_ms();
-    shared.store.join(&shared.hsm_id, shared.state.load().revision()).map_err(Trouble::Join)?;
+    shared.store.join(&shared.hsm_id, anchored(shared)).map_err(Trouble::Join)?;
     member.life.joined(began_ms);
     Ok(())
 }

@@ -110,7 +110,8 @@ impl Cluster {
         notices: Arc<dyn Notices>,
         watcher: Box<dyn Watcher>,
     ) -> Result<Arc<Cluster>, StartError> {
-        let store = Arc::new(SqliteStore::open(setup.store.clone())?);
+        let store = setup.store.clone().lease_ms(u64::from(setup.lease_ms));
+        let store = Arc::new(SqliteStore::open(store)?);
         Cluster::start_with(store, LeaseKind::Held, setup, notices, watcher)
     }
 

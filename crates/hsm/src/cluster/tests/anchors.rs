@@ -1,13 +1,19 @@
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use strongroom_core::member::AnchorConflict;
+use strongroom_core::member::{Anchor, AnchorConflict};
+use strongroom_crypto_keys::seal::Sealer;
 use strongroom_store::{Loaded, Store};
+use strongroom_types::Family;
 
-use super::super::{AnchorError, StartError, StateError};
+use super::super::anchor::{AnchorPlace, Anchored};
+use super::super::{AnchorError, ChangeError, StartError, StateError};
 use super::damage::Altered;
-use super::world::{Asks, World};
+use super::world::{Asks, LONG, World, delete};
 
 fn conflict(world: &World, loaded: Option<Loaded>) -> Option<AnchorConflict> {
     let door = world.store.member();
@@ -98,4 +104,43 @@ fn an_anchor_of_another_cluster_or_a_forged_one_is_refused() {
     fs::write(world.path("anchor-1"), b"").unwrap();
     let refusal = world.start_on(1, Arc::new(world.store.member())).err().unwrap();
     assert!(matches!(refusal, StartError::Anchor(AnchorError::Damaged { .. })), "{refusal}");
+}
+
+/// A place whose disk is gone until it is back.
+struct Broken(Arc<AtomicBool>);
+
+impl AnchorPlace for Broken {
+    fn read(&mut self, _: &Sealer) -> Result<Option<Anchor>, AnchorError> {
+        Ok(None)
+    }
+
+    fn write(&mut self, _: &Sealer, _: &Anchor) -> Result<(), AnchorError> {
+        if self.0.load(Ordering::SeqCst) {
+            let (path, source) = ("anchor".into(), ErrorKind::Other.into());
+            return Err(AnchorError::Inaccessible { path, doing: "written", source });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_taken_away_is_not_confirmed_before_the_anchor_holds_it() {
+    let world = World::with_lease(300);
+    let (cluster, door) = world.start(1);
+    cluster.activate();
+    cluster.create_user("alice").unwrap();
+    let shown = || door.members().unwrap()[0].applied;
+    let broken = Arc::new(AtomicBool::new(true));
+    *cluster.shared.anchor.lock().unwrap() = Anchored::new(Box::new(Broken(Arc::clone(&broken))));
+    let change = delete(cluster.admin(), "alice");
+    let short = Instant::now() + Duration::from_millis(50);
+    match cluster.change(change.clone(), short) {
+        Err(ChangeError::Refused(refusal)) => assert_eq!(refusal.status.family(), Family::Unavailable),
+        other => panic!("{other:?}"),
+    }
+    assert!(!cluster.has_user("alice") && cluster.serving().is_ok());
+    assert!(shown() < cluster.state().revision());
+    broken.store(false, Ordering::SeqCst);
+    cluster.change(change, Instant::now() + LONG).unwrap();
+    assert!(shown() >= cluster.state().revision());
 }

@@ -16,7 +16,10 @@ fn delete_apart<'s>(
     user: &'static str,
 ) -> Receiver<Result<Changed, ChangeError>> {
     let (sender, receiver) = channel();
-    scope.spawn(move || sender.send(cluster.change(delete(cluster.admin(), user), Instant::now() + LONG)));
+    scope.spawn(move || {
+        let answer = cluster.change(delete(cluster.admin(), user), Instant::now() + LONG);
+        sender.send(answer).expect("the story waits for it");
+    });
     receiver
 }
 

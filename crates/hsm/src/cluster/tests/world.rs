@@ -44,7 +44,10 @@ impl Notices for Said {
 
 /// Remembers every step it was told of.
 #[derive(Clone, Default)]
-pub(super) struct Steps(pub(super) Arc<Mutex<Vec<(State, State, Vec<RecordPath>)>>>);
+pub(super) struct Steps(pub(super) Arc<Mutex<Vec<Step>>>);
+
+/// The state before, the state after, and what changed.
+pub(super) type Step = (State, State, Vec<RecordPath>);
 
 impl Watcher for Steps {
     fn applied(&self, before: &State, after: &State, changed: &[RecordPath]) {
