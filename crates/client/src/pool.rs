@@ -104,11 +104,6 @@ impl Pool {
     pub(crate) fn last(&self) -> Option<HsmId> {
         self.lock().members.last()
     }
-
-    #[cfg(test)]
-    pub(crate) fn idle_len(&self) -> usize {
-        self.lock().idle.iter().map(|(_, connections)| connections.len()).sum()
-    }
 }
 
 impl State {

@@ -1,0 +1,154 @@
+//! Logins: made once, carried to every connection, made again when they may be.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use strongroom_client::ClientError;
+use strongroom_types::{Password, Role, Secret, Status};
+use strongroom_wire::v1;
+use strongroom_wire::v1::request::Operation;
+
+use crate::world::{Reaction, World, alice, give_credentials, password, sign};
+
+fn is_login(kind: &Operation) -> bool {
+    matches!(kind, Operation::Login(_))
+}
+
+fn is_attach(kind: &Operation) -> bool {
+    matches!(kind, Operation::Attach(_))
+}
+
+fn is_refused<T: std::fmt::Debug>(result: Result<T, ClientError>, status: Status) -> bool {
+    matches!(result.unwrap_err(), ClientError::Refused(refusal) if refusal.status == status)
+}
+
+#[test]
+fn a_login_is_carried_to_every_member_and_ends_everywhere() {
+    let world = World::new(2);
+    let client = world.client();
+    assert!(matches!(sign(&client), Err(ClientError::NoCredentials)));
+    assert!(matches!(client.logout(), Err(ClientError::NoCredentials)));
+    assert_eq!(client.logged_in(), None);
+    let who = client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    assert_eq!((who.user_name.clone(), who.role), (alice(), Role::CryptoUser));
+    assert_eq!(client.logged_in(), Some(who));
+    for _ in 0..6 {
+        sign(&client).unwrap();
+    }
+    assert_eq!((world.count(is_login), world.count(is_attach)), (1, 1));
+    client.logout().unwrap();
+    assert_eq!(client.logged_in(), None);
+    assert!(matches!(sign(&client), Err(ClientError::NoCredentials)));
+    // Connections that had the old login get the new one.
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    for _ in 0..6 {
+        sign(&client).unwrap();
+    }
+    assert_eq!((world.count(is_login), world.count(is_attach)), (2, 2));
+}
+
+#[test]
+fn a_wrong_password_is_refused_and_leaves_the_old_login() {
+    let world = World::new(2);
+    let client = world.client();
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    let wrong = Password::for_login(Secret::from(&b"wrong-password"[..]));
+    let error = client.login(&alice(), Role::CryptoUser, &wrong).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("wrong-password"));
+    assert!(is_refused(Err::<(), _>(error), Status::LoginFailed));
+    sign(&client).unwrap();
+}
+
+#[test]
+fn many_threads_log_in_once() {
+    let world = World::new(2);
+    let client = world.user();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| sign(&client).unwrap());
+        }
+    });
+    assert_eq!(world.count(is_login), 1);
+}
+
+#[test]
+fn a_login_that_ended_is_made_again_with_credentials_and_not_otherwise() {
+    let world = World::new(2);
+    let (with, without) = (world.user(), world.client());
+    without.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    for client in [&with, &without] {
+        for _ in 0..4 {
+            sign(client).unwrap();
+        }
+    }
+    world.end_logins();
+    sign(&with).unwrap();
+    assert_eq!(world.count(is_login), 3);
+    assert!(is_refused(sign(&without), Status::LoginEnded));
+    assert_eq!(without.logged_in(), None);
+    assert!(matches!(sign(&without), Err(ClientError::NoCredentials)));
+}
+
+#[test]
+fn a_login_that_ends_again_and_again_is_made_again_once() {
+    let world = World::new(1);
+    let client = world.user();
+    sign(&client).unwrap();
+    world.hsms[0].script(|request| match request.operation {
+        Some(Operation::Sign(_)) => crate::world::refusal(Status::LoginEnded),
+        _ => Reaction::Usual,
+    });
+    let before = world.count(is_login);
+    assert!(is_refused(sign(&client), Status::LoginEnded));
+    assert_eq!(world.count(is_login), before + 1);
+}
+
+#[test]
+fn refused_credentials_are_not_tried_again_at_once() {
+    let world = World::new(2);
+    let client = world.client();
+    client.set_credentials(alice(), Role::CryptoUser, Password::for_login(Secret::from(&b"wrong-password"[..])));
+    for _ in 0..5 {
+        assert!(is_refused(sign(&client), Status::LoginFailed));
+    }
+    assert_eq!(world.count(is_login), 1, "five wrong passwords lock the user");
+    // Others may be right.
+    give_credentials(&client);
+    sign(&client).unwrap();
+    client.logout().unwrap();
+    assert!(matches!(sign(&client), Err(ClientError::NoCredentials)));
+}
+
+#[test]
+fn a_renewed_ticket_is_used_from_then_on() {
+    let mut world = World::new(1);
+    world.add();
+    let client = world.user();
+    let signed = AtomicUsize::new(0);
+    world.hsms[0].script(move |request| match request.operation {
+        Some(Operation::Sign(_)) if signed.fetch_add(1, Ordering::SeqCst) == 0 => {
+            Reaction::Changed(|answer| answer.ticket = b"a-renewed-ticket".to_vec())
+        }
+        _ => Reaction::Usual,
+    });
+    world.hsms[1].script(|request| match &request.operation {
+        Some(Operation::Attach(v1::Attach { ticket })) if ticket == b"a-renewed-ticket" => {
+            Reaction::Answer(v1::Response {
+                result: Some(v1::response::Result::Attach(v1::AttachResult { user_name: "alice".into(), role: 2 })),
+                ..v1::Response::default()
+            })
+        }
+        Some(Operation::Sign(_)) => Reaction::Answer(v1::Response {
+            result: Some(v1::response::Result::Sign(v1::SignResult { signature: vec![2] })),
+            ..v1::Response::default()
+        }),
+        Some(Operation::Login(_) | Operation::Attach(_)) => crate::world::refusal(Status::NotServing),
+        _ => Reaction::Usual,
+    });
+    crate::world::wait_for("an answer of the second HSM", || sign(&client).unwrap() == [2]);
+    let renewed = world.hsms[1].heard().into_iter().any(|heard| {
+        matches!(heard.request.operation, Some(Operation::Attach(v1::Attach { ticket })) if ticket == b"a-renewed-ticket")
+    });
+    assert!(renewed);
+    assert_eq!(world.hsms[0].count(is_attach), 0, "the connection that has the login keeps it");
+}

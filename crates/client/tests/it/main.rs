@@ -1,0 +1,8 @@
+//! The engine against HSMs that the tests play: real sockets, real TLS, answers as each story wants them.
+
+mod connections;
+mod failover;
+mod fork;
+mod logins;
+mod pool;
+mod world;
