@@ -169,7 +169,6 @@ fn attributes_that_may_not_be_set_are_named_and_no_key_is_made() {
     check("modulus=0x11", "modulus");
     check("colour=blue", "colour");
     check("encrypt=maybe", "encrypt");
-    check("sensitive=false", "sensitive");
     let pair = [
         "key",
         "generate-asymmetric-pair",
