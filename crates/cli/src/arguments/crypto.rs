@@ -158,21 +158,26 @@ impl From<Hash> for HashFunction {
 /// Mask generation functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mgf {
-    Mgf1Sha1,
-    Mgf1Sha224,
-    Mgf1Sha256,
-    Mgf1Sha384,
-    Mgf1Sha512,
+    #[value(name = "mgf1-sha1")]
+    Sha1,
+    #[value(name = "mgf1-sha224")]
+    Sha224,
+    #[value(name = "mgf1-sha256")]
+    Sha256,
+    #[value(name = "mgf1-sha384")]
+    Sha384,
+    #[value(name = "mgf1-sha512")]
+    Sha512,
 }
 
 impl From<Mgf> for HashFunction {
     fn from(mgf: Mgf) -> HashFunction {
         match mgf {
-            Mgf::Mgf1Sha1 => HashFunction::Sha1,
-            Mgf::Mgf1Sha224 => HashFunction::Sha224,
-            Mgf::Mgf1Sha256 => HashFunction::Sha256,
-            Mgf::Mgf1Sha384 => HashFunction::Sha384,
-            Mgf::Mgf1Sha512 => HashFunction::Sha512,
+            Mgf::Sha1 => HashFunction::Sha1,
+            Mgf::Sha224 => HashFunction::Sha224,
+            Mgf::Sha256 => HashFunction::Sha256,
+            Mgf::Sha384 => HashFunction::Sha384,
+            Mgf::Sha512 => HashFunction::Sha512,
         }
     }
 }

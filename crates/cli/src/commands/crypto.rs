@@ -97,7 +97,7 @@ mod tests {
         check(&Scheme::Ecdsa, b"m", DataType::Digest, None);
         check(&Scheme::RsaPkcs, b"m", DataType::Raw, Some(digest_info(hash, &hashed)));
         check(&Scheme::RsaPkcs, b"any", DataType::Digest, Some(b"any".to_vec()));
-        let pss = Scheme::RsaPkcsPss { mgf: Mgf::Mgf1Sha256, salt_length: 20 };
+        let pss = Scheme::RsaPkcsPss { mgf: Mgf::Sha256, salt_length: 20 };
         check(&pss, b"m", DataType::Raw, Some(hashed));
         assert_eq!(pss.mechanism(hash).ok(), Some(SignMechanism::RsaPkcsPss { hash, salt_len: 20 }));
         assert!(matches!(pss.mechanism(HashFunction::Sha1), Err(ExpectedError::Mgf(HashFunction::Sha1))));
