@@ -23,13 +23,13 @@ enum Acknowledged {
     User(UserName),
 }
 
-fn client(world: &World) -> Client {
+pub(crate) fn client(world: &World) -> Client {
     let config = Config::read(&world.home().join("etc/cloudhsm-cli.cfg")).expect("the configuration that `up` wrote");
     let cluster: &ClusterConfig = ClusterConfig::select(&config, None).expect("one cluster");
     Client::open(cluster.clone(), ClientName::new("crash-test")).expect("a sound configuration")
 }
 
-fn login(world: &World, who: &str, role: Role) -> Client {
+pub(crate) fn login(world: &World, who: &str, role: Role) -> Client {
     let client = client(world);
     let name: UserName = world.text(&format!("/{who}/username")).parse().expect("a name");
     let password = Password::for_login(Secret::from(world.text(&format!("/{who}/password")).as_bytes()));

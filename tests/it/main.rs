@@ -2,6 +2,7 @@
 
 mod cli;
 mod cluster;
+mod consistency;
 mod crash;
 mod engine;
 mod failover;
