@@ -88,6 +88,16 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Holds SQLite's write lock, noted as every writer notes it, while `action` runs; for tests of what others do then.
+    #[cfg(any(test, feature = "contract"))]
+    pub fn while_writing(&self, action: impl FnOnce()) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin(&writer).expect("nobody else writes");
+        let _writing = self.table.writing();
+        action();
+        let _ = writer.execute_batch("ROLLBACK");
+    }
+
     fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -117,38 +117,49 @@ fn pragma(connection: &Connection, path: &Path, name: &str) -> Result<i64, Sqlit
     connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|error| wrap(path, error))
 }
 
-/// Makes the schema of a new database, or checks that of one that is there.
+/// Checks the schema of a database that is there, which takes no write lock: another process may hold it for long. Makes
+/// that of a new one.
 fn prepare(connection: &Connection, path: &Path, table: &Table) -> Result<Option<()>, SqliteError> {
+    if is_made(connection, path)? {
+        return check_schema(connection, path).map(Some);
+    }
     connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| wrap(path, error))?;
-    let prepared = prepare_locked(connection, path, table);
-    let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    // Another process may have made it in the meantime.
+    let made = is_made(connection, path).and_then(|made| if made { Ok(()) } else { make(connection, path, table) });
+    let end = if made.is_ok() { "COMMIT" } else { "ROLLBACK" };
     let ended = connection.execute_batch(end).map_err(|error| wrap(path, error));
-    prepared.and(ended).map(Some)
+    made.and(ended).map(Some)
 }
 
-fn prepare_locked(connection: &Connection, path: &Path, table: &Table) -> Result<(), SqliteError> {
-    let objects: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| wrap(path, error))?;
-    let (application, format) = (pragma(connection, path, "application_id")?, pragma(connection, path, "user_version")?);
-    match (objects, application, format) {
-        (0, 0, 0) => {
-            let made = connection
-                .execute_batch(SCHEMA)
-                .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
-                .and_then(|()| connection.pragma_update(None, "user_version", FORMAT))
-                .and_then(|()| {
-                    let insert = "INSERT INTO meta (id, revision, forgotten, member_table) VALUES (1, 0, 0, ?1)";
-                    connection.execute(insert, params![table.id()])
-                });
-            made.map(drop).map_err(|error| wrap(path, error))
-        }
-        (_, APPLICATION_ID, FORMAT) => check_schema(connection, path),
-        (_, APPLICATION_ID, found) if found > FORMAT => {
+/// Whether this project made the database; false when it is new.
+fn is_made(connection: &Connection, path: &Path) -> Result<bool, SqliteError> {
+    let (application, format) =
+        (pragma(connection, path, "application_id")?, pragma(connection, path, "user_version")?);
+    match (application, format) {
+        (APPLICATION_ID, FORMAT) => Ok(true),
+        (APPLICATION_ID, found) if found > FORMAT => {
             Err(SqliteError::TooNew { path: path.to_owned(), found, known: FORMAT })
+        }
+        (0, 0) => {
+            let objects: i64 = connection
+                .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+                .map_err(|error| wrap(path, error))?;
+            if objects == 0 { Ok(false) } else { Err(SqliteError::Foreign { path: path.to_owned() }) }
         }
         _ => Err(SqliteError::Foreign { path: path.to_owned() }),
     }
+}
+
+fn make(connection: &Connection, path: &Path, table: &Table) -> Result<(), SqliteError> {
+    let made = connection
+        .execute_batch(SCHEMA)
+        .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
+        .and_then(|()| connection.pragma_update(None, "user_version", FORMAT))
+        .and_then(|()| {
+            let insert = "INSERT INTO meta (id, revision, forgotten, member_table) VALUES (1, 0, 0, ?1)";
+            connection.execute(insert, params![table.id()])
+        });
+    made.map(drop).map_err(|error| wrap(path, error))
 }
 
 fn check_schema(connection: &Connection, path: &Path) -> Result<(), SqliteError> {

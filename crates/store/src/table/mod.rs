@@ -35,11 +35,12 @@ pub(crate) struct Table {
 impl Table {
     /// Opens the table, and makes it when there is none.
     pub(crate) fn open(path: &Path) -> Result<Table, TableError> {
-        let inaccessible =
-            |doing| move |source| TableError::Inaccessible { path: path.to_owned(), doing, source };
+        let inaccessible = |doing| move |source| TableError::Inaccessible { path: path.to_owned(), doing, source };
         let file = loop {
             match OpenOptions::new().read(true).write(true).open(path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => create(path).map_err(inaccessible("creating it"))?,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    create(path).map_err(inaccessible("creating it"))?
+                }
                 opened => break opened.map_err(inaccessible("opening it"))?,
             }
         };
@@ -161,6 +162,3 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     io::Write::write_all(&mut file, bytes)?;
     file.sync_all()
 }
-
-#[cfg(test)]
-mod tests;

@@ -73,9 +73,11 @@ impl Table {
             Membership::Fenced => return Err(RenewError::Fenced),
             Membership::None => return Err(RenewError::NotJoined),
         };
-        let renewed = self.map.slots.get(seat.slot).and_then(|slot| {
-            slot.renew(seat.sequence, seat.incarnation, applied, sys::boottime_ms())
-        });
+        let renewed = self
+            .map
+            .slots
+            .get(seat.slot)
+            .and_then(|slot| slot.renew(seat.sequence, seat.incarnation, applied, sys::boottime_ms()));
         match renewed {
             Some(true) => self.entry_changed(),
             Some(false) => {}

@@ -1,0 +1,186 @@
+//! Processes that are killed or stopped. The children are this test binary, told by a variable what to do.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use strongroom_store::{CommitError, SqliteStore, Store};
+use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
+
+use crate::config;
+
+const FOLDER: &str = "STRONGROOM_STORE_TEST_FOLDER";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A child process; killed when dropped.
+struct Running {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(role: &str, folder: &Path) -> Running {
+        let mut child = Command::new(std::env::current_exe().expect("this binary"))
+            .args(["--exact", role, "--nocapture", "--include-ignored"])
+            .env(FOLDER, folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child starts");
+        let said = BufReader::new(child.stdout.take().expect("piped"));
+        Running { child, said }
+    }
+
+    /// The rest of the next line that begins so; none when the child has ended.
+    fn told(&mut self, begin: &str) -> Option<String> {
+        let mut line = String::new();
+        while self.said.read_line(&mut line).expect("the child's output is text") > 0 {
+            if let Some(at) = line.find(begin) {
+                return Some(line[at + begin.len()..].trim().to_owned());
+            }
+            line.clear();
+        }
+        None
+    }
+
+    fn signal(&self, name: &str) {
+        let done = Command::new("/bin/kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(done.expect("kill runs").success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The folder, when this process is a child.
+fn told_folder() -> Option<std::path::PathBuf> {
+    std::env::var_os(FOLDER).map(Into::into)
+}
+
+fn say(text: std::fmt::Arguments<'_>) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).expect("the parent reads");
+}
+
+fn path(number: u64) -> RecordPath {
+    RecordPath { kind: RecordKind::Receipt, id: u128::from(number).to_be_bytes() }
+}
+
+fn waited(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+    }
+}
+
+/// Child: commits one record after the other, and says which is acknowledged.
+#[test]
+fn child_that_commits() {
+    let Some(folder) = told_folder() else { return };
+    let store = SqliteStore::open(config(&folder)).expect("opens");
+    loop {
+        let revision = store.revision().expect("read");
+        match store.commit(revision, &[(path(revision.next().0), vec![1; 100])], &[]) {
+            Ok(revision) => say(format_args!("acknowledged {revision}")),
+            Err(CommitError::Conflict { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Child: joins the member table and does nothing more.
+#[test]
+fn child_that_joins() {
+    let Some(folder) = told_folder() else { return };
+    let store = SqliteStore::open(config(&folder)).expect("opens");
+    store.join(&HsmId::from_random([9; 7]), Revision(0)).expect("joins");
+    say(format_args!("joined"));
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn what_a_killed_process_acknowledged_is_there() {
+    for round in 1..=4 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writers: Vec<Running> =
+            (0..2).map(|_| Running::start("crash::child_that_commits", folder.path())).collect();
+        let mut acknowledged = Vec::new();
+        for _ in 0..round * 7 {
+            for writer in &mut writers {
+                acknowledged.push(writer.told("acknowledged ").expect("it lives").parse::<u64>().expect("a revision"));
+            }
+        }
+        writers.iter().for_each(|writer| writer.signal("KILL"));
+        for writer in &mut writers {
+            while let Some(more) = writer.told("acknowledged ") {
+                // The last line may be cut by the kill.
+                acknowledged.extend(more.parse::<u64>());
+            }
+        }
+        let loaded = SqliteStore::open(config(folder.path())).expect("opens").load().expect("loads");
+        assert_eq!(loaded.revision.0, loaded.records.len() as u64, "one record a revision");
+        for number in acknowledged {
+            let record = loaded.records.iter().find(|record| record.path == path(number));
+            assert_eq!(record.map(|record| record.revision), Some(Revision(number)), "revision {number} was lost");
+        }
+    }
+}
+
+#[test]
+fn a_killed_member_is_gone_at_once_and_wakes_who_waits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(config(folder.path())).expect("opens");
+    let mut member = Running::start("crash::child_that_joins", folder.path());
+    member.told("joined").expect("it lives");
+    assert_eq!(store.members().expect("read").len(), 1);
+    let seen = store.moment().expect("read");
+    member.signal("KILL");
+    let moment = store.wait(seen, PATIENCE).expect("waited");
+    assert_ne!(moment.entries, seen.entries);
+    assert_eq!(store.members().expect("read"), []);
+}
+
+#[test]
+fn a_stopped_member_is_fenced_by_killing_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(config(folder.path())).expect("opens");
+    let mut member = Running::start("crash::child_that_joins", folder.path());
+    member.told("joined").expect("it lives");
+    member.signal("STOP");
+    let entry = store.members().expect("read").remove(0);
+    store.fence(&entry).expect("fenced");
+    assert_eq!(store.members().expect("read"), []);
+    waited("the process's end", || member.child.try_wait().expect("asked").is_some());
+}
+
+#[test]
+fn whoever_holds_the_write_lock_for_longer_than_a_lease_is_killed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut member = Running::start("crash::child_that_holds_the_lock", folder.path());
+    member.told("holding").expect("it lives");
+    let store = SqliteStore::open(config(folder.path()).lease_ms(200)).expect("opens");
+    assert_eq!(store.commit(Revision(1), &[(path(2), vec![2])], &[]).expect("committed"), Revision(2));
+    waited("the process's end", || member.child.try_wait().expect("asked").is_some());
+    assert_eq!(store.load().expect("loads").records.len(), 2);
+}
+
+/// Child: stops itself in the middle of a write, while it holds SQLite's write lock.
+#[test]
+fn child_that_holds_the_lock() {
+    let Some(folder) = told_folder() else { return };
+    let store = SqliteStore::open(config(&folder)).expect("opens");
+    store.join(&HsmId::from_random([8; 7]), Revision(0)).expect("joins");
+    store.commit(Revision(0), &[(path(1), vec![1])], &[]).expect("committed");
+    store.while_writing(|| {
+        say(format_args!("holding"));
+        loop {
+            std::thread::park();
+        }
+    });
+}
