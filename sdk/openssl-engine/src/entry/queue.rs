@@ -1,0 +1,68 @@
+//! OpenSSL's error queue.
+
+use std::ffi::{CStr, CString, c_int, c_ulong};
+use std::ptr;
+
+use super::libcrypto::{ErrorString, Libcrypto};
+use crate::error::{EngineError, LIBRARY_NAME, reasons};
+
+/// Where errors come from, as OpenSSL prints it in place of a source file.
+const FILE: &CStr = c"cloudhsm";
+
+/// Our place in the error queue.
+pub(super) struct Queue {
+    library: c_int,
+}
+
+impl Queue {
+    /// Takes a library number and makes the texts of its reasons known.
+    ///
+    /// # Safety
+    /// The table is sound.
+    pub(super) unsafe fn new(crypto: &Libcrypto) -> Queue {
+        let entry = |code: i32, text: &str| {
+            let text = CString::new(text).unwrap_or_default().into_raw();
+            ErrorString { error: c_ulong::from(code.unsigned_abs()), text }
+        };
+        let end = ErrorString { error: 0, text: ptr::null() };
+        let all = std::iter::once(entry(0, LIBRARY_NAME))
+            .chain(reasons().map(|reason| entry(reason.code, reason.text)))
+            .chain([end]);
+        // OpenSSL keeps pointers to the texts, and to the table until it has added the library's number to it.
+        let table = Box::leak(all.collect::<Box<[_]>>());
+        // SAFETY: the table is leaked, ends with an entry of zeros, and its texts are C strings that are leaked too.
+        let library = unsafe {
+            let library = (crypto.ERR_get_next_error_library)();
+            (crypto.ERR_load_strings)(library, table.as_mut_ptr());
+            library
+        };
+        Queue { library }
+    }
+
+    /// Puts an error on the calling thread's queue.
+    ///
+    /// # Safety
+    /// The table is sound.
+    pub(super) unsafe fn raise(&self, crypto: &Libcrypto, error: &EngineError) {
+        let (code, detail) = (error.reason().code, error.detail());
+        let detail = CString::new(detail.replace('\0', " ")).unwrap_or_default();
+        // SAFETY: literals and a C string that outlives the calls, which copy it; the format takes one string.
+        unsafe {
+            if let (Some(new), Some(set_debug), Some(set_error)) =
+                (crypto.ERR_new, crypto.ERR_set_debug, crypto.ERR_set_error)
+            {
+                new();
+                set_debug(FILE.as_ptr(), 0, c"".as_ptr());
+                match detail.is_empty() {
+                    true => set_error(self.library, code, ptr::null()),
+                    false => set_error(self.library, code, c"%s".as_ptr(), detail.as_ptr()),
+                }
+            } else if let Some(put) = crypto.ERR_put_error {
+                put(self.library, 0, code, FILE.as_ptr(), 0);
+                if !detail.is_empty() {
+                    (crypto.ERR_add_error_data)(1, detail.as_ptr());
+                }
+            }
+        }
+    }
+}
