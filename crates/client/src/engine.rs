@@ -67,6 +67,7 @@ impl Drop for Wiped {
 }
 
 /// How a try ended.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and lives on the stack")]
 enum Tried {
     /// An answer that counts everywhere: a result, or a refusal.
     Done(Result<Answered, Refusal>),

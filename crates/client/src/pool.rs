@@ -18,6 +18,7 @@ pub(crate) struct Pool(Mutex<State>);
 struct State {
     members: Members,
     /// Connections that nobody uses, the last used one at the end.
+    #[expect(clippy::vec_box, reason = "a connection has over a kilobyte and is moved twice a call")]
     idle: Vec<(MemberNumber, Vec<Box<Connection>>)>,
     /// Calls that wait for a member to have room, first come, first served.
     queue: VecDeque<Waiting>,
@@ -107,6 +108,7 @@ impl Pool {
 }
 
 impl State {
+    #[expect(clippy::vec_box, reason = "as above")]
     fn idle_of(&mut self, member: MemberNumber) -> &mut Vec<Box<Connection>> {
         let index = match self.idle.iter().position(|(number, _)| *number == member) {
             Some(index) => index,

@@ -42,6 +42,7 @@ pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// What an HSM does with a request.
+#[expect(clippy::large_enum_variant, reason = "few exist at a time")]
 pub enum Reaction {
     /// What an HSM would do.
     Usual,
