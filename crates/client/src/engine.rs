@@ -325,6 +325,9 @@ impl Engine {
     }
 
     /// The question itself, on a connection that is attached to the login it needs.
+    ///
+    /// A login that has ended may have been ended by this very request, whose answer was lost: logging out, or a new
+    /// password of one's own. So a change is asked for all the same, and finds its receipt if that is so.
     fn ask(
         &self,
         generation: &Generation,
@@ -333,6 +336,7 @@ impl Engine {
         request: &mut v1::Request,
         limit: Duration,
     ) -> Result<v1::Response, AskError> {
+        let mut ended = None;
         if let Some(login) = &errand.login
             && connection.attached != login.number
         {
@@ -343,14 +347,19 @@ impl Engine {
                 ..v1::Request::default()
             });
             let response = connection.ask(&mut attach.0, limit, true)?;
-            if response.status != 0 {
-                return Ok(response);
-            }
             generation.has_seen(response.revision);
-            connection.attached = login.number;
+            match Status::from_number(response.status) {
+                None if response.status == 0 => connection.attached = login.number,
+                Some(Status::LoginEnded) if errand.manner.changes => ended = Some(response),
+                _ => return Ok(response),
+            }
         }
         request.seen_revision = generation.seen();
-        connection.ask(request, limit, errand.manner.secret)
+        let response = connection.ask(request, limit, errand.manner.secret)?;
+        match ended {
+            Some(ended) if response.status == u32::from(Status::NotLoggedIn.number()) => Ok(ended),
+            _ => Ok(response),
+        }
     }
 
     /// What an answer means for the call and for the member.

@@ -152,3 +152,43 @@ fn a_renewed_ticket_is_used_from_then_on() {
     assert!(renewed);
     assert_eq!(world.hsms[0].count(is_attach), 0, "the connection that has the login keeps it");
 }
+
+#[test]
+fn a_change_that_ended_the_login_finds_its_receipt_elsewhere() {
+    let world = World::new(2);
+    let client = world.client();
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    sign(&client).unwrap();
+    // Every HSM does the change and loses the answer the first time; then the login has ended for all.
+    let done = std::sync::Arc::new(AtomicUsize::new(0));
+    for hsm in &world.hsms {
+        let done = std::sync::Arc::clone(&done);
+        hsm.script(move |request| match request.operation {
+            Some(Operation::Attach(_)) => crate::world::refusal(Status::LoginEnded),
+            Some(Operation::UserChangePassword(_)) if done.fetch_add(1, Ordering::SeqCst) == 0 => Reaction::Cut(5),
+            Some(Operation::UserChangePassword(_)) => Reaction::Answer(v1::Response {
+                result: Some(v1::response::Result::UserChangePassword(v1::User {
+                    user_name: "alice".into(),
+                    role: 2,
+                    locked: false,
+                })),
+                ..v1::Response::default()
+            }),
+            _ => Reaction::Usual,
+        });
+    }
+    let changed = client.user_change_password(&alice(), Role::CryptoUser, &password()).unwrap();
+    assert_eq!((changed.name, changed.locked), (alice(), false));
+    let heard = world.hsms.iter().flat_map(crate::world::Hsm::heard);
+    let ids: Vec<_> = heard
+        .filter(|heard| matches!(heard.request.operation, Some(Operation::UserChangePassword(_))))
+        .map(|heard| heard.request.request_id)
+        .collect();
+    assert!(ids.len() == 2 && ids[0] == ids[1]);
+    // Without a receipt the end of the login is what is told.
+    world.end_logins();
+    world.hsms.iter().for_each(|hsm| hsm.script(|_| Reaction::Usual));
+    world.hsms.iter().for_each(crate::world::Hsm::close_connections);
+    let key = strongroom_types::KeyReference::from_u64(7).unwrap();
+    assert!(is_refused(client.key_delete(key), Status::LoginEnded));
+}
