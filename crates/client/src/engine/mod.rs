@@ -1,0 +1,224 @@
+//! The engine of a client: a call's way from an operation to its answer.
+//!
+//! * After a fork the child takes no lock that the parent may have held: it looks at the mark, closes its copies of the
+//!   parent's connections by number, leaks what it inherited and begins a fresh [`Generation`]. AWS-LC notices the fork
+//!   itself and reseeds its generator.
+//! * What every process shares, the configuration and the stored credentials, is read without a lock.
+
+mod logins;
+mod tries;
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use strongroom_crypto::certificates::Anchors;
+use strongroom_crypto::tls::client_config;
+use strongroom_types::{ClusterId, HsmId, Status};
+use strongroom_wire::v1;
+use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Answer;
+use zeroize::Zeroize;
+
+use crate::answers::Hello;
+use crate::client::{ClientName, request_id};
+use crate::config::{ClusterConfig, RetryMode};
+use crate::connection::Trust;
+use crate::error::{Attempt, Cause, ClientError, ConfigError};
+use crate::generation::{Credentials, Generation};
+use crate::logging::{Level, Log};
+use crate::manner::{self, Manner};
+use crate::pool::Taken;
+use crate::routing::{Call, Outcome};
+use tries::{Errand, Tried};
+
+/// A successful answer.
+pub(crate) struct Answered {
+    /// Who gave it.
+    pub(crate) address: Arc<str>,
+    /// What it says.
+    pub(crate) result: Option<Answer>,
+}
+
+/// See the module.
+pub(crate) struct Engine {
+    cluster: ClusterConfig,
+    name: ClientName,
+    log: Log,
+    trust: Trust,
+    credentials: ArcSwapOption<Credentials>,
+    credentials_given: AtomicU64,
+    generation: ArcSwap<Generation>,
+}
+
+/// A request whose secrets are wiped when it is done.
+struct Wiped(v1::Request);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        match &mut self.0.operation {
+            Some(Operation::Login(v1::Login { password, .. })) => password.zeroize(),
+            Some(Operation::Activate(v1::Activate { password })) => password.zeroize(),
+            Some(Operation::UserCreate(v1::UserCreate { password, .. })) => password.zeroize(),
+            Some(Operation::UserChangePassword(v1::UserChangePassword { password, .. })) => password.zeroize(),
+            Some(Operation::Attach(v1::Attach { ticket })) => ticket.zeroize(),
+            _ => {}
+        }
+    }
+}
+
+impl Engine {
+    pub(crate) fn new(cluster: ClusterConfig, name: ClientName, log: Log) -> Result<Engine, ConfigError> {
+        if cluster.servers.is_empty() {
+            return Err(ConfigError::NoAddress);
+        }
+        if let Some(bad) = cluster.servers.iter().find(|server| !server.is_valid()) {
+            return Err(ConfigError::Hostname { value: bad.address.clone(), tool: "configure-cli".into() });
+        }
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let anchors = Anchors::from_pem(&cluster.ca_pem, now_s)
+            .map_err(|source| ConfigError::Ca { path: cluster.ca_path.clone(), source })?;
+        let ca = cluster.ca_path.as_ref().map_or("the configuration".into(), |path| path.display().to_string());
+        let trust = Trust { tls: client_config(&anchors), ca };
+        let generation = ArcSwap::from_pointee(Generation::new(&cluster.servers));
+        let (credentials, credentials_given) = (ArcSwapOption::empty(), AtomicU64::new(0));
+        Ok(Engine { cluster, name, log, trust, credentials, credentials_given, generation })
+    }
+
+    /// The state of this process, fresh in a forked child.
+    fn generation(&self) -> Guard<Arc<Generation>> {
+        let current = self.generation.load();
+        if current.mark.is_forked_child() { self.begin_anew(current) } else { current }
+    }
+
+    #[cold]
+    fn begin_anew(&self, inherited: Guard<Arc<Generation>>) -> Guard<Arc<Generation>> {
+        let fresh = Arc::new(Generation::new(&self.cluster.servers));
+        let previous = self.generation.compare_and_swap(&*inherited, fresh);
+        // Whichever thread of the child comes first: every inherited number is closed once, and stays taken until then.
+        inherited.descriptors.close_all();
+        if Arc::ptr_eq(&previous, &inherited) {
+            // Never dropped: another thread of the parent may have been about to change it.
+            mem::forget(Guard::into_inner(previous));
+        }
+        drop(inherited);
+        self.generation.load()
+    }
+
+    /// Carries out an operation, wherever it can be.
+    pub(crate) fn call(&self, manner: &Manner, operation: Operation) -> Result<Answered, ClientError> {
+        let generation = self.generation();
+        let mut request = Wiped(v1::Request {
+            request_id: if manner.changes { request_id() } else { Vec::new() },
+            operation: Some(operation),
+            ..v1::Request::default()
+        });
+        let deadline = Instant::now() + manner.patience;
+        let mut again = false;
+        loop {
+            let login = if manner.needs_login { Some(self.current_login(&generation, deadline)?) } else { None };
+            let errand = Errand { manner, login, makes_login: None, deadline };
+            match (self.deliver(&generation, &errand, &mut request.0), &errand.login) {
+                (Err(ClientError::Refused(refusal)), Some(login))
+                    if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) =>
+                {
+                    generation.forget_login(login.number);
+                    if again || !login.from_credentials {
+                        return Err(ClientError::Refused(refusal));
+                    }
+                    again = true;
+                    self.log.write(Level::Info, "the login has ended; logging in again");
+                }
+                (other, _) => return other,
+            }
+        }
+    }
+
+    /// Tries members until one gives an answer that counts.
+    fn deliver(
+        &self,
+        generation: &Generation,
+        errand: &Errand<'_>,
+        request: &mut v1::Request,
+    ) -> Result<Answered, ClientError> {
+        let mut call = Call::new(errand.deadline, self.cluster.retry == RetryMode::Standard);
+        loop {
+            let (seat, connection) = match generation.pool.take(&mut call) {
+                Taken::Seat(seat, connection) => (seat, connection),
+                Taken::GiveUp => return Err(self.given_up(generation, call)),
+            };
+            let member = seat.member;
+            match self.attempt(generation, seat, connection, errand, request) {
+                Tried::Done(Ok(answered)) => return Ok(answered),
+                Tried::Done(Err(refusal)) => return Err(ClientError::Refused(refusal)),
+                Tried::Failed { cause, outcome, asked } => {
+                    call.failed(member, cause, matches!(outcome, Outcome::Busy(_)), asked);
+                }
+                Tried::Stale => {}
+                Tried::Unsendable(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What a call reports that no member answered.
+    fn given_up(&self, generation: &Generation, call: Call) -> ClientError {
+        let causes = call.into_causes();
+        // An HSM that met a bug of its own says so best itself.
+        if let [(_, Cause::Status(refusal)), ..] = causes.as_slice()
+            && refusal.status == Status::Internal
+        {
+            return ClientError::Refused(refusal.clone());
+        }
+        let text =
+            |member| generation.pool.address(member).map_or_else(String::new, |address| address.text.to_string());
+        let tried = causes.into_iter().map(|(member, cause)| Attempt { address: text(member), cause }).collect();
+        let error = ClientError::Unavailable { tried };
+        self.log.write(Level::Error, &error.to_string());
+        error
+    }
+
+    pub(crate) fn hello(&self) -> Result<Hello, ClientError> {
+        let operation = Operation::Hello(v1::Hello { client: self.name.as_str().to_owned() });
+        let hello = self.call(&manner::PUBLIC_QUERY, operation)?.read(|answer| match answer {
+            Answer::Hello(hello) => Some(Hello::try_from(hello)),
+            _ => None,
+        })?;
+        self.generation().greeted(&hello);
+        Ok(hello)
+    }
+
+    /// Whether the cluster has the two HSMs that keys should be on. Counts every HSM it has, alive or not.
+    pub(crate) fn check_availability(&self) -> Result<(), ClientError> {
+        if !self.cluster.availability_check || self.generation().hsms.load(Ordering::Relaxed) >= 2 {
+            return Ok(());
+        }
+        // Unknown, or as it was a while ago.
+        if self.hello()?.members.len() >= 2 {
+            return Ok(());
+        }
+        let error = ClientError::KeyAvailability;
+        self.log.write(Level::Error, &error.to_string());
+        Err(error)
+    }
+
+    pub(crate) fn last_member(&self) -> Option<HsmId> {
+        self.generation().pool.last()
+    }
+
+    /// The cluster, when the configuration or a certificate has named it.
+    pub(crate) fn cluster_id(&self) -> Option<ClusterId> {
+        self.cluster.cluster_id.clone().or_else(|| self.generation().cluster().cloned())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let generation = self.generation.load_full();
+        if generation.mark.is_forked_child() {
+            // A child that never used the client: see `begin_anew`.
+            mem::forget(generation);
+        }
+    }
+}
