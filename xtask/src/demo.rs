@@ -64,6 +64,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let after = demo.signatures()?;
     demo.tell(&reference, &page, &before, &after);
     if !arguments.once {
+        println!("\nCtrl-C stops everything.");
         wait(&stopped, &mut nginx)?;
         println!("\nStopping nginx and the cluster. The keys stay in {}.", state.display());
     }
@@ -190,7 +191,7 @@ impl Demo {
             .env("CLOUDHSM_HOME", self.home()?)
             .env("CLOUDHSM_PIN", self.pin()?)
             .env("OPENSSL_ENGINES", self.home()?.join("engines-3"))
-            .run()
+            .run_quietly()
     }
 
     /// A certificate for `localhost`, signed inside the HSM by the key itself.
@@ -292,6 +293,6 @@ impl Demo {
             self.pin().unwrap_or_default(),
             artifacts::folder(Profile::Release).join("cloudhsm-cli").display()
         );
-        println!("    kill -9 the process of either HSM and run curl again\n\nCtrl-C stops everything.");
+        println!("    kill -9 the process of either HSM and run curl again");
     }
 }

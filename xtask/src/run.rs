@@ -61,6 +61,16 @@ impl Step {
         Ok(())
     }
 
+    /// Runs it and shows what it wrote only when it fails.
+    pub fn run_quietly(mut self) -> anyhow::Result<()> {
+        let output = self.command.output().with_context(|| format!("cannot start `{}`", self.words()))?;
+        if !output.status.success() {
+            let said = [output.stdout, output.stderr].concat();
+            bail!("`{}` failed: {}\n{}", self.words(), output.status, String::from_utf8_lossy(&said));
+        }
+        Ok(())
+    }
+
     /// Runs it and returns what it wrote to standard output; standard error is shown.
     pub fn output(mut self) -> anyhow::Result<String> {
         self.command.stderr(Stdio::inherit());
