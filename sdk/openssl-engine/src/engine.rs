@@ -2,11 +2,11 @@
 
 use std::sync::OnceLock;
 
-use strongroom_client::{Client, Level, Log, Logging};
+use strongroom_client::{Client, ClientError, Level, Log, Logging};
 
 use crate::error::EngineError;
 use crate::keys::KnownKeys;
-use crate::settings::{self, SettingsError};
+use crate::settings::{self, Loaded, SettingsError};
 
 /// An engine whose settings are read.
 pub(crate) struct Engine {
@@ -15,6 +15,7 @@ pub(crate) struct Engine {
     /// Where keys were found.
     pub(crate) known: KnownKeys,
     log: Log,
+    has_credentials: bool,
 }
 
 static ENGINE: OnceLock<Engine> = OnceLock::new();
@@ -25,8 +26,14 @@ pub(crate) fn engine() -> Result<&'static Engine, SettingsError> {
     if let Some(engine) = ENGINE.get() {
         return Ok(engine);
     }
-    let (client, log) = settings::load()?;
-    Ok(ENGINE.get_or_init(|| Engine { client, known: KnownKeys::default(), log }))
+    let Loaded { client, log, has_credentials } = settings::load()?;
+    Ok(ENGINE.get_or_init(|| Engine { client, known: KnownKeys::default(), log, has_credentials }))
+}
+
+/// The engine for an operation on a key in the HSMs. Whoever can't log in is told so before an HSM is asked.
+pub(crate) fn for_operation() -> Result<&'static Engine, EngineError> {
+    let engine = engine()?;
+    if engine.has_credentials { Ok(engine) } else { Err(ClientError::NoCredentials.into()) }
 }
 
 /// Notes an error for whoever operates the program: its own log may not show OpenSSL's error queue.

@@ -42,19 +42,30 @@ struct Credentials {
     password: Password,
 }
 
-/// A client for the configured cluster, which has spoken to nobody yet, and its log.
-pub(crate) fn load() -> Result<(Client, Log), SettingsError> {
+/// What the settings make.
+pub(crate) struct Loaded {
+    /// A client for the configured cluster, which has spoken to nobody yet.
+    pub(crate) client: Client,
+    /// Its log.
+    pub(crate) log: Log,
+    /// Whether the client can log in.
+    pub(crate) has_credentials: bool,
+}
+
+/// Reads the settings.
+pub(crate) fn load() -> Result<Loaded, SettingsError> {
     let config = Config::load(Component::Dyn)?;
     let log = Log::new(&config.logging);
     let cluster = ClusterConfig::select(&config, None)?.clone();
     let credentials = credentials(|variable| std::env::var_os(variable))?;
     let client = Client::open_with_log(cluster, ClientName::new("cloudhsm-openssl-engine"), log.clone())?;
+    let has_credentials = credentials.is_some();
     match credentials {
         Some(Credentials { user, password }) => client.set_credentials(user, Role::CryptoUser, password),
         None => log
             .write(Level::Warn, "CLOUDHSM_PIN is not set: files with real keys work, keys in the HSMs cannot be used"),
     }
-    Ok((client, log))
+    Ok(Loaded { client, log, has_credentials })
 }
 
 /// The credentials of the environment; none when no variable is set.

@@ -13,7 +13,7 @@ use super::libcrypto::{
     Bignum, EcKey, EcKeyMethod, EcPoint, EcSign, EcSignSetup, EcSignSig, EcdsaSig, Libcrypto, LibcryptoError,
 };
 use super::{BOUND, Bound, entered};
-use crate::engine::engine;
+use crate::engine::for_operation;
 use crate::error::EngineError;
 use crate::keys::{Owner, owner};
 use crate::sign::{self, Key};
@@ -296,7 +296,7 @@ unsafe fn signed(
 ) -> Result<Vec<u8>, EngineError> {
     // SAFETY: the caller's.
     let (public, digest) = unsafe { (public_part(&bound.libcrypto, key)?, pointer::bytes(digest, len)?) };
-    let engine = engine()?;
+    let engine = for_operation()?;
     sign::ecdsa(&engine.client, &engine.known, &Key { public: &public, marker }, digest)
 }
 

@@ -9,6 +9,9 @@ use crate::error::{EngineError, LIBRARY_NAME, reasons};
 /// Where errors come from, as OpenSSL prints it in place of a source file.
 const FILE: &CStr = c"cloudhsm";
 
+/// Bits of a code that hold a reason, in the version that has the fewest.
+const REASON_BITS: c_ulong = 0xfff;
+
 /// Our place in the error queue.
 pub(super) struct Queue {
     library: c_int,
@@ -24,16 +27,22 @@ impl Queue {
             let text = CString::new(text).unwrap_or_default().into_raw();
             ErrorString { error: c_ulong::from(code.unsigned_abs()), text }
         };
-        let end = ErrorString { error: 0, text: ptr::null() };
-        let all = std::iter::once(entry(0, LIBRARY_NAME))
-            .chain(reasons().map(|reason| entry(reason.code, reason.text)))
-            .chain([end]);
-        // OpenSSL keeps pointers to the texts, and to the table until it has added the library's number to it.
-        let table = Box::leak(all.collect::<Box<[_]>>());
-        // SAFETY: the table is leaked, ends with an entry of zeros, and its texts are C strings that are leaked too.
+        let table = |entries: Vec<ErrorString>| {
+            let end = ErrorString { error: 0, text: ptr::null() };
+            // OpenSSL keeps pointers to the texts, and writes the library's number into the entries.
+            Box::leak(entries.into_iter().chain([end]).collect::<Box<[_]>>()).as_mut_ptr()
+        };
+        let all = table(reasons().map(|reason| entry(reason.code, reason.text)).collect());
+        // SAFETY: tables are leaked, end with an entry of zeros, and their texts are C strings that are leaked too. Ours
+        // has a reason at its start.
         let library = unsafe {
             let library = (crypto.ERR_get_next_error_library)();
-            (crypto.ERR_load_strings)(library, table.as_mut_ptr());
+            (crypto.ERR_load_strings)(library, all);
+            // Where the library's number stands in a code differs between versions: it is what the call added. The
+            // code of the library alone, without a reason, names it.
+            let code = (*all).error & !REASON_BITS;
+            let name = table(vec![ErrorString { error: code, ..entry(0, LIBRARY_NAME) }]);
+            (crypto.ERR_load_strings)(0, name);
             library
         };
         Queue { library }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::bignum::{self, Number};
 use super::libcrypto::{Bignum, BnGencb, Libcrypto, LibcryptoError, Rsa as RsaKey, RsaMethod, RsaOperation};
 use super::{Bound, entered};
-use crate::engine::engine;
+use crate::engine::for_operation;
 use crate::error::EngineError;
 use crate::keygen::{self, Generated};
 use crate::keys::{Owner, owner};
@@ -133,7 +133,7 @@ unsafe fn private_operation(
             public_exponent: bignum::bytes(crypto, numbers.exponent),
         };
         let data = pointer::bytes(from, len)?;
-        let engine = engine()?;
+        let engine = for_operation()?;
         let key_of_file = Key { public: &public, marker };
         let (client, known, capacity) = (&engine.client, &engine.known, (crypto.RSA_size)(key));
         let written = match direction {
@@ -247,7 +247,7 @@ unsafe extern "C" fn keygen_entry(
         unsafe {
             match keygen::algorithm(bits, &bignum::bytes(crypto, exponent)) {
                 Some(algorithm) => {
-                    let made = keygen::generate(&engine()?.client, &algorithm)?;
+                    let made = keygen::generate(&for_operation()?.client, &algorithm)?;
                     fill(crypto, key, &made)?;
                 }
                 None => generate_in_software(bound, key, bits, exponent, progress)?,
