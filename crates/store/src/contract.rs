@@ -41,6 +41,7 @@ macro_rules! contract_tests {
             deletions_are_forgotten_in_time,
             a_future_revision_means_that_the_store_went_back,
             racing_doors_lose_no_update,
+            reading_beside_a_commit_never_goes_back,
             a_commit_wakes_who_waits,
             entries_wake_who_waits,
             waiting_ends,
@@ -212,6 +213,36 @@ pub fn racing_doors_lose_no_update(doors: &Doors) {
     let total = usize::from(DOORS) * EACH;
     assert_eq!(loaded.revision, Revision(u64::try_from(total).unwrap()));
     assert_eq!(usize::from(loaded.records[0].sealed[0]), total);
+}
+
+/// Readers and a writer share a door: no read is taken for an old store, and no thread sees revisions go back.
+pub fn reading_beside_a_commit_never_goes_back(doors: &Doors) {
+    const COMMITS: u64 = 200;
+    let store = doors();
+    let read = |number: usize| match number % 3 {
+        0 => store.revision(),
+        1 => store.load().map(|loaded| loaded.revision),
+        _ => store.changes_since(Revision(0)).map(|changes| match changes {
+            Changes::Since(delta) => delta.revision,
+            Changes::TooOld => panic!("nothing was deleted"),
+        }),
+    };
+    let read = &read;
+    std::thread::scope(|scope| {
+        for number in 0..3 {
+            scope.spawn(move || {
+                let mut newest = Revision(0);
+                while newest.0 < COMMITS {
+                    let found = read(number).unwrap();
+                    assert!(found >= newest, "{found} after {newest}");
+                    newest = found;
+                }
+            });
+        }
+        for number in 0..COMMITS {
+            store.commit(Revision(number), &[put(1, b"a")], &[]).unwrap();
+        }
+    });
 }
 
 /// Waits in a thread of its own; the answer is the moment, and how long it took.

@@ -160,9 +160,35 @@ pub enum FenceError {
     Store(#[from] StoreError),
 }
 
-/// Opening a SQLite store failed.
+/// A file of the store may be used by somebody else than this process's user.
+#[derive(Debug, Error)]
+pub enum AccessError {
+    /// Others may read or write it.
+    #[error("{} has mode {mode:o}, which lets other users in; set it to 600", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// It belongs to another user.
+    #[error("{} belongs to user {owner} and this process runs as user {user}; run it as the owner", path.display())]
+    OtherOwner {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who asks.
+        user: u32,
+    },
+}
+
+/// Opening a SQLite store, or going on with it, failed.
 #[derive(Debug, Error)]
 pub enum SqliteError {
+    /// The database may be used by others.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Bytes of the database break an invariant.
     #[error("{} is damaged ({what}); restore it from a copy or the cluster from a backup", path.display())]
     Damaged {
@@ -218,6 +244,23 @@ pub enum SqliteError {
         /// The database.
         database: PathBuf,
     },
+    /// Members are using the table together with another database than this new one.
+    #[error(
+        "{} is new, but HSMs are running on {}: their database was moved away, or is another; put it back or name it",
+        database.display(), table.display()
+    )]
+    MembersElsewhere {
+        /// The database.
+        database: PathBuf,
+        /// The member table.
+        table: PathBuf,
+    },
+    /// One of the database's files is not the one that was opened.
+    #[error("{} was removed or replaced while it was in use; stop every HSM, put the file back, start them", path.display())]
+    Replaced {
+        /// Which.
+        path: PathBuf,
+    },
     /// A later version of Strongroom wrote it.
     #[error("{} has format {found}, this program knows {known}; run the newer program", path.display())]
     TooNew {
@@ -229,7 +272,7 @@ pub enum SqliteError {
         known: i64,
     },
     /// SQLite failed in another way.
-    #[error("{} cannot be used: {source}", path.display())]
+    #[error("{} cannot be used: {source}; look at its disk and its file system", path.display())]
     Unusable {
         /// The database.
         path: PathBuf,
@@ -251,6 +294,9 @@ pub enum SqliteError {
 /// The member table file cannot be used.
 #[derive(Debug, Error)]
 pub enum TableError {
+    /// The table may be used by others.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// The file is something else's, or has another length than its format says.
     #[error("{} is not a member table ({what}); stop the cluster's HSMs and remove the file", path.display())]
     Foreign {

@@ -11,6 +11,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic"))]
 
+mod access;
 mod batch;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -21,7 +22,9 @@ mod store;
 mod table;
 
 pub use batch::BATCH_RECORDS_MAX;
-pub use error::{BatchError, CommitError, FenceError, JoinError, RenewError, SqliteError, StoreError, TableError};
+pub use error::{
+    AccessError, BatchError, CommitError, FenceError, JoinError, RenewError, SqliteError, StoreError, TableError,
+};
 pub use memory::{CommitFault, MemoryStore};
 pub use sqlite::{SqliteConfig, SqliteStore};
 pub use store::{Changes, Delta, Loaded, MemberEntry, Moment, Store, StoredRecord};

@@ -5,26 +5,34 @@
 //! * One writer at a time, by SQLite's own lock. Whoever holds it notes so in the member table; a process that holds it
 //!   for longer than a lease is killed by the one that waits, and its transaction ends with it.
 //! * Readers never wait for writers.
+//! * A database that was moved away, removed or replaced while it is open is neither read nor written.
 
+mod files;
 mod open;
+mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use strongroom_types::limits::{DELETIONS_KEPT_REVISIONS, LEASE_MS_DEFAULT};
 use strongroom_types::{HsmId, Incarnation, RecordPath, Revision};
 
+use self::files::Files;
+use self::rows::{deleted, forgotten, newest, records_since, write_batch};
 use crate::table::Table;
 use crate::{
     Changes, CommitError, Delta, FenceError, JoinError, Loaded, MemberEntry, Moment, RenewError, SqliteError, Store,
-    StoreError, StoredRecord, batch,
+    StoreError, batch,
 };
 
-/// How long a member's death, or a commit whose process died before it could wake anybody, stays unnoticed.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a waiter looks for what wakes nobody: a member's death, and a commit whose process died before it could
+/// wake anybody. Half of the 100 ms that [`Store::wait`] promises.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Between two tries to get the write lock.
 const LOCK_PAUSE: Duration = Duration::from_micros(500);
 
@@ -65,10 +73,13 @@ impl SqliteConfig {
 pub struct SqliteStore {
     config: SqliteConfig,
     table: Table,
+    files: Files,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     /// The highest revision that this door has seen.
     seen: AtomicU64,
+    /// Whether a commit of this door ended without an outcome, and nothing was read since.
+    is_unsettled: AtomicBool,
 }
 
 impl SqliteStore {
@@ -78,51 +89,66 @@ impl SqliteStore {
         let table = Table::open(&config.members)?;
         let writer = open::database(&config, &table)?;
         let reader = open::connection(&config)?;
-        let store = SqliteStore {
+        Ok(SqliteStore {
+            files: Files::of(&config.database)?,
             config,
             table,
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             seen: AtomicU64::new(0),
-        };
-        Ok(store)
+            is_unsettled: AtomicBool::new(false),
+        })
     }
 
     /// Holds SQLite's write lock, noted as every writer notes it, while `action` runs; for tests of what others do then.
     #[cfg(any(test, feature = "contract"))]
     pub fn while_writing(&self, action: impl FnOnce()) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer();
         self.begin(&writer).expect("nobody else writes");
         let _writing = self.table.writing();
         action();
         let _ = writer.execute_batch("ROLLBACK");
     }
 
-    fn reader(&self) -> MutexGuard<'_, Connection> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that reads, once what it reads is what everybody reads and goes on to.
+    fn reader(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
+        self.files.check()?;
+        if self.is_unsettled.load(SeqCst) {
+            self.settle()?;
+        }
+        Ok(self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn wrap(&self, error: rusqlite::Error) -> StoreError {
         open::wrap(&self.config.database, error).into()
     }
 
-    fn damaged(&self, what: &'static str) -> StoreError {
-        SqliteError::Damaged { path: self.config.database.clone(), what, source: None }.into()
-    }
-
-    /// Takes note of the newest revision, or says that the database went back.
-    fn note(&self, newest: Revision) -> Result<Revision, StoreError> {
-        let seen = Revision(self.seen.fetch_max(newest.0, SeqCst));
+    /// The newest revision, or that the database went back. Begins the snapshot of a transaction that has read nothing.
+    fn newest(&self, connection: &Connection) -> Result<Revision, StoreError> {
+        // Before the snapshot: what other threads see or commit after it may well be newer.
+        let seen = Revision(self.seen.load(SeqCst));
+        let newest = newest(connection).map_err(|error| self.wrap(error))?;
+        self.seen.fetch_max(newest.0, SeqCst);
         if newest < seen { Err(StoreError::WentBack { seen, newest }) } else { Ok(newest) }
     }
 
     /// Begins a write, as soon as nobody else writes. Kills who holds the lock for longer than a lease.
     fn begin(&self, writer: &Connection) -> Result<(), StoreError> {
+        self.files.check()?;
+        if !writer.is_autocommit() {
+            // A panic or a failed rollback left it open; nobody was told that it succeeded.
+            writer.execute_batch("ROLLBACK").map_err(|error| self.wrap(error))?;
+        }
         let mut begun = Instant::now();
         let mut mark = self.table.writer();
         loop {
             match writer.execute_batch("BEGIN IMMEDIATE") {
-                Ok(()) => return Ok(()),
+                // Again, because the wait may have been long.
+                Ok(()) => return self.files.check().map_err(|error| abandoned(writer, error.into())),
                 Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(self.wrap(error)),
             }
@@ -141,6 +167,27 @@ impl SqliteStore {
         }
     }
 
+    /// Makes sure that a commit without an outcome either is there already or never will be.
+    ///
+    /// A failed `COMMIT` may have left all its frames in the log, behind the end that every process goes by. Nobody
+    /// reads them there, but whoever recovers the log one day would take them for committed. A write of no effect takes
+    /// their place.
+    fn settle(&self) -> Result<(), StoreError> {
+        let writer = self.writer();
+        if !self.is_unsettled.load(SeqCst) {
+            return Ok(());
+        }
+        self.begin(&writer)?;
+        let _writing = self.table.writing();
+        // SQLite writes no page that it finds unchanged; a page that changed twice it does write.
+        let there_and_back = "UPDATE meta SET revision = revision + 1; UPDATE meta SET revision = revision - 1; COMMIT";
+        if let Err(error) = writer.execute_batch(there_and_back) {
+            return Err(abandoned(&writer, self.wrap(error)));
+        }
+        self.is_unsettled.store(false, SeqCst);
+        Ok(())
+    }
+
     fn write(
         &self,
         writer: &Connection,
@@ -149,13 +196,12 @@ impl SqliteStore {
         deletes: &[RecordPath],
     ) -> Result<Revision, CommitError> {
         let failed = |error| CommitError::Unavailable(self.wrap(error));
-        let newest = newest(writer).map_err(failed)?;
-        self.note(newest).map_err(CommitError::Unavailable)?;
+        let newest = self.newest(writer).map_err(CommitError::Unavailable)?;
         if newest != expected {
             return Err(CommitError::Conflict { newest });
         }
         let revision = expected.next();
-        records(writer, revision, puts, deletes, self.config.deletions_kept).map_err(failed)?;
+        write_batch(writer, revision, puts, deletes, self.config.deletions_kept).map_err(failed)?;
         Ok(revision)
     }
 }
@@ -164,97 +210,19 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-fn number(revision: Revision) -> i64 {
-    i64::try_from(revision.0).unwrap_or(i64::MAX)
-}
-
-fn revision_of(number: i64) -> Revision {
-    Revision(u64::try_from(number).unwrap_or(0))
-}
-
-fn newest(connection: &Connection) -> rusqlite::Result<Revision> {
-    let mut statement = connection.prepare_cached("SELECT revision FROM meta WHERE id = 1")?;
-    statement.query_row([], |row| row.get(0)).map(revision_of)
-}
-
-fn forgotten(connection: &Connection) -> rusqlite::Result<Revision> {
-    let mut statement = connection.prepare_cached("SELECT forgotten FROM meta WHERE id = 1")?;
-    statement.query_row([], |row| row.get(0)).map(revision_of)
-}
-
-fn records(
-    writer: &Connection,
-    revision: Revision,
-    puts: &[(RecordPath, Vec<u8>)],
-    deletes: &[RecordPath],
-    deletions_kept: u64,
-) -> rusqlite::Result<()> {
-    let at = number(revision);
-    let mut put = writer.prepare_cached(
-        "INSERT INTO records (path, revision, sealed) VALUES (?1, ?2, ?3)
-         ON CONFLICT (path) DO UPDATE SET revision = excluded.revision, sealed = excluded.sealed",
-    )?;
-    let mut back = writer.prepare_cached("DELETE FROM deletions WHERE path = ?1")?;
-    for (path, sealed) in puts {
-        put.execute(params![path.to_bytes(), at, sealed])?;
-        back.execute(params![path.to_bytes()])?;
-    }
-    let mut remove = writer.prepare_cached("DELETE FROM records WHERE path = ?1")?;
-    let mut remember = writer.prepare_cached("INSERT OR REPLACE INTO deletions (path, revision) VALUES (?1, ?2)")?;
-    for path in deletes {
-        if remove.execute(params![path.to_bytes()])? > 0 {
-            remember.execute(params![path.to_bytes(), at])?;
-        }
-    }
-    let forget = number(Revision(revision.0.saturating_sub(deletions_kept)));
-    let mut prune = writer.prepare_cached("DELETE FROM deletions WHERE revision <= ?1")?;
-    let forgot = prune.execute(params![forget])? > 0;
-    let mut meta = writer.prepare_cached(
-        "UPDATE meta SET revision = ?1, forgotten = CASE WHEN ?2 THEN ?3 ELSE forgotten END WHERE id = 1",
-    )?;
-    meta.execute(params![at, forgot, forget])?;
-    Ok(())
-}
-
-/// The column values of a record; the path is checked by the caller.
-fn raw(row: &Row<'_>) -> rusqlite::Result<(Vec<u8>, i64, Vec<u8>)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-}
-
-impl SqliteStore {
-    fn stored(&self, raw: rusqlite::Result<(Vec<u8>, i64, Vec<u8>)>) -> Result<StoredRecord, StoreError> {
-        let (path, revision, sealed) = raw.map_err(|error| self.wrap(error))?;
-        let path = RecordPath::try_from(path.as_slice()).map_err(|_| self.damaged("a record's path is none"))?;
-        Ok(StoredRecord { path, revision: revision_of(revision), sealed })
-    }
-
-    /// Records written after `seen`, ordered by path.
-    fn since(&self, connection: &Connection, seen: Revision) -> Result<Vec<StoredRecord>, StoreError> {
-        let query = "SELECT path, revision, sealed FROM records WHERE revision > ?1 ORDER BY path";
-        let mut statement = connection.prepare_cached(query).map_err(|error| self.wrap(error))?;
-        let rows = statement.query_map(params![number(seen)], raw).map_err(|error| self.wrap(error))?;
-        rows.map(|row| self.stored(row)).collect()
-    }
-
-    fn deleted(&self, connection: &Connection, seen: Revision) -> Result<Vec<RecordPath>, StoreError> {
-        let query = "SELECT path FROM deletions WHERE revision > ?1 ORDER BY path";
-        let mut statement = connection.prepare_cached(query).map_err(|error| self.wrap(error))?;
-        let rows = statement.query_map(params![number(seen)], |row| row.get::<_, Vec<u8>>(0));
-        let path = |bytes: Vec<u8>| {
-            RecordPath::try_from(bytes.as_slice()).map_err(|_| self.damaged("a deleted record's path is none"))
-        };
-        let rows = rows.map_err(|error| self.wrap(error))?;
-        rows.map(|row| row.map_err(|error| self.wrap(error)).and_then(path)).collect()
-    }
+/// Ends a transaction that failed. What SQLite rolled back by itself is none any more.
+fn abandoned<E>(writer: &Connection, error: E) -> E {
+    let _ = writer.execute_batch("ROLLBACK");
+    error
 }
 
 impl Store for SqliteStore {
     fn load(&self) -> Result<Loaded, StoreError> {
-        let mut reader = self.reader();
+        let mut reader = self.reader()?;
         let snapshot = reader.transaction_with_behavior(TransactionBehavior::Deferred);
         let snapshot = snapshot.map_err(|error| self.wrap(error))?;
-        let revision = self.note(newest(&snapshot).map_err(|error| self.wrap(error))?)?;
-        let records = self.since(&snapshot, Revision(0))?;
+        let revision = self.newest(&snapshot)?;
+        let records = records_since(&snapshot, Revision(0)).map_err(|error| self.wrap(error))?;
         Ok(Loaded { revision, records })
     }
 
@@ -265,21 +233,17 @@ impl Store for SqliteStore {
         deletes: &[RecordPath],
     ) -> Result<Revision, CommitError> {
         batch::check(puts, deletes)?;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = self.writer();
         self.begin(&writer).map_err(CommitError::Unavailable)?;
         let writing = self.table.writing();
-        let revision = match self.write(&writer, expected, puts, deletes) {
-            Ok(revision) => revision,
-            Err(error) => {
-                // What SQLite rolled back by itself is no transaction any more.
-                let _ = writer.execute_batch("ROLLBACK");
-                return Err(error);
-            }
-        };
+        let written = self.write(&writer, expected, puts, deletes);
+        let revision = written.map_err(|error| abandoned(&writer, error))?;
         if let Err(error) = writer.execute_batch("COMMIT") {
-            let _ = writer.execute_batch("ROLLBACK");
-            return Err(CommitError::Unknown(self.wrap(error)));
+            self.is_unsettled.store(true, SeqCst);
+            return Err(abandoned(&writer, CommitError::Unknown(self.wrap(error))));
         }
+        // This write has taken the place of one without an outcome.
+        self.is_unsettled.store(false, SeqCst);
         drop(writing);
         drop(writer);
         self.seen.fetch_max(revision.0, SeqCst);
@@ -288,22 +252,22 @@ impl Store for SqliteStore {
     }
 
     fn revision(&self) -> Result<Revision, StoreError> {
-        let newest = newest(&self.reader()).map_err(|error| self.wrap(error))?;
-        self.note(newest)
+        self.newest(&*self.reader()?)
     }
 
     fn changes_since(&self, seen: Revision) -> Result<Changes, StoreError> {
-        let mut reader = self.reader();
+        let mut reader = self.reader()?;
         let snapshot = reader.transaction_with_behavior(TransactionBehavior::Deferred);
         let snapshot = snapshot.map_err(|error| self.wrap(error))?;
-        let revision = self.note(newest(&snapshot).map_err(|error| self.wrap(error))?)?;
+        let revision = self.newest(&snapshot)?;
         if seen > revision {
             return Err(StoreError::WentBack { seen, newest: revision });
         }
         if seen < forgotten(&snapshot).map_err(|error| self.wrap(error))? {
             return Ok(Changes::TooOld);
         }
-        let (puts, deletes) = (self.since(&snapshot, seen)?, self.deleted(&snapshot, seen)?);
+        let puts = records_since(&snapshot, seen).map_err(|error| self.wrap(error))?;
+        let deletes = deleted(&snapshot, seen).map_err(|error| self.wrap(error))?;
         Ok(Changes::Since(Delta { revision, puts, deletes }))
     }
 

@@ -4,13 +4,14 @@ use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::{SqliteConfig, is_busy};
-use crate::table::Table;
-use crate::{SqliteError, StoreError};
+use crate::table::{Table, user};
+use crate::{SqliteError, StoreError, access};
 
 /// The schema's version, `PRAGMA user_version`.
 const FORMAT: i64 = 1;
@@ -83,12 +84,18 @@ pub(super) fn database(config: &SqliteConfig, table: &Table) -> Result<Connectio
 
 /// An empty file that only its owner may read; SQLite gives its log the same mode.
 fn create_file(path: &Path) -> Result<(), SqliteError> {
+    // Closing a descriptor of a file takes every lock away that this process has on the file (POSIX), also SQLite's.
+    static CREATING: Mutex<()> = Mutex::new(());
+    let _alone = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let inaccessible = |source| SqliteError::Inaccessible { path: path.to_owned(), source };
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => file.sync_all().and_then(|()| crate::sync_folder_of(path)).map_err(inaccessible),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let metadata = std::fs::metadata(path).map_err(inaccessible)?;
-            if metadata.is_file() { Ok(()) } else { Err(SqliteError::Foreign { path: path.to_owned() }) }
+            if !metadata.is_file() {
+                return Err(SqliteError::Foreign { path: path.to_owned() });
+            }
+            Ok(access::check(path, &metadata, user())?)
         }
         Err(error) => Err(inaccessible(error)),
     }
@@ -150,7 +157,11 @@ fn is_made(connection: &Connection, path: &Path) -> Result<bool, SqliteError> {
     }
 }
 
+/// Under the write lock. Nobody can have joined the table that belongs to a database which was never made.
 fn make(connection: &Connection, path: &Path, table: &Table) -> Result<(), SqliteError> {
+    if table.is_anybody_in()? {
+        return Err(SqliteError::MembersElsewhere { database: path.to_owned(), table: table.path().to_owned() });
+    }
     let made = connection
         .execute_batch(SCHEMA)
         .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
@@ -223,6 +234,16 @@ fn other_table(config: &SqliteConfig, table: &Table) -> SqliteError {
 /// What SQLite says, with the fix.
 pub(super) fn wrap(path: &Path, error: rusqlite::Error) -> SqliteError {
     let path = path.to_owned();
+    let what = match &error {
+        rusqlite::Error::QueryReturnedNoRows => Some("its newest revision is missing"),
+        rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::InvalidColumnType(..) => Some("it holds a value that is none"),
+        _ => None,
+    };
+    if let Some(what) = what {
+        return SqliteError::Damaged { path, what, source: Some(error) };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => SqliteError::DiskFull { path },
         Some(ErrorCode::DatabaseCorrupt) => {

@@ -9,6 +9,8 @@ mod process;
 mod seat;
 #[allow(unsafe_code, reason = "the mapped table takes system calls; every function of it is safe to call")]
 mod sys;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -21,7 +23,12 @@ use std::time::Duration;
 use layout::{FILE_LEN, FIXED_LEN, Fixed, SLOT_LEN};
 use seat::Membership;
 
-use crate::TableError;
+use crate::{TableError, access};
+
+/// The user that this process acts as.
+pub(crate) fn user() -> u32 {
+    sys::user()
+}
 
 /// The member table, opened; and this door's seat in it.
 pub(crate) struct Table {
@@ -49,6 +56,7 @@ impl Table {
         if !metadata.is_file() {
             return Err(foreign("it is no plain file"));
         }
+        access::check(path, &metadata, user())?;
         let mut fixed = Vec::with_capacity(FIXED_LEN);
         (&file).take(FIXED_LEN as u64).read_to_end(&mut fixed).map_err(inaccessible("reading it"))?;
         let id = match layout::read_fixed(&fixed) {

@@ -14,8 +14,10 @@ use crate::{FenceError, JoinError, MemberEntry, RenewError, StoreError, TableErr
 const JOIN_LOCK_BYTE: u64 = 0;
 /// How long a join waits for others' joins, which take microseconds.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
+/// How long a slot may seem held by a member that is dead, because another process is emptying it.
+const SWEEP_WAIT: Duration = Duration::from_millis(50);
 /// How long a killed process may take to end.
-const FENCE_WAIT: Duration = Duration::from_secs(5);
+const FENCE_WAIT: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// What this door is in the table.
@@ -50,7 +52,7 @@ impl Table {
         }
         let occupant = self.new_occupant(hsm_id, applied).map_err(|error| self.joining(error))?;
         self.lock_joins()?;
-        let taken = self.take_slot(&occupant);
+        let taken = self.take_slot(hsm_id, &occupant);
         // Unlocking a byte that is locked fails only with the whole file.
         let unlocked = sys::unlock(&self.file, JOIN_LOCK_BYTE).map_err(|error| self.joining(error));
         let (slot, sequence) = taken?;
@@ -116,6 +118,17 @@ impl Table {
         }
         members.sort_unstable_by(|one, other| one.hsm_id.cmp(&other.hsm_id));
         Ok(members)
+    }
+
+    /// Whether a slot is held.
+    pub(crate) fn is_anybody_in(&self) -> Result<bool, TableError> {
+        for (index, slot) in self.map.slots.iter().enumerate() {
+            let is_held = || sys::is_held(&self.file, lock_byte(index));
+            if slot.is_used() && is_held().map_err(|error| self.error("looking at a slot's lock", error))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Empties the slots of the dead, so that everyone who waits for an entry's change notices.
@@ -220,18 +233,26 @@ impl Table {
         Ok(())
     }
 
-    /// Under the join lock, and without a slot of one's own.
-    fn take_slot(&self, occupant: &Occupant) -> Result<(usize, u32), JoinError> {
-        let held = |index| sys::is_held(&self.file, lock_byte(index)).map_err(|error| self.joining(error));
+    /// The process that holds a slot for this HSM.
+    fn holder_of(&self, hsm_id: &HsmId) -> Result<Option<u32>, JoinError> {
         for (index, slot) in self.map.slots.iter().enumerate() {
-            match slot.read() {
-                Some(Occupant { hsm_id: Some(hsm_id), pid, .. })
-                    if Some(&hsm_id) == occupant.hsm_id.as_ref() && held(index)? =>
-                {
-                    return Err(JoinError::AlreadyJoined { hsm_id, pid });
-                }
-                _ => {}
+            let Some(Occupant { hsm_id: Some(found), pid, .. }) = slot.read() else { continue };
+            if found == *hsm_id && sys::is_held(&self.file, lock_byte(index)).map_err(|error| self.joining(error))? {
+                return Ok(Some(pid));
             }
+        }
+        Ok(None)
+    }
+
+    /// Under the join lock, and without a slot of one's own.
+    fn take_slot(&self, hsm_id: &HsmId, occupant: &Occupant) -> Result<(usize, u32), JoinError> {
+        // Who empties a dead member's slot holds it for a moment, and may be kept from going on for a while.
+        let deadline = Instant::now() + SWEEP_WAIT;
+        while let Some(pid) = self.holder_of(hsm_id)? {
+            if Instant::now() >= deadline {
+                return Err(JoinError::AlreadyJoined { hsm_id: hsm_id.clone(), pid });
+            }
+            std::thread::sleep(PAUSE);
         }
         for (index, slot) in self.map.slots.iter().enumerate() {
             if sys::lock(&self.file, lock_byte(index)).map_err(|error| self.joining(error))? {

@@ -122,6 +122,12 @@ pub(super) fn boottime_ms() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
 
+/// The user that this process acts as.
+pub(super) fn user() -> u32 {
+    // SAFETY: the call takes nothing and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
 /// Random bytes of the system.
 pub(super) fn random() -> io::Result<[u8; 16]> {
     let mut bytes = [0_u8; 16];
