@@ -16,6 +16,9 @@ pub enum ExpectedError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Data given as a DigestInfo is none of that hash.
+    #[error("with --data-type digest, rsa-pkcs signs the DER DigestInfo of {0} (RFC 8017 §9.2), and the data is none")]
+    DigestInfo(HashFunction),
     /// Data given as a digest has another length than a digest.
     #[error("with --data-type digest the data must be {expected} bytes, the digest by {hash}; it is {found} bytes")]
     DigestLength {
@@ -140,7 +143,9 @@ fn wording(status: Status) -> Wording {
         Status::StateDamaged => Wording::OwnWith("the HSMs' logs name the record and what to do"),
         Status::Internal => Wording::OwnWith("the HSM's log says more"),
         Status::MechanismNotApproved => Wording::OwnWith("use an approved one, or a cluster in NON_FIPS mode"),
-        Status::KeyFunctionNotPermitted => Wording::OwnWith("it is set when a key is made"),
+        Status::KeyFunctionNotPermitted => {
+            Wording::OwnWith("they are set when a key is made, such as with --private-attributes sign=true")
+        }
         Status::NotServing
         | Status::Busy
         | Status::DeadlineExceeded

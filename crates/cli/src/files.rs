@@ -1,12 +1,13 @@
 //! Data from files and from base64, and key files written whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use strongroom_crypto::random;
 
 use crate::error::ExpectedError;
 
@@ -35,7 +36,7 @@ pub fn bytes(given: Option<Base64>, path: Option<&Path>) -> Result<Vec<u8>, Expe
     match (given, path) {
         (Some(Base64(bytes)), _) => Ok(bytes),
         (None, Some(path)) => read(path),
-        (None, None) => Ok(Vec::new()),
+        (None, None) => unreachable!("the option parser asks for one of the two"),
     }
 }
 
@@ -50,41 +51,122 @@ fn read(path: &Path) -> Result<Vec<u8>, ExpectedError> {
     Ok(bytes)
 }
 
-/// Writes a file under another name first and then names it: it is whole or as it was. What it holds is no secret.
+/// Writes a key file, over one that exists. What it holds is no secret.
+///
+/// A regular file is written under another name first and then named: it is whole or as it was, keeps its mode, and
+/// links to it stay links. Pipes and devices are written into.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), ExpectedError> {
-    let failed = |source| ExpectedError::WriteFile { path: path.to_owned(), source };
-    let mut name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?.to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    let new = path.with_file_name(name);
-    let written = write_new(&new, content).and_then(|()| fs::rename(&new, path));
+    let written = match OpenOptions::new().write(true).open(path) {
+        Ok(existing) => write_over(&existing, path, content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, content, None),
+        Err(error) => Err(error),
+    };
+    written.map_err(|source| ExpectedError::WriteFile { path: path.to_owned(), source })
+}
+
+fn write_over(mut existing: &File, path: &Path, content: &[u8]) -> io::Result<()> {
+    let metadata = existing.metadata()?;
+    if metadata.is_file() {
+        replace(&fs::canonicalize(path)?, content, Some(metadata.permissions()))
+    } else {
+        existing.write_all(content)
+    }
+}
+
+fn replace(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    if path.file_name().is_none() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // Not to be foreseen, and never a file or a link that lies there already.
+    let new = path.with_file_name(format!(".cloudhsm-cli-{:016x}", u64::from_ne_bytes(random::bytes())));
+    let written = write_new(&new, content, permissions).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         // Of no use to anybody.
         let _ = fs::remove_file(&new);
     }
-    written.map_err(failed)
+    written
 }
 
-fn write_new(path: &PathBuf, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+fn write_new(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
+    }
     file.write_all(content)?;
     file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    }
 
     #[test]
     fn a_file_is_written_over_and_read_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("key.pem");
-        for content in ["first", "second, longer"] {
+        for content in ["first", "second, longer", "3"] {
             write(&path, content.as_bytes()).expect("written");
             assert_eq!(bytes(None, Some(&path)).expect("read"), content.as_bytes());
         }
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
-        assert!(matches!(write(&folder.path().join("no/such"), b"x"), Err(ExpectedError::WriteFile { .. })));
         assert!(matches!(bytes(None, Some(&folder.path().join("no"))), Err(ExpectedError::ReadFile { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |path: &Path| {
+            assert!(matches!(write(path, b"x"), Err(ExpectedError::WriteFile { .. })), "{}", path.display());
+            assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 0, "{}", path.display());
+        };
+        check(&folder.path().join("no/such"));
+        check(&folder.path().join("new/"));
+        check(folder.path());
+        check(Path::new("/"));
+        check(Path::new(""));
+        check(Path::new("/dev/full"));
+    }
+
+    #[test]
+    fn a_file_keeps_its_mode_and_a_link_stays_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("key.pem"), folder.path().join("link.pem"));
+        fs::write(&path, "as it was").expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("set");
+        std::os::unix::fs::symlink("key.pem", &link).expect("linked");
+        write(&link, b"new").expect("written");
+        assert!(fs::symlink_metadata(&link).expect("it is there").is_symlink());
+        assert_eq!((fs::read(&path).expect("read"), mode(&path)), (b"new".to_vec(), 0o640));
+        // A new file is as readable as other new files here.
+        let (plain, made) = (folder.path().join("plain"), folder.path().join("made"));
+        fs::write(&plain, "").expect("written");
+        write(&made, b"new").expect("written");
+        assert_eq!(mode(&made), mode(&plain));
+    }
+
+    #[test]
+    fn devices_are_written_into() {
+        use std::os::unix::fs::FileTypeExt as _;
+        write(Path::new("/dev/null"), b"x").expect("written");
+        assert!(fs::metadata("/dev/null").expect("it is there").file_type().is_char_device());
+    }
+
+    #[test]
+    fn long_data_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data");
+        let file = File::create(&path).expect("made");
+        let len_read = || bytes(None, Some(&path)).map(|bytes| bytes.len() as u64);
+        file.set_len(DATA_LEN_MAX).expect("set");
+        assert_eq!(len_read().expect("read"), DATA_LEN_MAX);
+        file.set_len(DATA_LEN_MAX + 1).expect("set");
+        assert!(matches!(len_read(), Err(ExpectedError::FileTooLong { max: DATA_LEN_MAX, .. })));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod session;
 mod shell;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,8 +30,8 @@ use crate::session::Session;
 /// The command line could not be read.
 const EXIT_USAGE: u8 = 2;
 
-/// Runs the command line `arguments` (program name first) and returns the process's exit code: 0 done, 1 refused or
-/// failed, 2 not understood.
+/// Runs the command line `arguments` (program name first) and returns the process's exit code: 0 done, 1 refused,
+/// failed or not printed, 2 not understood.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
@@ -47,15 +47,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Top::Command(command) => {
             session.use_environment();
             let outcome = commands::run(&mut session, arguments.cluster_id.as_ref(), *command);
-            let code = if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
-            print(&output::envelope(outcome));
-            code
+            let done = outcome.is_ok();
+            let said = print(&output::envelope(outcome));
+            if done && said { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
 }
 
-/// Prints one answer. A reader who closed the pipe has what they wanted.
-fn print(text: &str) {
+/// Prints one answer, and says whether it got out. A reader who closed the pipe has what they wanted.
+fn print(text: &str) -> bool {
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => true,
+        Err(error) => {
+            eprintln!("the answer cannot be written: {error}; what was asked for may have been done");
+            false
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 
-use strongroom_client::{Client, ClientName, ClusterConfig, Component, Config, Log};
+use strongroom_client::{Client, ClientError, ClientName, ClusterConfig, Component, Config, Log};
 use strongroom_types::{ClusterId, Password, Role, Secret, UserName};
 
 use crate::error::ExpectedError;
@@ -22,6 +22,7 @@ pub struct Session {
     /// The cluster that was named when the tool was started.
     default: Option<ClusterId>,
     config: Option<Config>,
+    /// The one used last stands last.
     clients: Vec<(Option<ClusterId>, Client)>,
     environment: bool,
 }
@@ -37,41 +38,70 @@ impl Session {
         self.environment = true;
     }
 
-    /// The client of a cluster: the one named, the one named at the start, or the only one.
-    pub fn client(&mut self, named: Option<&ClusterId>, need: Need) -> Result<Client, ExpectedError> {
-        let wanted = named.or(self.default.as_ref()).cloned();
+    /// Reads the configuration, and looks whether it has the cluster that was named at the start.
+    pub fn check(&mut self) -> Result<(), ExpectedError> {
+        let default = self.default.clone();
+        let config = self.config()?;
+        if default.is_some() {
+            ClusterConfig::select(config, default.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn config(&mut self) -> Result<&Config, ExpectedError> {
         let config = match self.config.take() {
             Some(config) => config,
             None => Config::load(Component::Cli)?,
         };
-        let config = self.config.insert(config);
-        let cluster = ClusterConfig::select(config, wanted.as_ref())?;
-        let key = cluster.cluster_id.clone();
-        let known = self.clients.iter().find(|(of, _)| *of == key).map(|(_, client)| client.clone());
-        let client = match known {
-            Some(client) => client,
-            None => {
-                let log = Log::new(&config.logging);
-                let client = Client::open_with_log(cluster.clone(), ClientName::new("cloudhsm-cli"), log)?;
-                self.clients.push((key, client.clone()));
-                client
+        Ok(self.config.insert(config))
+    }
+
+    /// The client of a cluster: the one named, the one named at the start, or the only one.
+    pub fn client(&mut self, named: Option<&ClusterId>, need: Need) -> Result<Client, ExpectedError> {
+        let wanted = named.or(self.default.as_ref()).cloned();
+        let client = self.opened(wanted.as_ref())?;
+        match need {
+            Need::Nothing => {}
+            Need::Login if self.environment => {
+                let (user, role, password) = credentials(env::var_os("CLOUDHSM_ROLE"), env::var_os("CLOUDHSM_PIN"))?;
+                client.set_credentials(user, role, password);
             }
-        };
-        if need == Need::Login && self.environment {
-            let (user, role, password) = credentials(env::var_os("CLOUDHSM_ROLE"), env::var_os("CLOUDHSM_PIN"))?;
-            client.set_credentials(user, role, password);
+            // Said before anybody is asked for a new password.
+            Need::Login if client.logged_in().is_none() => return Err(ClientError::NoCredentials.into()),
+            Need::Login => {}
         }
         Ok(client)
     }
 
-    /// What stands before a line of the shell: with several clusters, who is logged in where.
+    /// The client of a cluster, which is then the last in the list.
+    fn opened(&mut self, wanted: Option<&ClusterId>) -> Result<Client, ExpectedError> {
+        let config = self.config()?;
+        let cluster = ClusterConfig::select(config, wanted)?.clone();
+        let logging = config.logging.clone();
+        let key = cluster.cluster_id.clone();
+        let client = match self.clients.iter().position(|(of, _)| *of == key) {
+            Some(known) => self.clients.remove(known).1,
+            None => Client::open_with_log(cluster, ClientName::new("cloudhsm-cli"), Log::new(&logging))?,
+        };
+        self.clients.push((key, client.clone()));
+        Ok(client)
+    }
+
+    /// What stands before a line of the shell: with several clusters, who is logged in on the one that the next command
+    /// means, or on the one that was used last.
     pub fn prompt(&self) -> String {
         let several = self.config.as_ref().is_some_and(|config| config.clusters.len() > 1);
-        let used = self.clients.last().filter(|_| several);
-        match used.and_then(|(cluster, client)| Some((cluster.as_ref()?, client.logged_in()?))) {
-            Some((cluster, login)) => format!("{}@{cluster} > ", login.user_name),
-            None => "aws-cloudhsm > ".to_owned(),
-        }
+        let meant = |of: &Option<ClusterId>| several && (self.default.is_none() || *of == self.default);
+        let mut latest_first = self.clients.iter().rev().filter(|(of, _)| meant(of));
+        let login = latest_first.find_map(|(of, client)| Some((of.as_ref()?, client.logged_in()?.user_name)));
+        prompt_text(login)
+    }
+}
+
+fn prompt_text(login: Option<(&ClusterId, UserName)>) -> String {
+    match login {
+        Some((cluster, user)) => format!("{user}@{cluster} > "),
+        None => "aws-cloudhsm > ".to_owned(),
     }
 }
 
@@ -87,6 +117,14 @@ fn credentials(role: Option<OsString>, pin: Option<OsString>) -> Result<(UserNam
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prompts_are_the_guides() {
+        let cluster: ClusterId = "cluster-234567abcde".parse().unwrap();
+        assert_eq!(prompt_text(None), "aws-cloudhsm > ");
+        let user = "crypto-user-1".parse().unwrap();
+        assert_eq!(prompt_text(Some((&cluster, user))), "crypto-user-1@cluster-234567abcde > ");
+    }
 
     #[test]
     fn the_environment_names_role_user_and_password() {

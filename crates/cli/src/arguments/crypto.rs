@@ -20,28 +20,50 @@ pub enum Crypto {
 #[derive(Debug, Subcommand)]
 pub enum Sign {
     /// ECDSA; the signature is r and s, one after the other
+    #[command(after_long_help = "\
+The signature comes in base64. The key needs sign=true.
+
+Examples:
+  cloudhsm-cli crypto sign ecdsa \\
+    --key-filter attr.label=site attr.class=private-key \\
+    --hash-function sha256 --data-path message.bin
+  cloudhsm-cli crypto sign ecdsa --key-filter key-reference=0x2e06bf \\
+    --hash-function sha384 --data aGVsbG8=")]
     Ecdsa {
         /// Key, hash and data
         #[command(flatten)]
         what: Key,
     },
-    /// RSASSA-PKCS1-v1_5; a digest is given as DER DigestInfo
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2)
+    #[command(after_long_help = "\
+With --data-type digest the data is the DER DigestInfo (RFC 8017 §9.2), not the bare digest. \
+The signature comes in base64. The key needs sign=true.
+
+Example:
+  cloudhsm-cli crypto sign rsa-pkcs \\
+    --key-filter attr.label=site attr.class=private-key \\
+    --hash-function sha256 --data-path message.bin")]
     RsaPkcs {
         /// Key, hash and data
         #[command(flatten)]
         what: Key,
     },
-    /// RSASSA-PSS
+    /// RSASSA-PSS (RFC 8017 §8.1)
+    #[command(after_long_help = "\
+The signature comes in base64. The key needs sign=true.
+
+Example:
+  cloudhsm-cli crypto sign rsa-pkcs-pss \\
+    --key-filter attr.label=site attr.class=private-key \\
+    --hash-function sha256 --mgf mgf1-sha256 --salt-length 32 \\
+    --data-path message.bin")]
     RsaPkcsPss {
         /// Key, hash and data
         #[command(flatten)]
         what: Key,
-        /// Mask generation function; its hash must be the hash function
-        #[arg(long, value_enum)]
-        mgf: Mgf,
-        /// Length of the salt in bytes
-        #[arg(long)]
-        salt_length: u16,
+        /// Parameters
+        #[command(flatten)]
+        pss: Pss,
     },
 }
 
@@ -49,6 +71,13 @@ pub enum Sign {
 #[derive(Debug, Subcommand)]
 pub enum Verify {
     /// ECDSA; the signature is r and s, one after the other
+    #[command(after_long_help = "\
+A signature that does not fit is answered with error_code 1. The key needs verify=true.
+
+Example:
+  cloudhsm-cli crypto verify ecdsa \\
+    --key-filter attr.label=site attr.class=public-key \\
+    --hash-function sha256 --data-path message.bin --signature-path message.sig")]
     Ecdsa {
         /// Key, hash and data
         #[command(flatten)]
@@ -57,7 +86,15 @@ pub enum Verify {
         #[command(flatten)]
         signature: Signature,
     },
-    /// RSASSA-PKCS1-v1_5; a digest is given as DER DigestInfo
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2)
+    #[command(after_long_help = "\
+With --data-type digest the data is the DER DigestInfo (RFC 8017 §9.2), not the bare digest. \
+A signature that does not fit is answered with error_code 1. The key needs verify=true.
+
+Example:
+  cloudhsm-cli crypto verify rsa-pkcs \\
+    --key-filter attr.label=site attr.class=public-key \\
+    --hash-function sha256 --data-path message.bin --signature-path message.sig")]
     RsaPkcs {
         /// Key, hash and data
         #[command(flatten)]
@@ -66,37 +103,53 @@ pub enum Verify {
         #[command(flatten)]
         signature: Signature,
     },
-    /// RSASSA-PSS
+    /// RSASSA-PSS (RFC 8017 §8.1)
+    #[command(after_long_help = "\
+A signature that does not fit is answered with error_code 1. The key needs verify=true.
+
+Example:
+  cloudhsm-cli crypto verify rsa-pkcs-pss \\
+    --key-filter attr.label=site attr.class=public-key \\
+    --hash-function sha256 --mgf mgf1-sha256 --salt-length 32 \\
+    --data-path message.bin --signature-path message.sig")]
     RsaPkcsPss {
         /// Key, hash and data
         #[command(flatten)]
         what: Key,
-        /// Mask generation function; its hash must be the hash function
-        #[arg(long, value_enum)]
-        mgf: Mgf,
-        /// Length of the salt in bytes
-        #[arg(long)]
-        salt_length: u16,
+        /// Parameters
+        #[command(flatten)]
+        pss: Pss,
         /// The signature
         #[command(flatten)]
         signature: Signature,
     },
 }
 
+/// Parameters of RSASSA-PSS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Pss {
+    /// Mask generation function; its hash must be the hash function
+    #[arg(long, value_enum)]
+    pub mgf: Mgf,
+    /// Length of the salt in bytes, usually that of the digest
+    #[arg(long, value_name = "BYTES")]
+    pub salt_length: u16,
+}
+
 /// Which key, which hash, which data.
 #[derive(Debug, Args)]
 pub struct Key {
-    /// Conditions that must all hold and select one key: key-reference=0x… or attr.NAME=VALUE
+    /// Terms that together select one key: key-reference=0x… or attr.NAME=VALUE
     #[arg(long, num_args = 1.., required = true, value_name = "FILTER")]
     pub key_filter: Vec<FilterTerm>,
     /// The hash function
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "HASH")]
     pub hash_function: Hash,
     /// The data
     #[command(flatten)]
     pub data: Data,
     /// Whether the data is the message itself, or its digest
-    #[arg(long, value_enum, default_value_t = DataType::Raw)]
+    #[arg(long, value_enum, value_name = "TYPE", default_value_t = DataType::Raw)]
     pub data_type: DataType,
 }
 
@@ -129,7 +182,7 @@ pub struct Signature {
 pub enum DataType {
     /// The message; it is hashed here
     Raw,
-    /// What the hash function made of the message
+    /// What the hash function made of the message (for rsa-pkcs, its DER DigestInfo)
     Digest,
 }
 

@@ -1,12 +1,19 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use strongroom_types::limits::KEY_PAGE_LEN_MAX;
 use strongroom_types::{AttributeName, AttributeValue, FilterTerm, UserName};
 
 /// `key`.
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Delete one key of one's own; the other half of a pair stays
+    #[command(after_long_help = "\
+A deleted key is gone on every HSM, and cannot be brought back.
+
+Examples:
+  cloudhsm-cli key delete --filter key-reference=0x2e06bf
+  cloudhsm-cli key delete --filter attr.label=old-site attr.class=private-key")]
     Delete {
         /// Which
         #[command(flatten)]
@@ -16,12 +23,21 @@ pub enum Key {
     #[command(subcommand)]
     GenerateAsymmetricPair(GeneratePair),
     /// Write a key file: a public key in PEM, or a reference to a private key for OpenSSL
+    #[command(after_long_help = "\
+A reference file takes the place of a private key's file: OpenSSL with the engine cloudhsm, and servers \
+that use it, sign with the key in the HSMs. It holds no secret. A file that exists is written over.
+
+Examples:
+  cloudhsm-cli key generate-file --encoding reference-pem --path site.key \\
+    --filter attr.label=site attr.class=private-key
+  cloudhsm-cli key generate-file --encoding pem --path site.pub.pem \\
+    --filter attr.label=site attr.class=public-key")]
     GenerateFile {
         /// What to write
         #[arg(long, value_enum)]
         encoding: Encoding,
         /// The file to write
-        #[arg(long)]
+        #[arg(long, value_name = "FILE")]
         path: PathBuf,
         /// Which
         #[command(flatten)]
@@ -31,12 +47,23 @@ pub enum Key {
     #[command(subcommand)]
     GenerateSymmetric(GenerateSymmetric),
     /// Find keys: one's own, those that are shared, and every public key
+    #[command(after_long_help = "\
+Names and values of attributes are those that --verbose prints. Admins are shown references only. \
+While there are more keys the answer holds next_token, which --starting-token takes.
+
+Examples:
+  cloudhsm-cli key list
+  cloudhsm-cli key list --filter attr.class=private-key attr.sign=true -v
+  cloudhsm-cli key list --filter key-reference=0x2e06bf
+  cloudhsm-cli key list --filter attr.label=\"my key\"
+  cloudhsm-cli key list --max-items 100 --starting-token 100")]
     List {
-        /// Conditions that must all hold: key-reference=0x… or attr.NAME=VALUE; without any, every key
+        /// Terms that must all hold: key-reference=0x… or attr.NAME=VALUE; without any, every key
         #[arg(long, num_args = 0.., value_name = "FILTER")]
         filter: Vec<FilterTerm>,
         /// Keys on one page
-        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        #[arg(long, value_name = "N", default_value_t = 10,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(KEY_PAGE_LEN_MAX)))]
         max_items: u32,
         /// The next_token of the page before
         #[arg(long, value_name = "TOKEN")]
@@ -50,7 +77,7 @@ pub enum Key {
 /// Selects one key.
 #[derive(Debug, Args)]
 pub struct Filter {
-    /// Conditions that must all hold and select one key: key-reference=0x… or attr.NAME=VALUE
+    /// Terms that together select one key: key-reference=0x… or attr.NAME=VALUE
     #[arg(long, num_args = 1.., required = true, value_name = "FILTER")]
     pub filter: Vec<FilterTerm>,
 }
@@ -79,21 +106,34 @@ fn attribute(text: &str) -> Result<Attribute, String> {
 #[derive(Debug, Subcommand)]
 pub enum GenerateSymmetric {
     /// An AES key
+    #[command(after_long_help = "\
+Keys are extractable under another key unless extractable=false is given.
+
+Examples:
+  cloudhsm-cli key generate-symmetric aes --label vault --key-length-bytes 32
+  cloudhsm-cli key generate-symmetric aes --label vault --key-length-bytes 32 \\
+    --attributes encrypt=true decrypt=true extractable=false")]
     Aes {
         /// Its options
         #[command(flatten)]
         options: SecretOptions,
         /// Length in bytes: 16, 24 or 32
-        #[arg(long)]
+        #[arg(long, value_name = "BYTES")]
         key_length_bytes: u32,
     },
     /// A generic secret, for HMAC and derivation
+    #[command(after_long_help = "\
+Keys are extractable under another key unless extractable=false is given.
+
+Example:
+  cloudhsm-cli key generate-symmetric generic-secret --label pepper \\
+    --key-length-bytes 32")]
     GenericSecret {
         /// Its options
         #[command(flatten)]
         options: SecretOptions,
         /// Length in bytes: 1 to 800
-        #[arg(long)]
+        #[arg(long, value_name = "BYTES")]
         key_length_bytes: u32,
     },
 }
@@ -101,7 +141,7 @@ pub enum GenerateSymmetric {
 /// Options of every new secret key.
 #[derive(Debug, Args)]
 pub struct SecretOptions {
-    /// The key's label, at most 127 characters
+    /// The key's label, at most 127 bytes
     #[arg(long)]
     pub label: String,
     /// Attributes of the key, such as encrypt=true extractable=false
@@ -116,6 +156,14 @@ pub struct SecretOptions {
 #[derive(Debug, Subcommand)]
 pub enum GeneratePair {
     /// An EC pair
+    #[command(after_long_help = "\
+A key may sign only with sign=true and verify only with verify=true.
+
+Example:
+  cloudhsm-cli key generate-asymmetric-pair ec --curve prime256v1 \\
+    --public-label site --private-label site \\
+    --public-attributes verify=true \\
+    --private-attributes sign=true extractable=false")]
     Ec {
         /// The curve
         #[arg(long, value_enum)]
@@ -125,12 +173,21 @@ pub enum GeneratePair {
         options: PairOptions,
     },
     /// An RSA pair
+    #[command(after_long_help = "\
+A key may sign only with sign=true and verify only with verify=true.
+
+Example:
+  cloudhsm-cli key generate-asymmetric-pair rsa \\
+    --modulus-size-bits 3072 --public-exponent 65537 \\
+    --public-label site --private-label site \\
+    --public-attributes verify=true \\
+    --private-attributes sign=true extractable=false")]
     Rsa {
         /// Bits of the modulus: 2048 to 4096 in steps of 256
-        #[arg(long)]
+        #[arg(long, value_name = "BITS")]
         modulus_size_bits: u32,
-        /// The public exponent: odd, at least 65537
-        #[arg(long)]
+        /// The public exponent: odd, 65537 to 4294967295
+        #[arg(long, value_name = "NUMBER")]
         public_exponent: u64,
         /// Its options
         #[command(flatten)]
@@ -141,11 +198,11 @@ pub enum GeneratePair {
 /// Options of every new pair.
 #[derive(Debug, Args)]
 pub struct PairOptions {
-    /// The public key's label
-    #[arg(long)]
+    /// The public key's label, at most 127 bytes
+    #[arg(long, value_name = "LABEL")]
     pub public_label: String,
-    /// The private key's label
-    #[arg(long)]
+    /// The private key's label, at most 127 bytes
+    #[arg(long, value_name = "LABEL")]
     pub private_label: String,
     /// Attributes of the public key, such as verify=true
     #[arg(long, num_args = 0.., value_parser = attribute, value_name = "NAME=VALUE")]

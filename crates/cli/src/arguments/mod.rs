@@ -1,22 +1,27 @@
-//! The command tree. Each option is defined once; help is made from it.
+//! The command tree. Each option is defined once; help is made from it, and the tests read every example of it.
 
 mod crypto;
 mod keys;
+#[cfg(test)]
+mod tests;
 mod users;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Command as Tree, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use strongroom_types::{ClusterId, Role};
 
-pub use crypto::{Crypto, DataType, Key as SigningKey, Mgf, Sign, Signature, Verify};
+pub use crypto::{Crypto, DataType, Key as SigningKey, Pss, Sign, Signature, Verify};
 pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions};
 pub use users::User;
 
 use crate::prompt::SecretArgument;
 
+/// How examples name the program; the shell's do not.
+const PROGRAM: &str = "cloudhsm-cli ";
+
 /// Manages the users and keys of a Strongroom cluster.
 ///
 /// Every command prints one JSON object: `{"error_code": 0, "data": …}`, or `{"error_code": 1, "data": "why"}` with exit
-/// code 1.
+/// code 1. A command line that cannot be understood is answered in plain text with exit code 2.
 #[derive(Debug, Parser)]
 #[command(
     name = "cloudhsm-cli",
@@ -27,10 +32,12 @@ use crate::prompt::SecretArgument;
                        (USER:PASSWORD):\n\n  \
                        export CLOUDHSM_ROLE=crypto-user CLOUDHSM_PIN=alice:her-password\n  \
                        cloudhsm-cli key list --filter attr.class=private-key\n\n\
+                       `cloudhsm-cli interactive` logs in once for many commands. `cloudhsm-cli help key list`\n\
+                       explains one command, with examples.\n\n\
                        The configuration is etc/cloudhsm-cli.cfg below CLOUDHSM_HOME (default /opt/cloudhsm)."
 )]
 pub struct Arguments {
-    /// Which of the configured clusters to use
+    /// Which of the configured clusters to use; needed when there are several
     #[arg(long, global = true, value_name = "CLUSTER_ID")]
     pub cluster_id: Option<ClusterId>,
     /// What to do.
@@ -42,22 +49,53 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Top {
     /// Start a shell that stays logged in
+    #[command(after_long_help = "\
+Type `help` there, or press the tab key. A line that ends with \\ goes on in the next one; values with \
+blanks stand in quotes. Lines with a password are kept out of the history, which ends with the shell.
+
+Example:
+  cloudhsm-cli interactive")]
     Interactive,
     /// One command.
     #[command(flatten)]
     Command(Box<Command>),
 }
 
-/// A line of the interactive shell.
+/// Commands of the shell; a login lasts until logout, another login, or the shell's end
 #[derive(Debug, Parser)]
 #[command(name = "", no_binary_name = true, disable_version_flag = true, max_term_width = 100)]
 pub struct Line {
-    /// Which of the configured clusters to use
+    /// Which of the configured clusters to use, instead of the one the shell was started with
     #[arg(long, global = true, value_name = "CLUSTER_ID")]
     pub cluster_id: Option<ClusterId>,
     /// What to do.
     #[command(subcommand)]
     pub command: InShell,
+}
+
+impl Line {
+    /// The tree of the shell, whose examples are what one types there.
+    pub fn tree() -> Tree {
+        in_shell(Line::command())
+    }
+
+    /// Reads the words of a line.
+    pub fn read(words: &[String]) -> Result<Line, clap::Error> {
+        let mut tree = Line::tree();
+        let matches = tree.try_get_matches_from_mut(words)?;
+        Line::from_arg_matches(&matches).map_err(|error| error.format(&mut tree))
+    }
+}
+
+/// Takes the program's name out of examples.
+fn in_shell(tree: Tree) -> Tree {
+    let examples = tree.get_after_long_help().map(|text| text.to_string().replace(PROGRAM, ""));
+    let names: Vec<String> = tree.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let tree = names.into_iter().fold(tree, |tree, name| tree.mut_subcommand(name, in_shell));
+    match examples {
+        Some(examples) => tree.after_long_help(examples),
+        None => tree,
+    }
 }
 
 /// What a line of the shell asks for.
@@ -84,8 +122,16 @@ pub enum Command {
     #[command(subcommand)]
     Key(Key),
     /// Log in; the login holds on every HSM of the cluster until logout
+    #[command(after_long_help = "\
+Five wrong passwords in a row lock a user; an admin unlocks with user change-password. \
+In single-command mode this checks the password; the commands themselves log in with CLOUDHSM_PIN.
+
+Examples:
+  cloudhsm-cli login --username alice --role crypto-user
+  cloudhsm-cli login --username admin --role admin")]
     Login(Login),
     /// Log out on every HSM of the cluster
+    #[command(after_long_help = "Example:\n  cloudhsm-cli logout")]
     Logout,
     /// Manage users
     #[command(subcommand)]
@@ -96,12 +142,20 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum Cluster {
     /// Set the first admin's password; the cluster becomes ACTIVE. Needs no login
+    #[command(after_long_help = "\
+Works once, on a cluster that has its certificate. The user `admin` then has the role admin.
+
+Examples:
+  cloudhsm-cli cluster activate
+  cloudhsm-cli cluster activate --password a-good-password")]
     Activate {
-        /// The password; asked for when it is not given
+        /// The password, 8 to 32 characters without a colon; asked for twice when it is not given. On the command line
+        /// others who use this machine can see it
         #[arg(long)]
         password: Option<SecretArgument>,
     },
     /// Show each HSM's vendor, model, serial number and versions. Needs no login
+    #[command(after_long_help = "Example:\n  cloudhsm-cli cluster hsm-info")]
     HsmInfo,
 }
 
@@ -111,7 +165,7 @@ pub struct Login {
     /// Who
     #[command(flatten)]
     pub who: Who,
-    /// The password; asked for when it is not given
+    /// The password; asked for when it is not given. On the command line others who use this machine can see it
     #[arg(long)]
     pub password: Option<SecretArgument>,
 }
@@ -120,7 +174,7 @@ pub struct Login {
 #[derive(Debug, Args)]
 pub struct Who {
     /// The user's name; upper and lower case are the same
-    #[arg(long)]
+    #[arg(long, value_name = "USER")]
     pub username: String,
     /// The user's role
     #[arg(long, value_parser = role())]
@@ -131,69 +185,4 @@ fn role() -> impl clap::builder::TypedValueParser<Value = Role> {
     use clap::builder::TypedValueParser as _;
     clap::builder::PossibleValuesParser::new(["crypto-user", "admin"])
         .map(|text| text.parse().expect("both are the names of roles"))
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_tree_is_sound() {
-        Arguments::command().debug_assert();
-        Line::command().debug_assert();
-    }
-
-    #[test]
-    fn command_lines_of_the_guide_are_understood() {
-        let check = |line: &str| {
-            let words = std::iter::once("cloudhsm-cli").chain(line.split_whitespace());
-            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
-        };
-        check("interactive --cluster-id cluster-234567abcde");
-        check("cluster activate --password long-enough");
-        check("cluster hsm-info");
-        check("login --username alice --role crypto-user --password secret-1");
-        check("user create --username alice --role crypto-user --password secret-1");
-        check("user change-password --username alice --role admin");
-        check("key generate-symmetric aes --label k --key-length-bytes 24 --attributes encrypt=true id=0x0a");
-        check("key generate-symmetric generic-secret --label k --key-length-bytes 800 --share-crypto-users a b");
-        check(
-            "key generate-asymmetric-pair rsa --public-exponent 65537 --modulus-size-bits 2048 --public-label a \
-             --private-label b --public-attributes verify=true --private-attributes sign=true",
-        );
-        check("key generate-asymmetric-pair ec --curve secp256r1 --public-label a --private-label b");
-        check("key list --filter attr.class=public-key attr.label=x --max-items 3 --starting-token 5 -v");
-        check("key list --filter=attr.class=public-key");
-        check("key list --filter");
-        check("key delete --filter key-reference=0xabc");
-        check("key generate-file --encoding reference-pem --path f --filter attr.label=x");
-        check("crypto sign rsa-pkcs --key-filter attr.label=x --hash-function sha256 --data YQ==");
-        check(
-            "crypto sign rsa-pkcs-pss --key-filter attr.label=x --hash-function sha256 --mgf mgf1-sha256 \
-             --salt-length 32 --data-path f --data-type digest",
-        );
-        check(
-            "crypto verify ecdsa --key-filter attr.label=x --hash-function sha512 --data YQ== --signature YQ== \
-             --cluster-id cluster-234567abcde",
-        );
-    }
-
-    #[test]
-    fn wrong_lines_are_refused() {
-        let check = |line: &str| {
-            let words = std::iter::once("cloudhsm-cli").chain(line.split_whitespace());
-            assert!(Arguments::try_parse_from(words).is_err(), "{line}");
-        };
-        check("key");
-        check("login --username a --role operator");
-        check("key generate-symmetric aes --key-length-bytes 16");
-        check("key generate-symmetric aes --label k --key-length-bytes 16 --attributes colour=red");
-        check("key list --filter label=x");
-        check("crypto sign ecdsa --key-filter attr.label=x --hash-function md5 --data YQ==");
-        check("crypto sign ecdsa --key-filter attr.label=x --hash-function sha256");
-        check("crypto sign ecdsa --key-filter attr.label=x --hash-function sha256 --data YQ== --data-path f");
-        check("key generate-file --encoding pem --path f");
-    }
 }

@@ -7,28 +7,44 @@ use crate::prompt::SecretArgument;
 #[derive(Debug, Subcommand)]
 pub enum User {
     /// Make a user (admins)
+    #[command(after_long_help = "\
+User names have up to 31 letters, digits, '_', '-' and '.'.
+
+Examples:
+  cloudhsm-cli user create --username alice --role crypto-user
+  cloudhsm-cli user create --username bea --role admin \\
+    --password a-good-password")]
     Create {
         /// Who
         #[command(flatten)]
         who: Who,
-        /// The password, 8 to 32 characters; asked for when it is not given
+        /// The password, 8 to 32 characters without a colon; asked for twice when it is not given. On the command line
+        /// others who use this machine can see it
         #[arg(long)]
         password: Option<SecretArgument>,
     },
     /// Delete a user who owns no keys (admins)
+    #[command(after_long_help = "Example:\n  cloudhsm-cli user delete --username alice --role crypto-user")]
     Delete {
         /// Who
         #[command(flatten)]
         who: Who,
     },
     /// List the users. Needs no login
+    #[command(after_long_help = "Example:\n  cloudhsm-cli user list")]
     List,
     /// Set a user's password, unlock the user, end the user's logins (admins anyone's, crypto users their own)
+    #[command(after_long_help = "\
+Examples:
+  cloudhsm-cli user change-password --username alice --role crypto-user
+  cloudhsm-cli user change-password --username alice --role crypto-user \\
+    --password a-new-password")]
     ChangePassword {
         /// Who
         #[command(flatten)]
         who: Who,
-        /// The new password, 8 to 32 characters; asked for when it is not given
+        /// The new password, 8 to 32 characters without a colon; asked for twice when it is not given. On the command
+        /// line others who use this machine can see it
         #[arg(long)]
         password: Option<SecretArgument>,
     },

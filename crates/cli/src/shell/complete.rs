@@ -1,6 +1,6 @@
 //! Completion of commands and options, from the same tree that parses them.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use rustyline::completion::{Completer, Pair};
 use rustyline::{Context, Helper, Highlighter, Hinter, Result, Validator};
 
@@ -14,7 +14,7 @@ pub struct Completion {
 
 impl Completion {
     pub fn new() -> Completion {
-        let mut tree = Line::command();
+        let mut tree = Line::tree();
         tree.build();
         Completion { tree }
     }

@@ -1,0 +1,177 @@
+//! Where the shell's lines come from: a terminal with editing, history and completion, or a pipe.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use rustyline::error::ReadlineError;
+use rustyline::history::MemHistory;
+use rustyline::{Config, Editor};
+
+use super::complete::Completion;
+use super::words;
+
+/// What asks for the rest of a line that ended with `\`.
+const CONTINUED: &str = "> ";
+/// Lines that the history keeps.
+const HISTORY_LEN: usize = 1_000;
+
+/// What somebody typed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// A line.
+    Line(String),
+    /// Ctrl-C: nothing of it is meant.
+    GivenUp,
+    /// Ctrl-D, or the end of a pipe.
+    End,
+}
+
+/// Where lines come from.
+pub enum Lines {
+    /// A person: editing, history, completion.
+    Terminal(Box<Editor<Completion, MemHistory>>),
+    /// A pipe or a file, which is shown no prompt.
+    Pipe,
+}
+
+impl Lines {
+    pub fn open() -> io::Result<Lines> {
+        if !io::stdin().is_terminal() {
+            return Ok(Lines::Pipe);
+        }
+        let config = Config::builder().max_history_size(HISTORY_LEN).map_err(io::Error::other)?.build();
+        let history = MemHistory::with_config(&config);
+        let mut editor = Editor::with_history(config, history).map_err(io::Error::other)?;
+        editor.set_helper(Some(Completion::new()));
+        Ok(Lines::Terminal(Box::new(editor)))
+    }
+
+    /// A line with those that continue it.
+    pub fn whole_line(&mut self, prompt: &str) -> io::Result<Typed> {
+        let typed = whole_line(prompt, |prompt| self.next(prompt))?;
+        if let Typed::Line(line) = &typed {
+            self.remember(line);
+        }
+        Ok(typed)
+    }
+
+    fn next(&mut self, prompt: &str) -> io::Result<Typed> {
+        match self {
+            Lines::Terminal(editor) => match editor.readline(prompt) {
+                Ok(line) => Ok(Typed::Line(line)),
+                Err(ReadlineError::Interrupted) => Ok(Typed::GivenUp),
+                Err(ReadlineError::Eof) => Ok(Typed::End),
+                Err(ReadlineError::Io(error)) => Err(error),
+                Err(error) => Err(io::Error::other(error)),
+            },
+            Lines::Pipe => {
+                let mut line = String::new();
+                match io::stdin().lock().read_line(&mut line)? {
+                    0 => Ok(Typed::End),
+                    _ => Ok(Typed::Line(line.trim_end_matches(['\r', '\n']).to_owned())),
+                }
+            }
+        }
+    }
+
+    /// For the arrow keys. Lives in memory only, and without lines that hold a password.
+    fn remember(&mut self, line: &str) {
+        if let Lines::Terminal(editor) = self
+            && !line.trim().is_empty()
+            && !holds_password(line)
+        {
+            // A history that is full or keeps no duplicates is no error.
+            let _ = editor.add_history_entry(line);
+        }
+    }
+}
+
+/// Joins lines that end with `\`. Half a command is not run: Ctrl-C gives up all of it, and the end of input within it
+/// is an error.
+fn whole_line(prompt: &str, mut next: impl FnMut(&str) -> io::Result<Typed>) -> io::Result<Typed> {
+    let mut line = match next(prompt)? {
+        Typed::Line(line) => line,
+        other => return Ok(other),
+    };
+    while let Some(begun) = continued(&line) {
+        match next(CONTINUED)? {
+            Typed::Line(rest) => line = format!("{begun} {rest}"),
+            Typed::GivenUp => return Ok(Typed::GivenUp),
+            Typed::End => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the input ends within a command")),
+        }
+    }
+    Ok(Typed::Line(line))
+}
+
+/// What stands before the `\` that continues a line. `\\` is a character of the line itself.
+fn continued(line: &str) -> Option<&str> {
+    let slashes = line.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    if slashes % 2 == 1 { line.strip_suffix('\\') } else { None }
+}
+
+/// Whether a line shows a password. Any option that begins so may be one, however it is quoted: a typing error shows a
+/// password all the same.
+fn holds_password(line: &str) -> bool {
+    const DASHES: [char; 3] = ['-', '–', '—'];
+    match words::split(line) {
+        Ok(words) => words
+            .iter()
+            .any(|word| word.starts_with(DASHES) && word.trim_start_matches(DASHES).to_lowercase().starts_with("pas")),
+        // A quote is open, so where options begin is not known.
+        Err(_) => line.to_lowercase().contains("pas"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of these, typed one after the other.
+    fn typed(lines: Vec<Typed>) -> Result<Typed, io::ErrorKind> {
+        let mut lines = lines.into_iter();
+        whole_line("", |_| Ok(lines.next().unwrap_or(Typed::End))).map_err(|error| error.kind())
+    }
+
+    fn line(text: &str) -> Typed {
+        Typed::Line(text.to_owned())
+    }
+
+    #[test]
+    fn a_backslash_continues_a_line() {
+        let check = |lines: &[&str], expected: &str| {
+            assert_eq!(typed(lines.iter().map(|text| line(text)).collect()), Ok(line(expected)));
+        };
+        check(&["key list"], "key list");
+        check(&["key \\", "  list \\", "-v"], "key    list  -v");
+        check(&["key\\", "list"], "key list");
+        check(&["a\\\\", "b"], "a\\\\");
+        check(&["a\\\\\\", "b"], "a\\\\ b");
+        check(&["\\", "größe"], " größe");
+    }
+
+    #[test]
+    fn half_a_command_is_not_run() {
+        let delete = || line("key delete --filter attr.label=x \\");
+        assert_eq!(typed(vec![delete(), Typed::GivenUp]), Ok(Typed::GivenUp));
+        assert_eq!(typed(vec![delete(), Typed::End]), Err(io::ErrorKind::UnexpectedEof));
+        assert_eq!(typed(vec![delete()]), Err(io::ErrorKind::UnexpectedEof));
+        assert_eq!(typed(vec![Typed::GivenUp]), Ok(Typed::GivenUp));
+        assert_eq!(typed(vec![Typed::End]), Ok(Typed::End));
+    }
+
+    #[test]
+    fn lines_with_passwords_are_not_remembered() {
+        let check = |line: &str, expected: bool| assert_eq!(holds_password(line), expected, "{line}");
+        check("login --username a --role admin --password hunter22", true);
+        check("user create --Password=hunter22", true);
+        check("user create --passwrd hunter22", true);
+        check("user create --pasword hunter22", true);
+        check("user create -password hunter22", true);
+        check("user create —password hunter22", true);
+        check("user create --pa\"ss\"word hunter22", true);
+        check("user create --p\\assword hunter22", true);
+        check("user create '--password' hunter22", true);
+        check("user create --password \"hunter22", true);
+        check("user change-password --username a --role admin", false);
+        check("key generate-file --encoding pem --path f --filter attr.label=password", false);
+    }
+}
