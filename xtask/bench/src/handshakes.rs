@@ -22,6 +22,7 @@ const CLIENTS: usize = 8;
 /// Measures RSA-2048 and P-256, TLS 1.3, no resumption.
 pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     let world = World::with(&[]);
+    authority(&world)?;
     world.rsa_pair("bench-rsa");
     world.ec_pair("bench-ec", "prime256v1");
     let kinds = [("RSA-2048", "bench-rsa", "rsa"), ("P-256", "bench-ec", "ec")];
@@ -37,38 +38,48 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A CA of the bench's own; what it issues is no CA's certificate, as clients want it of a server.
+fn authority(world: &World) -> anyhow::Result<()> {
+    let (key, certificate) = (world.name("ca.key"), world.name("ca.crt"));
+    let request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let rest = ["-keyout", &key, "-out", &certificate, "-subj", "/CN=Bench CA", "-days", "30"];
+    world.plain_openssl(&[&request[..], &rest].concat()).ok();
+    fs::write(world.file("names.cnf"), "subjectAltName = DNS:localhost\n").context("cannot write names.cnf")
+}
+
 fn certificate(world: &World, name: &str, engine: bool) {
-    let (key, crt) = (world.name(&format!("{name}.key")), world.name(&format!("{name}.crt")));
-    let subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "30"];
-    let x509 = ["req", "-x509", "-new", "-key", &key, "-out", &crt];
+    let [key, request, certificate] = ["key", "csr", "crt"].map(|ending| world.name(&format!("{name}.{ending}")));
+    let new = ["req", "-new", "-key", &key, "-subj", "/CN=localhost", "-out", &request];
     if engine {
-        world.openssl(&[&x509[..], &["-engine", "cloudhsm"], &subject].concat()).ok();
+        world.openssl(&[&new[..], &["-engine", "cloudhsm"]].concat()).ok();
     } else {
-        world.plain_openssl(&[&x509[..], &subject].concat()).ok();
+        world.plain_openssl(&new).ok();
     }
+    let sign = ["x509", "-req", "-in", &request, "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30"];
+    world.plain_openssl(&[&sign[..], &["-extfile", "names.cnf", "-out", &certificate]].concat()).ok();
 }
 
 fn compare(world: &World, rounds: &Rounds, kind: &str, file: &str) -> anyhow::Result<()> {
     let path = |name: &str| world.file(&format!("{file}.{name}"));
     let hsm = Nginx::start(world, SiteKey::Hsm, &[(&path("hsm.crt"), &path("hsm.key"))]);
     let soft = Nginx::start(world, SiteKey::File, &[(&path("file.crt"), &path("file.key"))]);
-    let of_hsm = client(&fs::read(path("hsm.crt")).context("the HSM site's certificate")?)?;
-    let of_file = client(&fs::read(path("file.crt")).context("the file site's certificate")?)?;
-    let round = |nginx: &Nginx, config: &Arc<ClientConfig>| {
-        rounds.one(CLIENTS, |_| {
-            let (port, config) = (nginx.port(0), Arc::clone(config));
-            move || handshake(port, &config).is_ok()
-        })
+    let config = client(&fs::read(world.file("ca.crt")).context("the CA's certificate")?)?;
+    let round = |rounds: &Rounds, nginx: &Nginx| {
+        let (port, config) = (nginx.port(0), &config);
+        rounds.one(CLIENTS, |_| move || handshake(port, config).is_ok())
     };
     // Workers log in and caches fill before anything counts.
     let warm = Rounds { count: 1, seconds: 0.5 };
-    warm.one(CLIENTS, |_| || handshake(hsm.port(0), &of_hsm).is_ok());
-    warm.one(CLIENTS, |_| || handshake(soft.port(0), &of_file).is_ok());
+    for nginx in [&hsm, &soft] {
+        handshake(nginx.port(0), &config)
+            .with_context(|| format!("a handshake fails; nginx says:\n{}", nginx.log()))?;
+        round(&warm, nginx);
+    }
     let (mut in_hsm, mut in_file) = (Vec::new(), Vec::new());
     for number in 0..rounds.count {
         eprintln!("handshakes: {kind}, round {} of {}", number + 1, rounds.count);
-        in_hsm.push(round(&hsm, &of_hsm));
-        in_file.push(round(&soft, &of_file));
+        in_hsm.push(round(rounds, &hsm));
+        in_file.push(round(rounds, &soft));
     }
     let (in_hsm, in_file): (Round, Round) = (medians(&in_hsm), medians(&in_file));
     line(&json!({
