@@ -54,13 +54,20 @@ fn ask(prompt: &str) -> Result<Secret, ExpectedError> {
         return Ok(Secret::new(typed.into_bytes()));
     }
     // The prompt is for people: standard output belongs to the answers.
-    let mut stderr = io::stderr();
-    let _ = stderr.write_all(prompt.as_bytes()).and_then(|()| stderr.flush());
+    say(prompt);
     let mut line = String::new();
-    if io::stdin().lock().read_line(&mut line).map_err(ExpectedError::Prompt)? == 0 {
-        return Err(ExpectedError::Prompt(io::ErrorKind::UnexpectedEof.into()));
-    }
+    let read = io::stdin().lock().read_line(&mut line);
+    say("\n");
     let secret = Secret::from(line.trim_end_matches(['\r', '\n']).as_bytes());
     line.zeroize();
-    Ok(secret)
+    match read.map_err(ExpectedError::Prompt)? {
+        0 => Err(ExpectedError::Prompt(io::ErrorKind::UnexpectedEof.into())),
+        _ => Ok(secret),
+    }
+}
+
+/// Nobody may be there to read it.
+fn say(text: &str) {
+    let mut stderr = io::stderr();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
