@@ -17,6 +17,9 @@ pub enum SiteKey {
     File,
 }
 
+/// Processes that serve, beside the master.
+const WORKERS: usize = 2;
+
 /// A stock nginx that serves one page for each site, each on a port of its own.
 pub struct Nginx {
     child: Child,
@@ -46,7 +49,7 @@ impl Nginx {
             .collect();
         let engine = if key == SiteKey::Hsm { "ssl_engine cloudhsm; env CLOUDHSM_PIN;\n" } else { "" };
         let configuration = format!(
-            "daemon off; pid nginx.pid; error_log error.log info; worker_processes 2;\n{engine}events {{}}\nhttp {{\n\
+            "daemon off; pid nginx.pid; error_log error.log info; worker_processes {WORKERS};\n{engine}events {{}}\nhttp {{\n\
              access_log off; client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; \
              scgi_temp_path t;\nssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache off; ssl_session_tickets off;\n\
              keepalive_timeout 0;\n{servers}}}\n"
@@ -62,7 +65,8 @@ impl Nginx {
         wait_for("nginx to listen", Duration::from_secs(20), || {
             let ended = nginx.child.try_wait().expect("nginx can be asked for");
             assert!(ended.is_none(), "nginx ended: {ended:?}\n{}", nginx.log());
-            TcpStream::connect(("127.0.0.1", last)).is_ok()
+            // The master listens before its workers are there.
+            TcpStream::connect(("127.0.0.1", last)).is_ok() && nginx.pids().len() == 1 + WORKERS
         });
         nginx
     }
