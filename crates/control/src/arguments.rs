@@ -10,15 +10,15 @@ use strongroom_types::{ClusterMode, HsmType, Secret};
 
 const EXAMPLES: &str = "\
 Examples:
-  strongroom up                              a cluster of two HSMs in ./.strongroom, ready for clients
-  strongroom up --hsms 3 --state ~/three     another one beside it, with addresses of its own
-  strongroom up --output json                the same as one JSON object, for scripts
-  strongroom status                          what runs, and how much it signed
-  strongroom down                            stop it; `up` starts it again with the same users and keys
+  strongroom up                            two HSMs in ./.strongroom, ready for clients
+  strongroom up --hsms 3 --state ~/three   another cluster beside it
+  strongroom up --output json              the same as one JSON object, for scripts
+  strongroom status                        what runs, and how much it signed
+  strongroom down                          stop it; nothing is lost
 
 Exit codes:
   0  done
-  1  something nobody foresaw
+  1  a system call that does not fail on a sound machine; standard output
   2  the command line, or settings that differ from the cluster's
   3  the state folder
   4  an address is taken
@@ -33,15 +33,15 @@ Examples:
   strongroom up --state ./test --hsms 1 --crypto-user alice:correct-horse
   export CLOUDHSM_HOME=$(strongroom up --output json | jq -r .home)
 
-Running it again is safe: it completes what is missing, starts what is down, and prints the same. Type, mode, number
+Running it again is safe: it completes what is missing, starts what is down, and prints the same. Type, mode, number \
 of HSMs and passwords are settled when the cluster is made.
 
-A password on the command line can be seen by other users of this machine while the command runs; those that `up`
+A password on the command line can be seen by other users of this machine while the command runs; those that `up` \
 makes itself are only in its output and in credentials.json, readable by you alone.";
 
-/// A Strongroom cluster on this machine.
+/// Makes, starts and stops Strongroom clusters on this machine
 #[derive(Debug, Parser)]
-#[command(name = "strongroom", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "strongroom", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

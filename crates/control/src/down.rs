@@ -8,6 +8,7 @@ use crate::arguments::Down;
 use crate::error::{BusyError, ExpectedError, StateError};
 use crate::processes::{self, ORDERLY_END_MAX, Process};
 use crate::progress::Progress;
+use crate::report::quoted;
 use crate::state::{ClusterFile, HsmEntry, Running, StateFolder};
 use crate::supervise::{self, CONTROL_SOCKET};
 
@@ -22,7 +23,8 @@ pub(crate) fn run(options: &Down) -> Result<String, ExpectedError> {
         ClusterFile::read(&folder)?.ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
     let stopped = stop(&folder, &cluster)?;
     Ok(if stopped {
-        format!("{} is down; `strongroom up` starts it again with the same users and keys.\n", cluster.cluster_id)
+        let state = quoted(&folder.root().to_string_lossy());
+        format!("{} is down; `strongroom up --state {state}` starts it again.\n", cluster.cluster_id)
     } else {
         format!("{} was not running.\n", cluster.cluster_id)
     })

@@ -35,6 +35,12 @@ pub enum ExpectedError {
     /// What the cluster refused.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// Standard output takes no more. What was asked for is done.
+    #[error("the answer cannot be written, though the command did its work")]
+    Print {
+        /// Why.
+        source: io::Error,
+    },
     /// A system call that does not fail on a sound machine.
     #[error("the system refused to {action}")]
     System {
@@ -49,7 +55,7 @@ impl ExpectedError {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            ExpectedError::System { .. } => 1,
+            ExpectedError::Print { .. } | ExpectedError::System { .. } => 1,
             ExpectedError::Settings(_) => 2,
             ExpectedError::State(_) => 3,
             ExpectedError::Address(_) => 4,
@@ -204,6 +210,26 @@ pub enum StateError {
     #[error("{} is missing, and the cluster's state cannot be used without it; put it back from a copy", path.display())]
     Missing {
         /// The file.
+        path: PathBuf,
+    },
+    /// The cluster has a certificate and the CA that signed it is gone.
+    #[error(
+        "{} is missing, but the cluster has a certificate that it signed; clients trust that file alone: put it back \
+         from a copy",
+        path.display()
+    )]
+    CustomerCaMissing {
+        /// The certificate of the CA.
+        path: PathBuf,
+    },
+    /// The store of a cluster that was ready once. A new one beside the old keys would be another cluster.
+    #[error(
+        "{} is missing, and with it every user and key of the cluster; put the folder `store` back from a copy (is its \
+         disk mounted?)",
+        path.display()
+    )]
+    StoreMissing {
+        /// The database.
         path: PathBuf,
     },
     /// A client's configuration that somebody changed into something else.
@@ -406,16 +432,6 @@ pub enum ProvisionError {
         hsm: HsmId,
         /// Why.
         source: CertificateError,
-    },
-    /// The cluster has a certificate and the CA that signed it is gone.
-    #[error(
-        "{} is missing, but the cluster has a certificate that it signed; clients trust that file alone: put it back \
-         from a copy",
-        path.display()
-    )]
-    CustomerCaMissing {
-        /// The certificate of the CA.
-        path: PathBuf,
     },
     /// A step over the network protocol.
     #[error("the cluster does not {action}")]

@@ -32,7 +32,7 @@ mod up;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -51,16 +51,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    match dispatch(arguments) {
-        Ok(text) => {
-            // A reader who closed the pipe has what they wanted.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+    match dispatch(arguments).and_then(|text| print(&text)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             progress::print_error(&error);
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// A reader who closed the pipe has what they wanted.
+fn print(text: &str) -> Result<(), ExpectedError> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(ExpectedError::Print { source }),
+        _ => Ok(()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a cluster needs before its HSMs can start; each step makes what is missing and leaves what is there.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType};
 
 use crate::addresses::{self, Block};
 use crate::clock;
-use crate::error::{ExpectedError, ProgramError, ProvisionError, StateError};
+use crate::error::{ExpectedError, ProgramError, StateError};
 use crate::processes::Exit;
 use crate::settings::{HSMS_DEFAULT, Settings};
 use crate::state::{
@@ -89,6 +89,7 @@ fn new_cluster(settings: &Settings) -> Result<(ClusterFile, Block), ExpectedErro
 
 /// The root key's file, folders, every HSM's configuration and the customer CA.
 pub(crate) fn files(folder: &StateFolder, cluster: &ClusterFile, hsm_program: &Path) -> Result<(), ExpectedError> {
+    check_store(folder, cluster)?;
     root_key(folder, hsm_program)?;
     make_folder(&folder.store(), MODE_FOLDER)?;
     make_folder(&folder.hsms(), MODE_FOLDER)?;
@@ -105,7 +106,19 @@ pub(crate) fn files(folder: &StateFolder, cluster: &ClusterFile, hsm_program: &P
 
 /// Whether HSMs have written state, which needs the root key and the CA that were there then.
 fn has_state(folder: &StateFolder) -> bool {
-    fs::symlink_metadata(folder.store().join("cluster.sqlite")).is_ok()
+    fs::symlink_metadata(database(folder)).is_ok()
+}
+
+fn database(folder: &StateFolder) -> PathBuf {
+    folder.store().join("cluster.sqlite")
+}
+
+/// A cluster that was ready once has a store. HSMs that found none would make a new, empty cluster in its place.
+pub(crate) fn check_store(folder: &StateFolder, cluster: &ClusterFile) -> Result<(), StateError> {
+    if cluster.prepared && !has_state(folder) {
+        return Err(StateError::StoreMissing { path: database(folder) });
+    }
+    Ok(())
 }
 
 /// The root key is made by an HSM program and never read here. A key that is missing beside state that was sealed
@@ -185,7 +198,7 @@ fn customer_ca(folder: &StateFolder) -> Result<(), ExpectedError> {
         return Ok(());
     }
     if has_state(folder) {
-        return Err(ProvisionError::CustomerCaMissing { path: ca.join(CA_CERTIFICATE) }.into());
+        return Err(StateError::CustomerCaMissing { path: ca.join(CA_CERTIFICATE) }.into());
     }
     let made = CustomerCa::generate(clock::now_s());
     let temporary = temporary(&ca);
@@ -218,6 +231,31 @@ pub(crate) fn customer_ca_pem(folder: &StateFolder) -> Result<Vec<u8>, ExpectedE
     let path = folder.ca().join(CA_CERTIFICATE);
     match read_bounded(&path)? {
         Some(pem) => Ok(pem.to_vec()),
-        None => Err(ProvisionError::CustomerCaMissing { path }.into()),
+        None => Err(StateError::CustomerCaMissing { path }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_was_lost_is_not_made_anew() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = StateFolder::prepare(place.path()).expect("prepared");
+        let settings = Settings { hsms: Some(1), ..Settings::default() };
+        let (mut cluster, _block) = new_cluster(&settings).expect("a cluster");
+        let nowhere = Path::new("/nonexistent/strongroom-hsm");
+        // Before it was ready it may have none yet.
+        assert!(matches!(files(&folder, &cluster, nowhere), Err(ExpectedError::Program(ProgramError::Start { .. }))));
+        cluster.prepared = true;
+        match files(&folder, &cluster, nowhere) {
+            Err(error @ ExpectedError::State(StateError::StoreMissing { .. })) => assert_eq!(error.exit_code(), 3),
+            other => panic!("{other:?}"),
+        }
+        assert!(!folder.root_key().exists());
+        make_folder(&folder.store(), MODE_FOLDER).expect("made");
+        fs::write(database(&folder), "").expect("written");
+        assert!(check_store(&folder, &cluster).is_ok());
     }
 }

@@ -146,7 +146,7 @@ impl Report {
             "
 Use it:
   export CLOUDHSM_HOME={home}
-  export CLOUDHSM_PIN={pin}
+  export CLOUDHSM_PIN={pin} CLOUDHSM_ROLE=crypto-user
   export OPENSSL_ENGINES=$CLOUDHSM_HOME/engines-3
   $CLOUDHSM_HOME/bin/cloudhsm-cli interactive
   openssl genrsa -engine cloudhsm -out web-server.pem 2048
@@ -192,6 +192,10 @@ Everything here runs as one user, who can read the root key: made for developmen
     }
 }
 
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 impl HsmReport {
     fn line(&self) -> String {
         let address = format!("{}:{}", self.ip, self.port);
@@ -207,8 +211,10 @@ impl HsmReport {
             };
             let _ = write!(
                 line,
-                ", {serving}, {} signatures, {} connections, revision {}",
-                work.signatures, work.connections, work.applied_revision
+                ", {serving}, {}, {}, revision {}",
+                count(work.signatures, "signature"),
+                count(work.connections.into(), "connection"),
+                work.applied_revision
             );
         }
         line
@@ -284,7 +290,7 @@ mod tests {
     fn status_prints_no_password_and_what_each_hsm_does() {
         let (_place, folder, cluster, credentials) = sample();
         let work =
-            HsmWork { serving: true, signatures: 41, connections: 2, applied_revision: 9, reason: String::new() };
+            HsmWork { serving: true, signatures: 41, connections: 1, applied_revision: 9, reason: String::new() };
         let report = Report::new(&folder, &cluster, Some(&credentials), "ACTIVE", vec![(Some(7), Some(work))]);
         let json: serde_json::Value = serde_json::from_str(&report.json()).expect("JSON");
         let expected = ["hsm_id", "ip", "port", "pid", "availability_zone", "serving", "signatures", "connections"];
@@ -292,7 +298,7 @@ mod tests {
         assert_eq!(json["hsms"][0]["applied_revision"], 9);
         assert_eq!(keys(&json["admin"]), ["username"]);
         let text = report.status_text(&folder, &cluster);
-        assert!(text.contains("process 7, serves, 41 signatures, 2 connections, revision 9"), "{text}");
+        assert!(text.contains("process 7, serves, 41 signatures, 1 connection, revision 9"), "{text}");
         assert!(!report.json().contains("hunter") && !text.contains("hunter"));
     }
 

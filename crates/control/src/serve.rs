@@ -6,9 +6,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::arguments::Serve;
 use crate::error::{ExpectedError, StateError};
-use crate::programs;
 use crate::state::{ClusterFile, StateFolder};
 use crate::supervise::{Launch, Requests, Supervisor};
+use crate::{make, programs};
 
 pub(crate) fn run(options: &Serve) -> Result<String, ExpectedError> {
     // Before anything else, so that no request to stop is lost or answered by dying.
@@ -16,6 +16,7 @@ pub(crate) fn run(options: &Serve) -> Result<String, ExpectedError> {
     let folder = StateFolder::existing(&options.state.folder)?;
     let cluster =
         ClusterFile::read(&folder)?.ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
+    make::check_store(&folder, &cluster)?;
     let launch = Launch::hsm(programs::hsm()?);
     let _held = folder.hold_for_serving()?;
     if options.detach {

@@ -9,11 +9,12 @@ Examples:
   strongroom-hsm init-root-key --path root.key   make the root key of a new installation, once
   strongroom-hsm run --folder hsms/hsm-abc       be the HSM whose hsm.json is in that folder
 
-Nobody needs to run these by hand: `strongroom up` makes the root key and the folders and keeps the HSMs running.";
+Nobody needs to run these by hand: `strongroom up` makes the root key and the folders and keeps \
+the HSMs running.";
 
 const RUN_HELP: &str = "\
-The folder holds hsm.json (docs/reference/hsm-json.md). The HSM writes hsm.log there, keeps its anchor there, and
-takes the control plane's requests on control.sock. It listens for clients as soon as the cluster has its
+The folder holds hsm.json (docs/reference/hsm-json.md). The HSM writes hsm.log there, keeps its anchor there, and \
+takes the control plane's requests on control.sock. It listens for clients as soon as the cluster has its \
 certificate. SIGTERM or SIGINT stop it in order.
 
 Exit codes:
@@ -24,12 +25,12 @@ Exit codes:
   4  the cluster's state is refused: damaged, older than this HSM has seen, or sealed under another root key";
 
 const ROOT_KEY_HELP: &str = "\
-The file must not exist; it is made with mode 0600. Keep a copy where it is safe: without the root key no cluster of
+The file must not exist; it is made with mode 0600. Keep a copy where it is safe: without the root key no cluster of \
 this installation can ever be opened again, and with it everyone can who has a cluster's store.";
 
-/// One HSM of a Strongroom cluster.
+/// One HSM of a Strongroom cluster
 #[derive(Debug, Parser)]
-#[command(name = "strongroom-hsm", version, about, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "strongroom-hsm", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

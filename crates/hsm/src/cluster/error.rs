@@ -70,6 +70,16 @@ impl StartError {
 /// one serves on from memory and refuses changes.
 #[derive(Debug, Error)]
 pub enum StateError {
+    /// Nothing is stored, and this HSM has seen something stored.
+    #[error(
+        "the store is empty, but this HSM has an anchor, {}, so it held the cluster; put the store back (is its disk \
+         mounted?)",
+        anchor.display()
+    )]
+    Emptied {
+        /// The anchor's file.
+        anchor: PathBuf,
+    },
     /// Records but none of the cluster key, or none of the head.
     #[error("the store holds records but not {0}; put back the newest copy of the store")]
     Missing(RecordPath),

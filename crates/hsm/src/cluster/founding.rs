@@ -88,6 +88,11 @@ fn load_or_make(
         if loaded.revision > Revision(0) || !loaded.records.is_empty() {
             return Ok(loaded);
         }
+        // An anchor is written after something was stored. A new cluster in the lost one's place would be refused by
+        // every anchor, and hide what has happened.
+        if setup.anchor.symlink_metadata().is_ok() {
+            return Err(StateError::Emptied { anchor: setup.anchor.clone() }.into());
+        }
         match make(store, root_key, setup)? {
             Ok(_) => notices.say(&format!("made {}", setup.cluster_id)),
             // Whatever came of it, loading shows it.

@@ -54,6 +54,18 @@ fn a_missing_anchor_is_refused_once_the_hsm_was_a_member() {
 }
 
 #[test]
+fn no_new_cluster_is_made_where_one_was() {
+    let world = World::new();
+    drop(world.start(1));
+    let empty = Arc::new(strongroom_store::MemoryStore::new());
+    let refused = world.start_on(1, Arc::clone(&empty) as Arc<dyn Store>).err().unwrap();
+    assert!(matches!(&refused, StartError::State(StateError::Emptied { anchor }) if *anchor == world.path("anchor-1")));
+    assert!(refused.is_state_refused());
+    assert!(empty.load().unwrap().records.is_empty());
+    assert_eq!(conflict(&world, None), None);
+}
+
+#[test]
 fn what_only_grants_costs_no_write_of_the_anchor() {
     let world = World::new();
     let (cluster, _door) = world.start(1);
