@@ -1,7 +1,8 @@
 //! Frames: four bytes of big-endian length, then one message of that many bytes (`docs/spec/wire.md`).
 
 use prost::Message;
-use strongroom_types::limits::FRAME_LEN_MAX;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use strongroom_types::limits::{FRAME_LEN_MAX, SHARED_USERS_MAX, TEMPLATE_LEN_MAX};
 use thiserror::Error;
 
 use crate::convert::Malformed;
@@ -9,6 +10,13 @@ use crate::v1;
 
 /// Bytes in front of a message.
 pub const PREFIX_LEN: usize = 4;
+
+/// The first number of a field of `Request` that is an operation (`hsm.proto`).
+const OPERATIONS_FROM: u32 = 10;
+
+/// Fields in one request, its operation's among them: two templates, a share list, and room for all else. An element of
+/// a list may take two bytes on the wire and a hundred in memory, so lists are counted before they are decoded.
+pub const REQUEST_FIELDS_MAX: usize = 2 * TEMPLATE_LEN_MAX + SHARED_USERS_MAX + 64;
 
 /// A length that no frame may have here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -48,9 +56,31 @@ pub fn body_len(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, FrameErro
     }
 }
 
-/// The request in a frame's content.
+/// The request in a frame's content. One with more than [`REQUEST_FIELDS_MAX`] fields is malformed, and nothing is
+/// allocated for it.
 pub fn decode_request(content: &[u8]) -> Result<v1::Request, Malformed> {
-    v1::Request::decode(content).map_err(|_| Malformed { field: "request" })
+    let malformed = Malformed { field: "request" };
+    let mut left = REQUEST_FIELDS_MAX;
+    count_fields(content, &mut left, true).ok_or(malformed)?;
+    v1::Request::decode(content).map_err(|_| malformed)
+}
+
+/// Takes the fields of a message from `left`; with `inside`, also those of its operation, which may be there in several
+/// pieces that decoding puts together. None when there are more, or when the bytes are no fields.
+fn count_fields(mut content: &[u8], left: &mut usize, inside: bool) -> Option<()> {
+    while !content.is_empty() {
+        *left = left.checked_sub(1)?;
+        let (number, wire_type) = decode_key(&mut content).ok()?;
+        if inside && wire_type == WireType::LengthDelimited && number >= OPERATIONS_FROM {
+            let len = usize::try_from(decode_varint(&mut content).ok()?).ok()?;
+            let (operation, rest) = content.split_at_checked(len)?;
+            content = rest;
+            count_fields(operation, left, false)?;
+        } else {
+            skip_field(wire_type, number, &mut content, DecodeContext::default()).ok()?;
+        }
+    }
+    Some(())
 }
 
 /// The response in a frame's content.
@@ -84,6 +114,47 @@ mod tests {
         check(16, Ok(16));
         check(17, Err(FrameError::TooLong { len: 17, max: 16 }));
         check(u32::MAX, Err(FrameError::TooLong { len: 0xffff_ffff, max: 16 }));
+    }
+
+    /// A request whose list has so many elements: empty ones take two bytes each, the least there is.
+    fn listed(elements: usize, pieces: usize) -> Vec<u8> {
+        let find = v1::KeyFind { filter: vec![v1::Attribute::default(); elements], ..v1::KeyFind::default() };
+        let operation = Some(v1::request::Operation::KeyFind(find));
+        v1::Request { operation, ..v1::Request::default() }.encode_to_vec().repeat(pieces)
+    }
+
+    #[test]
+    fn a_list_longer_than_any_is_not_decoded() {
+        // The operation is a field too.
+        let at_limit = decode_request(&listed(REQUEST_FIELDS_MAX - 1, 1)).unwrap();
+        let Some(v1::request::Operation::KeyFind(find)) = at_limit.operation else { panic!("{at_limit:?}") };
+        assert_eq!(find.filter.len(), REQUEST_FIELDS_MAX - 1);
+        let malformed = Err(Malformed { field: "request" });
+        assert_eq!(decode_request(&listed(REQUEST_FIELDS_MAX, 1)), malformed);
+        // Decoding joins the pieces of one operation.
+        assert!(decode_request(&listed(REQUEST_FIELDS_MAX / 4, 3)).is_ok());
+        assert_eq!(decode_request(&listed(REQUEST_FIELDS_MAX / 4, 5)), malformed);
+        assert_eq!(decode_request(&listed(FRAME_LEN_MAX / 2 - 8, 1)), malformed);
+        // Fields that nobody knows are counted, and bytes are not looked into.
+        assert_eq!(decode_request(&[0x08, 1].repeat(REQUEST_FIELDS_MAX + 1)), malformed);
+        let sign = v1::Sign { data: vec![0x0a; FRAME_LEN_MAX / 2], ..v1::Sign::default() };
+        let operation = Some(v1::request::Operation::Sign(sign));
+        assert!(decode_request(&v1::Request { operation, ..v1::Request::default() }.encode_to_vec()).is_ok());
+    }
+
+    /// Every list that a client may send, each at its limit, fits.
+    #[test]
+    fn the_largest_lists_are_decoded() {
+        let template = vec![v1::Attribute { name: "label".into(), value: None }; TEMPLATE_LEN_MAX];
+        let pair = v1::KeyGeneratePair {
+            public_template: template.clone(),
+            private_template: template,
+            share_with: vec!["a".repeat(31); SHARED_USERS_MAX],
+            ..v1::KeyGeneratePair::default()
+        };
+        let operation = Some(v1::request::Operation::KeyGeneratePair(pair));
+        let request = v1::Request { id: 1, deadline_ms: 2, seen_revision: 3, request_id: vec![4; 16], operation };
+        assert_eq!(decode_request(&request.encode_to_vec()), Ok(request));
     }
 
     #[test]
