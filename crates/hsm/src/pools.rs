@@ -2,7 +2,8 @@
 //! thread that asks; a pool decides how many do at once, and whose turn it is.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
 use strongroom_types::{Refusal, Status};
@@ -10,7 +11,6 @@ use strongroom_types::{Refusal, Status};
 /// A queue. `K` is for whom the work is done.
 pub struct Pool<K> {
     state: Mutex<State<K>>,
-    changed: Condvar,
     running_max: usize,
     waiting_max: usize,
     running_each_max: usize,
@@ -19,12 +19,17 @@ pub struct Pool<K> {
 struct State<K> {
     running: usize,
     running_each: BTreeMap<K, usize>,
-    /// Who waits, with the number drawn on arrival.
-    waiting: BTreeMap<u64, K>,
+    /// Who waits, by the number drawn on arrival.
+    waiting: BTreeMap<u64, Waiting<K>>,
     /// When each of those who wait or run was last let in, as a count.
     served: BTreeMap<K, u64>,
     drawn: u64,
     turns: u64,
+}
+
+struct Waiting<K> {
+    key: K,
+    thread: Thread,
 }
 
 /// A place in a pool's work; given back when dropped.
@@ -36,7 +41,8 @@ pub struct Place<'a, K: Ord + Clone> {
 
 impl<K: Ord + Clone> Pool<K> {
     /// At most `running_max` work at once and `waiting_max` wait. Of those who wait, the one who was let in longest ago
-    /// is next, so that one with many requests does not keep the others waiting.
+    /// is next, so that one with many requests does not keep the others waiting. Nor out: when the queue is full, the
+    /// newest of whoever has most in it makes room for one who would have fewer.
     pub fn new(running_max: usize, waiting_max: usize) -> Pool<K> {
         Pool::with(running_max, waiting_max, usize::MAX)
     }
@@ -55,7 +61,7 @@ impl<K: Ord + Clone> Pool<K> {
             drawn: 0,
             turns: 0,
         };
-        Pool { state: Mutex::new(state), changed: Condvar::new(), running_max, waiting_max, running_each_max }
+        Pool { state: Mutex::new(state), running_max, waiting_max, running_each_max }
     }
 
     /// Waits for a place. [`Status::Busy`] when too many wait already, [`Status::DeadlineExceeded`] when the time is over
@@ -67,28 +73,41 @@ impl<K: Ord + Clone> Pool<K> {
             state.let_in(&key);
             return Ok(Place { pool: self, key });
         }
-        if state.waiting.len() >= self.waiting_max {
+        if state.waiting.len() >= self.waiting_max && !state.make_room_for(&key) {
             return Err(Status::Busy.into());
         }
         let number = state.drawn;
         state.drawn += 1;
-        state.waiting.insert(number, key.clone());
+        state.waiting.insert(number, Waiting { key: key.clone(), thread: thread::current() });
         loop {
+            if !state.waiting.contains_key(&number) {
+                // Another one's request was taken into the queue instead.
+                return Err(Status::Busy.into());
+            }
             if self.next(&state) == Some(number) {
                 state.waiting.remove(&number);
                 state.let_in(&key);
                 // There may be room for the next one as well.
-                self.changed.notify_all();
+                self.wake_next(&state);
                 return Ok(Place { pool: self, key });
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 state.waiting.remove(&number);
                 state.forget(&key);
-                self.changed.notify_all();
+                self.wake_next(&state);
                 return Err(Status::DeadlineExceeded.into());
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            drop(state);
+            thread::park_timeout(left);
+            state = self.lock();
+        }
+    }
+
+    /// Wakes whose turn it is and nobody else: everyone who wakes looks through the queue.
+    fn wake_next(&self, state: &State<K>) {
+        if let Some(waiting) = self.next(state).and_then(|number| state.waiting.get(&number)) {
+            waiting.thread.unpark();
         }
     }
 
@@ -99,8 +118,12 @@ impl<K: Ord + Clone> Pool<K> {
 
     /// Whose turn it is among those who wait and for whom there is room.
     fn next(&self, state: &State<K>) -> Option<u64> {
-        let fitting = state.waiting.iter().filter(|(_, key)| self.has_room(state, key));
-        fitting.min_by_key(|(number, key)| (state.served.get(key).copied().unwrap_or(0), **number)).map(|(n, _)| *n)
+        if state.running >= self.running_max {
+            return None;
+        }
+        let fitting = state.waiting.iter().filter(|(_, waiting)| self.has_room(state, &waiting.key));
+        let turn = |waiting: &Waiting<K>| state.served.get(&waiting.key).copied().unwrap_or(0);
+        fitting.min_by_key(|(number, waiting)| (turn(waiting), **number)).map(|(number, _)| *number)
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -116,9 +139,29 @@ impl<K: Ord + Clone> State<K> {
         self.served.insert(key.clone(), self.turns);
     }
 
+    /// Takes the newest request of whoever has most waiting out of the queue, unless `key` would then have as many
+    /// there; whether it did.
+    fn make_room_for(&mut self, key: &K) -> bool {
+        let mut counts: BTreeMap<&K, (usize, u64)> = BTreeMap::new();
+        for (number, waiting) in &self.waiting {
+            let (count, newest) = counts.entry(&waiting.key).or_default();
+            *count += 1;
+            *newest = *number;
+        }
+        let own = counts.get(key).map_or(0, |(count, _)| *count);
+        let Some((most, newest)) = counts.into_values().max() else { return false };
+        if most <= own + 1 {
+            return false;
+        }
+        if let Some(out) = self.waiting.remove(&newest) {
+            out.thread.unpark();
+        }
+        true
+    }
+
     /// Forgets when somebody was served who neither works nor waits, so that the map stays small.
     fn forget(&mut self, key: &K) {
-        let still = self.running_each.contains_key(key) || self.waiting.values().any(|waiting| waiting == key);
+        let still = self.running_each.contains_key(key) || self.waiting.values().any(|waiting| waiting.key == *key);
         if !still {
             self.served.remove(key);
         }
@@ -136,15 +179,15 @@ impl<K: Ord + Clone> Drop for Place<'_, K> {
             }
         }
         state.forget(&self.key);
-        drop(state);
-        self.pool.changed.notify_all();
+        self.pool.wake_next(&state);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::sync::mpsc;
-    use std::thread;
     use std::time::Duration;
 
     use super::*;
@@ -194,6 +237,75 @@ mod tests {
         let over = Instant::now();
         assert_eq!(pool.enter('b', over).err(), Some(Status::DeadlineExceeded.into()));
         assert!(pool.lock().waiting.is_empty());
+    }
+
+    #[test]
+    fn one_who_fills_the_queue_makes_room_for_others() {
+        let pool = Pool::new(1, 3);
+        let first = pool.enter('a', soon()).unwrap();
+        thread::scope(|scope| {
+            let pool = &pool;
+            let waits = |key, count| {
+                let handle = scope.spawn(move || pool.enter(key, soon()).map(drop));
+                wait_until_waiting(pool, count);
+                handle
+            };
+            let of_a = [waits('a', 1), waits('a', 2), waits('a', 3)];
+            // Who has most in the queue already gets no more.
+            assert_eq!(pool.enter('a', soon()).err(), Some(Status::Busy.into()));
+            let of_b = scope.spawn(|| pool.enter('b', soon()).map(drop));
+            let [oldest, other, newest] = of_a;
+            assert_eq!(newest.join().unwrap(), Err(Status::Busy.into()));
+            wait_until_waiting(pool, 3);
+            // Two of a and one of b: nobody takes the other's room.
+            assert_eq!(pool.enter('b', soon()).err(), Some(Status::Busy.into()));
+            drop(first);
+            for let_in in [oldest, other, of_b] {
+                assert_eq!(let_in.join().unwrap(), Ok(()));
+            }
+        });
+        assert_eq!(pool.lock().served.len(), 0);
+    }
+
+    static COMPARED: AtomicUsize = AtomicUsize::new(0);
+
+    /// Counts how often keys are looked up: what a turn costs.
+    #[derive(Clone, PartialEq, Eq)]
+    struct Counted;
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Counted) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl Ord for Counted {
+        fn cmp(&self, _: &Counted) -> Ordering {
+            COMPARED.fetch_add(1, SeqCst);
+            Ordering::Equal
+        }
+    }
+
+    /// Whoever may fill the queue without a login must not make each turn cost the queue's square.
+    #[test]
+    fn a_turn_costs_no_more_than_a_look_at_who_waits() {
+        const WAITING: usize = 64;
+        let pool = Pool::new(1, WAITING);
+        let first = pool.enter(Counted, soon()).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..WAITING {
+                scope.spawn(|| drop(pool.enter(Counted, soon()).unwrap()));
+            }
+            let deadline = soon();
+            while pool.lock().waiting.len() != WAITING {
+                assert!(Instant::now() < deadline, "not all wait");
+                thread::yield_now();
+            }
+            COMPARED.store(0, SeqCst);
+            drop(first);
+        });
+        let compared = COMPARED.load(SeqCst);
+        assert!(compared <= 4 * WAITING * WAITING, "{compared}");
     }
 
     #[test]
