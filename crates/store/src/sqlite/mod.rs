@@ -23,7 +23,7 @@ use strongroom_types::limits::{DELETIONS_KEPT_REVISIONS, LEASE_MS_DEFAULT};
 use strongroom_types::{HsmId, Incarnation, RecordPath, Revision};
 
 use self::files::Files;
-use self::rows::{deleted, forgotten, newest, records_since, write_batch};
+use self::rows::{all_records, deleted, forgotten, newest, records_since, write_batch};
 use crate::table::Table;
 use crate::{
     Changes, CommitError, Delta, FenceError, JoinError, Loaded, MemberEntry, Moment, RenewError, SqliteError, Store,
@@ -222,7 +222,7 @@ impl Store for SqliteStore {
         let snapshot = reader.transaction_with_behavior(TransactionBehavior::Deferred);
         let snapshot = snapshot.map_err(|error| self.wrap(error))?;
         let revision = self.newest(&snapshot)?;
-        let records = records_since(&snapshot, Revision(0)).map_err(|error| self.wrap(error))?;
+        let records = all_records(&snapshot).map_err(|error| self.wrap(error))?;
         Ok(Loaded { revision, records })
     }
 

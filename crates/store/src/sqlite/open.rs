@@ -138,21 +138,30 @@ fn prepare(connection: &Connection, path: &Path, table: &Table) -> Result<Option
     made.and(ended).map(Some)
 }
 
+/// What tells whose a database is: application id, version, and how many tables and indexes it has.
+///
+/// All read at one moment: another process may be making the database, and then half of an answer is wrong.
+fn marks(connection: &Connection, path: &Path) -> Result<(i64, i64, i64), SqliteError> {
+    // A savepoint is a transaction of its own, or part of the one that is open.
+    connection.execute_batch("SAVEPOINT look").map_err(|error| wrap(path, error))?;
+    let marks = || {
+        let objects = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+        let objects = objects.map_err(|error| wrap(path, error))?;
+        Ok((pragma(connection, path, "application_id")?, pragma(connection, path, "user_version")?, objects))
+    };
+    let marks = marks();
+    connection.execute_batch("RELEASE look").map_err(|error| wrap(path, error))?;
+    marks
+}
+
 /// Whether this project made the database; false when it is new.
 fn is_made(connection: &Connection, path: &Path) -> Result<bool, SqliteError> {
-    let (application, format) =
-        (pragma(connection, path, "application_id")?, pragma(connection, path, "user_version")?);
-    match (application, format) {
-        (APPLICATION_ID, FORMAT) => Ok(true),
-        (APPLICATION_ID, found) if found > FORMAT => {
+    match marks(connection, path)? {
+        (APPLICATION_ID, FORMAT, _) => Ok(true),
+        (APPLICATION_ID, found, _) if found > FORMAT => {
             Err(SqliteError::TooNew { path: path.to_owned(), found, known: FORMAT })
         }
-        (0, 0) => {
-            let objects: i64 = connection
-                .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-                .map_err(|error| wrap(path, error))?;
-            if objects == 0 { Ok(false) } else { Err(SqliteError::Foreign { path: path.to_owned() }) }
-        }
+        (0, 0, 0) => Ok(false),
         _ => Err(SqliteError::Foreign { path: path.to_owned() }),
     }
 }

@@ -38,14 +38,21 @@ pub(super) fn forgotten(connection: &Connection) -> rusqlite::Result<Revision> {
     statement.query_row([], |row| revision_at(row, 0))
 }
 
+fn record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
+    Ok(StoredRecord { path: path_at(row, 0)?, revision: revision_at(row, 1)?, sealed: row.get(2)? })
+}
+
+/// Every record, ordered by path; one whose revision is damaged is not passed over.
+pub(super) fn all_records(connection: &Connection) -> rusqlite::Result<Vec<StoredRecord>> {
+    let mut statement = connection.prepare_cached("SELECT path, revision, sealed FROM records ORDER BY path")?;
+    statement.query_map([], record)?.collect()
+}
+
 /// Records written after `seen`, ordered by path.
 pub(super) fn records_since(connection: &Connection, seen: Revision) -> rusqlite::Result<Vec<StoredRecord>> {
     let query = "SELECT path, revision, sealed FROM records WHERE revision > ?1 ORDER BY path";
     let mut statement = connection.prepare_cached(query)?;
-    let rows = statement.query_map(params![number(seen)], |row| {
-        Ok(StoredRecord { path: path_at(row, 0)?, revision: revision_at(row, 1)?, sealed: row.get(2)? })
-    })?;
-    rows.collect()
+    statement.query_map(params![number(seen)], record)?.collect()
 }
 
 /// Paths deleted after `seen` and not written again, ordered.

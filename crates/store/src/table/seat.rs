@@ -214,7 +214,7 @@ impl Table {
         self.membership.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn new_occupant(&self, hsm_id: &HsmId, applied: Revision) -> std::io::Result<Occupant> {
+    pub(super) fn new_occupant(&self, hsm_id: &HsmId, applied: Revision) -> std::io::Result<Occupant> {
         let pid = std::process::id();
         let start_time = process::start_time(pid)?.ok_or(std::io::ErrorKind::NotFound)?;
         let incarnation = Incarnation::from_bytes(sys::random()?);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use strongroom_store::{CommitError, SqliteStore, Store};
+use strongroom_store::{CommitError, SqliteStore, Store, StoreError};
 use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
 
 use crate::config;
@@ -21,7 +21,14 @@ struct Running {
 
 impl Running {
     fn start(role: &str, folder: &Path) -> Running {
-        let mut child = Command::new(std::env::current_exe().expect("this binary"))
+        Running::start_after(":", role, folder)
+    }
+
+    /// Runs a shell's commands first, in the process that becomes the child.
+    fn start_after(prepare: &str, role: &str, folder: &Path) -> Running {
+        let mut child = Command::new("sh")
+            .args(["-ec", &format!("{prepare}; exec \"$0\" \"$@\"")])
+            .arg(std::env::current_exe().expect("this binary"))
             .args(["--exact", role, "--nocapture", "--include-ignored"])
             .env(FOLDER, folder)
             .stdout(Stdio::piped())
@@ -105,6 +112,18 @@ fn child_that_joins() {
 }
 
 #[test]
+fn processes_that_start_at_once_make_one_database() {
+    for _ in 0..8 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writers: Vec<Running> =
+            (0..4).map(|_| Running::start("crash::child_that_commits", folder.path())).collect();
+        for writer in &mut writers {
+            writer.told("acknowledged ").expect("it opened the database and committed");
+        }
+    }
+}
+
+#[test]
 fn what_a_killed_process_acknowledged_is_there() {
     for round in 1..=4 {
         let folder = tempfile::tempdir().expect("a folder");
@@ -132,18 +151,94 @@ fn what_a_killed_process_acknowledged_is_there() {
     }
 }
 
+/// The shortest of a few: a busy machine may delay any of them.
+fn shortest(mut measured: impl FnMut() -> Duration) -> Duration {
+    (0..5).map(|_| measured()).min().expect("some")
+}
+
 #[test]
-fn a_killed_member_is_gone_at_once_and_wakes_who_waits() {
+fn a_killed_member_is_gone_within_100_ms_and_wakes_who_waits() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(config(folder.path())).expect("opens");
-    let mut member = Running::start("crash::child_that_joins", folder.path());
-    member.told("joined").expect("it lives");
-    assert_eq!(store.members().expect("read").len(), 1);
-    let seen = store.moment().expect("read");
-    member.signal("KILL");
-    let moment = store.wait(seen, PATIENCE).expect("waited");
-    assert_ne!(moment.entries, seen.entries);
-    assert_eq!(store.members().expect("read"), []);
+    let took = shortest(|| {
+        let mut member = Running::start("crash::child_that_joins", folder.path());
+        member.told("joined").expect("it lives");
+        assert_eq!(store.members().expect("read").len(), 1);
+        let seen = store.moment().expect("read");
+        let begun = Instant::now();
+        member.child.kill().expect("killed");
+        let moment = store.wait(seen, PATIENCE).expect("waited");
+        let took = begun.elapsed();
+        assert_ne!(moment.entries, seen.entries);
+        assert_eq!(store.members().expect("read"), []);
+        took
+    });
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
+
+#[test]
+fn a_commit_that_woke_nobody_is_noticed_within_100_ms() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(config(folder.path())).expect("opens");
+    let silent = rusqlite::Connection::open(folder.path().join("cluster.sqlite")).expect("opens");
+    let took = shortest(|| {
+        let seen = store.moment().expect("read");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let moment = store.wait(seen, PATIENCE).expect("waited");
+                (moment, Instant::now())
+            });
+            silent.execute_batch("UPDATE meta SET revision = revision + 1").expect("done");
+            let begun = Instant::now();
+            let (moment, ended) = waiting.join().expect("no panic");
+            assert_eq!(moment.revision, seen.revision.next());
+            ended.saturating_duration_since(begun)
+        })
+    });
+    assert!(took < Duration::from_millis(100), "{took:?}");
+}
+
+/// A file size limit stands for a disk on which a commit's log cannot be written to its end.
+#[test]
+fn a_commit_that_fails_halfway_is_settled_by_the_next_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let limit = "trap '' XFSZ; ulimit -S -f 400";
+    let mut child = Running::start_after(limit, "crash::child_that_fills_its_log", folder.path());
+    let newest: u64 = child.told("settled at ").expect("it reads").parse().expect("a revision");
+    assert!(newest > 0);
+    child.child.kill().expect("killed");
+    let loaded = SqliteStore::open(config(folder.path())).expect("opens").load().expect("loads");
+    assert_eq!((loaded.revision.0, loaded.records.len() as u64), (newest + 1, newest + 1));
+}
+
+/// Child: commits until it may write no more, reads, commits again when it may, and stays.
+#[test]
+fn child_that_fills_its_log() {
+    let Some(folder) = told_folder() else { return };
+    let store = SqliteStore::open(config(&folder)).expect("opens");
+    let mut newest = Revision(0);
+    let commit = |newest: Revision| store.commit(newest, &[(path(newest.next().0), vec![1; 20_000])], &[]);
+    let failed = loop {
+        match commit(newest) {
+            Ok(revision) => newest = revision,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, CommitError::Unknown(_)), "{failed}");
+    // Either it can be settled, and then everybody knows that it was not written; or nothing is said.
+    match store.revision() {
+        Ok(revision) => assert_eq!(revision, newest),
+        Err(error) => assert!(matches!(error, StoreError::Unavailable { .. }), "{error}"),
+    }
+    let prlimit =
+        Command::new("prlimit").arg(format!("--pid={}", std::process::id())).arg("--fsize=unlimited:").status();
+    assert!(prlimit.expect("prlimit runs").success());
+    assert_eq!(store.revision().expect("read"), newest);
+    assert_eq!(commit(newest).expect("committed"), newest.next());
+    say(format_args!("settled at {newest}"));
+    loop {
+        std::thread::park();
+    }
 }
 
 #[test]
@@ -156,6 +251,7 @@ fn a_stopped_member_is_fenced_by_killing_it() {
     let entry = store.members().expect("read").remove(0);
     store.fence(&entry).expect("fenced");
     assert_eq!(store.members().expect("read"), []);
+    assert_ne!(store.join(&entry.hsm_id, Revision(0)).expect("its place is free"), entry.incarnation);
     waited("the process's end", || member.child.try_wait().expect("asked").is_some());
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod files;
+mod model;
 
 use std::sync::Arc;
 
