@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
+use strongroom_core::LoginActor;
 use strongroom_types::{Refusal, Status};
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
 use strongroom_wire::v1;
@@ -59,19 +60,25 @@ pub trait Channel {
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<(), End>;
 }
 
-/// Answers requests until the connection ends. `on_login` hears when a login begins or ends. The channel comes with the
-/// deadline of the first request.
+/// Answers requests until the connection ends. `on_login` hears of each change of its login, before the client does. The
+/// channel comes with the deadline of the first request.
 pub fn converse(
     channel: &mut impl Channel,
     service: &Service,
     session: &mut Session,
     limits: &ConnectionLimits,
-    mut on_login: impl FnMut(bool),
+    mut on_login: impl FnMut(Option<LoginActor>),
 ) -> End {
     let mut incoming = Vec::with_capacity(BUFFER_LEN);
     let mut outgoing = Vec::with_capacity(BUFFER_LEN);
     let mut has_deadline = true;
-    let mut had_login = false;
+    let mut had_login = None;
+    let mut note_login = |login: Option<LoginActor>| {
+        if login != had_login {
+            had_login = login;
+            on_login(login);
+        }
+    };
     loop {
         let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
         let end = match next_frame(channel, &mut incoming, max, limits.first_request_max, &mut has_deadline) {
@@ -83,8 +90,8 @@ pub fn converse(
                 return error;
             }
         };
-        let arrived = Instant::now();
-        if let Err(error) = one_request(channel, service, session, &mut incoming, end, &mut outgoing, arrived) {
+        if let Err(error) = one_request(channel, service, session, &mut incoming[..end], &mut outgoing, &mut note_login)
+        {
             return error;
         }
         incoming.drain(..end);
@@ -92,10 +99,6 @@ pub fn converse(
             if buffer.capacity() > BUFFER_KEPT_MAX {
                 buffer.shrink_to(BUFFER_LEN);
             }
-        }
-        if session.has_login() != had_login {
-            had_login = session.has_login();
-            on_login(had_login);
         }
     }
 }
@@ -132,20 +135,21 @@ fn one_request(
     channel: &mut impl Channel,
     service: &Service,
     session: &mut Session,
-    incoming: &mut [u8],
-    end: usize,
+    whole_frame: &mut [u8],
     outgoing: &mut Vec<u8>,
-    arrived: Instant,
+    note_login: &mut impl FnMut(Option<LoginActor>),
 ) -> Result<(), End> {
-    let Ok(request) = frame::decode_request(&incoming[PREFIX_LEN..end]) else {
+    let arrived = Instant::now();
+    let Ok(request) = frame::decode_request(&whole_frame[PREFIX_LEN..]) else {
         let response = service.refuse(Status::MalformedRequest.into());
         send(channel, &response, outgoing)?;
         return Err(End::Malformed);
     };
     if service::holds_secret(&request) {
-        incoming[..end].zeroize();
+        whole_frame.zeroize();
     }
     let mut response = service.answer(session, request, arrived);
+    note_login(session.standing_login());
     let sent = send(channel, &response, outgoing);
     if service::wipe(&mut response) {
         outgoing.zeroize();

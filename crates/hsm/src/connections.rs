@@ -6,7 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use strongroom_types::limits;
+use strongroom_core::LoginActor;
+use strongroom_types::{Role, limits};
 
 /// What a connection may do. The limits of the protocol, unless a test makes them small.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,14 @@ impl Default for ConnectionLimits {
     }
 }
 
+impl ConnectionLimits {
+    /// How many connections crypto users may hold together. The others stay for who logs in, and for admins: nobody who
+    /// only uses keys can keep out those who could end that.
+    pub fn crypto_users_max(&self) -> usize {
+        self.connections_max - self.without_login_max.min(self.connections_max / 4)
+    }
+}
+
 /// A socket that another thread can end.
 pub trait Endable: Send + Sync {
     /// Ends one or both directions; whoever is blocked in one returns.
@@ -63,6 +72,7 @@ pub struct Connections {
     left: Condvar,
     connections_max: usize,
     without_login_max: usize,
+    crypto_users_max: usize,
 }
 
 #[derive(Default)]
@@ -70,6 +80,8 @@ struct Inner {
     open: BTreeMap<u64, Arc<dyn Endable>>,
     /// Without a login: since when, and which.
     without_login: BTreeSet<(u64, u64)>,
+    /// Logins of crypto users, by connection.
+    crypto_users: BTreeMap<u64, LoginActor>,
     drawn: u64,
     stopped: bool,
 }
@@ -90,6 +102,7 @@ impl Connections {
             left: Condvar::new(),
             connections_max: limits.connections_max,
             without_login_max: limits.without_login_max,
+            crypto_users_max: limits.crypto_users_max(),
         })
     }
 
@@ -108,6 +121,18 @@ impl Connections {
         inner.open.insert(number, socket);
         inner.without_login.insert((number, number));
         Some(Entry { connections: Arc::clone(self), number, without_login: Some(number) })
+    }
+
+    /// Whether a crypto user may log in over one more connection. When not, those are ended whose login does not stand
+    /// any more, so that there is room soon: they would hold it for as long as they ask nothing.
+    pub fn has_room_for_crypto_user(&self, stands: impl Fn(&LoginActor) -> bool) -> bool {
+        let inner = self.lock();
+        let has_room = inner.crypto_users.len() < self.crypto_users_max;
+        if !has_room {
+            let over = inner.crypto_users.iter().filter(|(_, login)| !stands(login));
+            over.filter_map(|(number, _)| inner.open.get(number)).for_each(|socket| socket.end(Shutdown::Both));
+        }
+        has_room
     }
 
     /// How many there are.
@@ -154,9 +179,29 @@ impl Inner {
 }
 
 impl Entry {
-    /// Says whether the connection has a login now.
-    pub fn set_login(&mut self, has_login: bool) {
-        if has_login == self.without_login.is_none() {
+    /// Says which login the connection has now. One too many of crypto users, which came at the same moment as others,
+    /// is ended.
+    pub fn set_login(&mut self, login: Option<LoginActor>) {
+        self.set_known(login.is_some());
+        let mut inner = self.connections.lock();
+        match login.filter(|login| login.role == Role::CryptoUser) {
+            Some(login) => {
+                inner.crypto_users.insert(self.number, login);
+                if inner.crypto_users.len() > self.connections.crypto_users_max
+                    && let Some(socket) = inner.open.get(&self.number)
+                {
+                    socket.end(Shutdown::Both);
+                }
+            }
+            None => {
+                inner.crypto_users.remove(&self.number);
+            }
+        }
+    }
+
+    /// Says whether it is known who is at the other end; else the connection may have to go for another.
+    pub fn set_known(&mut self, is_known: bool) {
+        if is_known == self.without_login.is_none() {
             return;
         }
         let mut inner = self.connections.lock();
@@ -177,6 +222,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let mut inner = self.connections.lock();
         inner.open.remove(&self.number);
+        inner.crypto_users.remove(&self.number);
         if let Some(since) = self.without_login {
             inner.without_login.remove(&(since, self.number));
         }
@@ -188,6 +234,8 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use strongroom_types::{CredentialId, LoginId, UserId};
 
     use super::*;
 
@@ -220,12 +268,12 @@ mod tests {
         let (first, entry) = enter(&connections);
         let mut first_entry = entry.unwrap();
         let (second, _second_entry) = enter(&connections);
-        first_entry.set_login(true);
+        first_entry.set_known(true);
         let (third, _third_entry) = enter(&connections);
         let (fourth, _fourth_entry) = enter(&connections);
         assert_eq!([&first, &second, &third, &fourth].map(|socket| is_ended(socket)), [false, true, false, false]);
         // A logout begins to wait then, behind the others.
-        first_entry.set_login(false);
+        first_entry.set_known(false);
         let (_, _fifth_entry) = enter(&connections);
         assert_eq!([&first, &third, &fourth].map(|socket| is_ended(socket)), [false, true, false]);
     }
@@ -235,16 +283,61 @@ mod tests {
         let connections = connections(2, 2);
         let (_, entry) = enter(&connections);
         let mut entry = entry.unwrap();
-        entry.set_login(true);
+        entry.set_known(true);
         let (second, second_entry) = enter(&connections);
         assert!(enter(&connections).1.is_none());
         assert!(is_ended(&second));
         drop(second_entry);
         assert_eq!(connections.count(), 1);
         let (_, third) = enter(&connections);
-        third.unwrap().set_login(true);
+        third.unwrap().set_known(true);
         drop(entry);
         assert_eq!(connections.count(), 0);
+    }
+
+    fn login(role: Role, number: u8) -> LoginActor {
+        let (login, user) = (LoginId::from_bytes([number; 16]), UserId::from_bytes([number; 16]));
+        LoginActor { login, user, credential: CredentialId::from_bytes([number; 16]), role, expires_ms: 1 }
+    }
+
+    #[test]
+    fn crypto_users_leave_room_for_admins() {
+        let connections = connections(8, 2);
+        let mut entries = Vec::new();
+        let mut sockets = Vec::new();
+        for number in 0..6 {
+            assert!(connections.has_room_for_crypto_user(|_| true), "{number}");
+            let (socket, entry) = enter(&connections);
+            let mut entry = entry.unwrap();
+            entry.set_login(Some(login(Role::CryptoUser, number)));
+            // A renewed login is no second one.
+            entry.set_login(Some(login(Role::CryptoUser, number)));
+            entries.push(entry);
+            sockets.push(socket);
+        }
+        assert!(!connections.has_room_for_crypto_user(|_| true));
+        assert!(!sockets.iter().any(|socket| is_ended(socket)));
+        // Who asked at the same moment as the last of them.
+        let (late, late_entry) = enter(&connections);
+        let mut late_entry = late_entry.unwrap();
+        late_entry.set_login(Some(login(Role::CryptoUser, 7)));
+        assert!(is_ended(&late));
+        drop(late_entry);
+        let (admin, admin_entry) = enter(&connections);
+        let mut admin_entry = admin_entry.unwrap();
+        admin_entry.set_login(Some(login(Role::Admin, 8)));
+        assert!(!is_ended(&admin));
+        // A login that was ended takes its connection along when there is no room.
+        assert!(!connections.has_room_for_crypto_user(|login| login.login != LoginId::from_bytes([3; 16])));
+        let ended: Vec<_> = sockets.iter().map(|socket| is_ended(socket)).collect();
+        assert_eq!(ended, [false, false, false, true, false, false]);
+        drop(entries.remove(3));
+        assert!(connections.has_room_for_crypto_user(|_| true));
+        // Logging out makes room as well.
+        entries[0].set_login(None);
+        let (_, again) = enter(&connections);
+        again.unwrap().set_login(Some(login(Role::CryptoUser, 9)));
+        assert!(connections.has_room_for_crypto_user(|_| true));
     }
 
     #[test]

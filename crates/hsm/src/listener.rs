@@ -140,7 +140,7 @@ pub fn take_control(
         let socket = Arc::new(socket);
         let Some(mut entry) = connections.enter(Arc::clone(&socket) as Arc<dyn Endable>) else { return };
         // The system says who it is.
-        entry.set_login(true);
+        entry.set_known(true);
         let common_of_thread = Arc::clone(common);
         spawn("strongroom-control", &common.log, move || {
             // Dropped last, so that the entry goes when nothing is answered any more.
@@ -186,7 +186,7 @@ impl Client {
             let tls = ServerConnection::new(tls)?;
             let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, &common.handshakes)?;
             let mut session = Session::of_client(peer);
-            let on_login = |has_login| entry.set_login(has_login);
+            let on_login = |login| entry.set_login(login);
             let end = converse(&mut channel, &common.service, &mut session, &common.limits, on_login);
             channel.close();
             Err::<(), End>(end)

@@ -29,6 +29,7 @@ impl Service {
             permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop)
         })?;
         let role = convert::role(message.role)?;
+        self.room_for(session, role, asked)?;
         // What breaks the rules of names is nobody's name.
         let name: UserName = message.user_name.parse().map_err(|_| Status::LoginFailed)?;
         let outcome = self.right_password(&name, role, &password, asked);
@@ -120,6 +121,7 @@ impl Service {
         let is_ours = state.cluster().is_some_and(|own| (&own.id, own.epoch) == (&ticket.cluster, ticket.epoch));
         match found {
             Ok((login, name)) => {
+                self.room_for(session, login.role, asked)?;
                 session.logged_in(login);
                 let role = v1::Role::from(login.role).into();
                 Ok(Answer::Attach(v1::AttachResult { user_name: name.as_str().to_owned(), role }))
@@ -132,6 +134,20 @@ impl Service {
                 Err(refusal)
             }
         }
+    }
+
+    /// Refuses a crypto user's login when such hold all connections that they may.
+    fn room_for(&self, session: &Session, role: Role, asked: &Asked) -> Result<(), Refusal> {
+        let is_held = session.standing_login().is_some_and(|login| login.role == Role::CryptoUser);
+        if role != Role::CryptoUser || is_held {
+            return Ok(());
+        }
+        let state = self.cluster.state();
+        let stands = |login: &LoginActor| login_stands(&state, login, asked.now_ms).is_ok();
+        if self.connections.has_room_for_crypto_user(stands) {
+            return Ok(());
+        }
+        Err(Refusal::new(Status::Busy, "crypto users hold all connections that they may"))
     }
 
     pub(super) fn logout(&self, session: &mut Session, asked: &Asked) -> Result<Answer, Refusal> {

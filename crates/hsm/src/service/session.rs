@@ -35,7 +35,12 @@ impl Session {
 
     /// Whether somebody is logged in, as far as this connection knows.
     pub fn has_login(&self) -> bool {
-        self.login.is_some() && self.stands
+        self.standing_login().is_some()
+    }
+
+    /// The login, if it stands as far as this connection knows.
+    pub fn standing_login(&self) -> Option<LoginActor> {
+        self.login.filter(|_| self.stands)
     }
 
     /// Who asks.

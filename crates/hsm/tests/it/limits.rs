@@ -4,10 +4,12 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use strongroom_hsm::connections::ConnectionLimits;
+use strongroom_types::Status;
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Answer;
 
-use crate::world::{LONG, World, hello, wait_until};
+use crate::world::{LONG, PASSWORD, World, hello, wait_until};
 
 #[test]
 fn nobody_waits_for_ever_before_the_first_request() {
@@ -86,6 +88,46 @@ fn a_full_hsm_turns_away_and_recovers() {
     clients.pop();
     wait_until("one is gone", || world.connections() == 3);
     world.connect().hello();
+}
+
+/// One crypto user, even one who was deleted, must not be able to keep admins and all others out.
+#[test]
+fn crypto_users_cannot_take_every_connection() {
+    let world =
+        World::active(ConnectionLimits { connections_max: 8, without_login_max: 2, ..ConnectionLimits::default() });
+    wait_until("earlier connections are gone", || world.connections() == 0);
+    let (role, user_name) = (v1::Role::CryptoUser.into(), |name: &str| name.to_owned());
+    let login = |name| v1::Login { user_name: user_name(name), role, password: PASSWORD.into() };
+    let mut admin = world.connect();
+    admin.login_admin();
+    for name in ["alice", "bob"] {
+        let create = v1::UserCreate { user_name: user_name(name), role, password: PASSWORD.into() };
+        admin.change(Operation::UserCreate(create)).unwrap();
+    }
+    drop(admin);
+    let mut tickets = Vec::new();
+    let mut alice = Vec::new();
+    for _ in 0..6 {
+        let mut client = world.connect();
+        match client.ask(Operation::Login(login("alice"))) {
+            Ok(Answer::Login(made)) => tickets.push(made.ticket),
+            _ => panic!("no login"),
+        }
+        alice.push(client);
+    }
+    // No login and no ticket helps over one more; the connections there are may log in again.
+    let mut more = world.connect();
+    assert_eq!(more.ask(Operation::Login(login("bob"))).err(), Some(Status::Busy));
+    let attach = || Operation::Attach(v1::Attach { ticket: tickets[0].clone() });
+    assert_eq!(more.ask(attach()).err(), Some(Status::Busy));
+    assert!(alice[1].ask(attach()).is_ok());
+    // An admin gets in.
+    let mut admin = world.connect();
+    admin.login_admin();
+    admin.change(Operation::UserDelete(v1::UserDelete { user_name: user_name("alice"), role })).unwrap();
+    // The first one in want of room ends what the deleted user holds.
+    wait_until("there is room for bob", || more.ask(Operation::Login(login("bob"))).is_ok());
+    assert!(alice.iter_mut().all(|client| client.is_closed()));
 }
 
 #[test]
