@@ -1,7 +1,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use strongroom_crypto::digest::digest;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::derive::{KEY_LEN, derive, push_cluster};
 use super::{ClusterKey, SealError, VERSION, aead};
-use crate::locked::Locked;
+use crate::locked::{Locked, user};
 
 /// The first bytes of a root key's file.
 const MAGIC: &[u8; 8] = b"SRROOTKY";
@@ -54,6 +54,20 @@ pub enum RootKeyError {
     NotAFile {
         /// Where.
         path: PathBuf,
+    },
+    /// Somebody else's, who knows it and may change it.
+    #[error(
+        "the root key {} belongs to another user (uid {owner}, this process acts as {user}); \
+         run as its owner, or if nobody else has read it: chown {user} {0}",
+        path.display()
+    )]
+    Owner {
+        /// Where.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who reads it.
+        user: u32,
     },
     /// Others than the owner may read or change it.
     #[error(
@@ -129,7 +143,7 @@ impl RootKey {
         })
     }
 
-    /// Reads a root key. Refuses a file that others than its owner may use.
+    /// Reads a root key. Refuses a file that is not this process' user's, or that others than its owner may use.
     pub fn read(path: &Path) -> Result<RootKey, RootKeyError> {
         let error = |source| RootKeyError::Io { action: "read", path: path.to_owned(), source };
         // A pipe would block until somebody writes to it.
@@ -144,10 +158,7 @@ impl RootKey {
         if !metadata.is_file() {
             return Err(RootKeyError::NotAFile { path: path.to_owned() });
         }
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode & FOREIGN_BITS != 0 {
-            return Err(RootKeyError::Permissions { path: path.to_owned(), mode });
-        }
+        check_access(path, metadata.uid(), metadata.permissions().mode(), user())?;
         // One byte more than there may be shows whether there is more.
         let mut bytes = Zeroizing::new([0; FILE_LEN + 1]);
         let len = read_up_to(file, &mut *bytes).map_err(error)?;
@@ -215,6 +226,18 @@ fn read_up_to(mut file: File, bytes: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(len)
+}
+
+/// Refuses what anybody but `user` may read or change: root can read every file, and takes nobody's key for its own.
+pub(super) fn check_access(path: &Path, owner: u32, mode: u32, user: u32) -> Result<(), RootKeyError> {
+    if owner != user {
+        return Err(RootKeyError::Owner { path: path.to_owned(), owner, user });
+    }
+    let mode = mode & 0o7777;
+    if mode & FOREIGN_BITS != 0 {
+        return Err(RootKeyError::Permissions { path: path.to_owned(), mode });
+    }
+    Ok(())
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<RootKey, RootKeyError> {

@@ -1,8 +1,9 @@
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use super::{Folder, ROOT_KEY_FILE};
+use crate::seal::root_key::check_access;
 use crate::seal::{RootKey, RootKeyError};
 use crate::tests::unhex;
 
@@ -74,6 +75,23 @@ fn a_root_key_that_others_may_use_is_refused() {
         let text = error.to_string();
         assert!(text.contains(&format!("mode {:04o}", 0o600 | bit)), "{text}");
         assert!(text.ends_with(&format!("chmod 600 {}", folder.path().display())), "{text}");
+    }
+}
+
+#[test]
+fn another_users_root_key_is_refused() {
+    let folder = Folder::new();
+    let path = folder.write(&unhex(ROOT_KEY_FILE), 0o600);
+    let owner = fs::metadata(&path).unwrap().uid();
+    check_access(&path, owner, 0o100_600, owner).unwrap();
+    // Root too would read it, and trust a key that another user has.
+    let error = check_access(&path, owner + 1, 0o100_600, owner).unwrap_err();
+    assert!(matches!(error, RootKeyError::Owner { owner: found, user, .. } if (found, user) == (owner + 1, owner)));
+    let text = error.to_string();
+    assert!(text.ends_with(&format!("chown {owner} {}", path.display())), "{text}");
+    if owner == 0 {
+        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
+        assert!(matches!(RootKey::read(&path), Err(RootKeyError::Owner { owner: 1, user: 0, .. })));
     }
 }
 
