@@ -167,6 +167,14 @@ pub enum StateError {
         /// Its owner.
         owner: u32,
     },
+    /// Others could put their own files in place of the cluster's: its root key, its CA, what its HSMs are told.
+    #[error("others may write to {} (mode {mode:04o}); if nobody has: chmod 700 {0}", path.display())]
+    Writable {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// A newer Strongroom wrote it.
     #[error(
         "{} has format {found}, this version of strongroom knows {known}; use the version that wrote it, or a newer one",

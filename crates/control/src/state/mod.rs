@@ -63,7 +63,7 @@ impl StateFolder {
         let folder = StateFolder { root };
         folder.check_owner()?;
         match fs::symlink_metadata(folder.cluster_file()) {
-            Ok(_) => Ok(folder),
+            Ok(_) => folder.check_closed().map(|()| folder),
             Err(error) if error.kind() == ErrorKind::NotFound => Err(absent(path)),
             Err(source) => Err(StateError::Io { action: "open", path: folder.cluster_file(), source }),
         }
@@ -103,6 +103,17 @@ impl StateFolder {
         Ok(())
     }
 
+    /// Whether only its owner may put files into the folder. Who may read it reads no secret: those files are closed.
+    fn check_closed(&self) -> Result<(), StateError> {
+        let path = self.root.clone();
+        let metadata = fs::metadata(&path).map_err(|source| StateError::Io { action: "open", path, source })?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o022 != 0 {
+            return Err(StateError::Writable { path: self.root.clone(), mode });
+        }
+        Ok(())
+    }
+
     /// A folder without a cluster must be empty, but for what an `up` that was cut short left; then it is closed to
     /// others. So a mistyped `--state` spreads nothing into somebody's home folder.
     fn check_content(&self) -> Result<(), StateError> {
@@ -114,7 +125,7 @@ impl StateFolder {
             foreign |= name != "up.lock" && !name.starts_with(TEMPORARY);
         }
         if fs::symlink_metadata(self.cluster_file()).is_ok() {
-            return Ok(());
+            return self.check_closed();
         }
         if foreign {
             return Err(StateError::Foreign { path: self.root.clone() });
@@ -255,5 +266,40 @@ fn try_lock(lock: &File, path: &Path) -> Result<bool, StateError> {
         Ok(()) => Ok(true),
         Err(fs::TryLockError::WouldBlock) => Ok(false),
         Err(fs::TryLockError::Error(source)) => Err(StateError::Io { action: "lock", path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_whose_folder_others_may_write_to_is_refused() {
+        let place = tempfile::tempdir().expect("a folder");
+        let path = place.path().join("state");
+        let folder = StateFolder::prepare(&path).expect("prepared");
+        fs::write(folder.cluster_file(), "{}").expect("written");
+        let set = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        for mode in [0o700, 0o750, 0o755] {
+            set(mode);
+            StateFolder::prepare(&path).expect("for its owner to write alone");
+            StateFolder::existing(&path).expect("for its owner to write alone");
+        }
+        for mode in [0o770, 0o702, 0o1777] {
+            set(mode);
+            for refused in [StateFolder::prepare(&path), StateFolder::existing(&path)] {
+                let error = refused.expect_err("open to others").to_string();
+                assert!(error.contains(&format!("(mode {mode:04o})")) && error.contains("chmod 700"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_is_closed_to_others() {
+        let place = tempfile::tempdir().expect("a folder");
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).expect("set");
+        StateFolder::prepare(place.path()).expect("prepared");
+        let mode = fs::metadata(place.path()).expect("there").permissions().mode();
+        assert_eq!(mode & 0o7777, MODE_FOLDER);
     }
 }
