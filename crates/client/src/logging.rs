@@ -1,12 +1,14 @@
 //! What the engine notes for whoever operates it: a member left and why, a failover, a login made again.
 //!
 //! * No state and no lock: each line opens the file, appends and closes, so a forked child can log, and a file moved away
-//!   by somebody else is begun anew. Lines are rare.
+//!   by somebody else is begun anew. Standard error is written past the standard library's lock, which another thread may
+//!   have held at the fork. Lines are rare.
 //! * A log that can't be written fails nothing.
 //! * Never a secret, nor anything of one.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -94,9 +96,13 @@ impl Log {
         // There is nobody left to tell.
         let _ = match (logging.kind, &logging.file) {
             (LogKind::File, Some(file)) => append(&named(file, logging.interval, &time), &line),
-            (LogKind::File, None) | (LogKind::Term, _) => io::stderr().write_all(line.as_bytes()),
+            (LogKind::File, None) | (LogKind::Term, _) => say(&line),
         };
     }
+}
+
+fn say(line: &str) -> io::Result<()> {
+    File::from(io::stderr().as_fd().try_clone_to_owned()?).write_all(line.as_bytes())
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {
@@ -162,6 +168,20 @@ mod tests {
         check(951_782_399, "2000-02-28T23:59:59");
         check(951_782_400, "2000-02-29T00:00:00");
         check(1_767_225_599, "2025-12-31T23:59:59");
+    }
+
+    #[test]
+    fn a_line_needs_no_lock_that_a_parent_may_have_held_at_a_fork() {
+        let held = io::stderr().lock();
+        let (said, heard) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            Log::new(&Logging::default()).write(Level::Error, "said while another thread has the lock");
+            said.send(()).unwrap();
+        });
+        let in_time = heard.recv_timeout(std::time::Duration::from_secs(20));
+        drop(held);
+        writer.join().unwrap();
+        assert_eq!(in_time, Ok(()));
     }
 
     #[test]
