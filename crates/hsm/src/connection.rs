@@ -141,6 +141,8 @@ fn one_request(
 ) -> Result<(), End> {
     let arrived = Instant::now();
     let Ok(request) = frame::decode_request(&whole_frame[PREFIX_LEN..]) else {
+        // It may have been meant to hold a password.
+        whole_frame.zeroize();
         let response = service.refuse(Status::MalformedRequest.into());
         send(channel, &response, outgoing)?;
         return Err(End::Malformed);

@@ -138,8 +138,11 @@ impl Service {
         };
         let deadline = arrived + Duration::from_millis(limit);
         let seen = Revision(request.seen_revision);
-        let change = self.change_of(&request)?;
-        let mut operation = Wiped(request.operation.ok_or(Status::OperationUnknown)?);
+        let change = self.change_of(&request);
+        // Before anything is refused: a refused request's secrets are wiped as well.
+        let operation = request.operation.map(Wiped);
+        let change = change?;
+        let mut operation = operation.ok_or(Status::OperationUnknown)?;
         if Instant::now() >= deadline {
             return Err(Status::DeadlineExceeded.into());
         }
