@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use strongroom_types::limits::HSMS_MAX;
 use strongroom_types::{ClusterId, ClusterMode, ClusterState, Curve, HsmId, HsmType, Revision, Role, UserName};
 use strongroom_wire::{KeyInfo, Malformed, convert, v1};
 
@@ -138,7 +139,11 @@ fn cluster_state(text: &str, field: &'static str) -> Result<ClusterState, Malfor
 impl TryFrom<v1::HelloResult> for Hello {
     type Error = Malformed;
 
+    /// A cluster of more HSMs than there can be is none: every member that is told is kept, and connected to.
     fn try_from(message: v1::HelloResult) -> Result<Hello, Malformed> {
+        if message.members.len() > HSMS_MAX {
+            return Err(Malformed { field: "members" });
+        }
         Ok(Hello {
             cluster_id: message.cluster_id.parse().map_err(malformed("cluster_id"))?,
             state: cluster_state(&message.state, "state")?,
@@ -246,5 +251,29 @@ impl From<&PairAlgorithm> for v1::key_generate_pair::Algorithm {
             }
             PairAlgorithm::Ec(curve) => v1::key_generate_pair::Algorithm::Curve(v1::Curve::from(*curve).into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_has_no_more_members_than_it_can() {
+        let member = |host: usize| v1::Member {
+            hsm_id: HsmId::from_random([1; 7]).as_str().to_owned(),
+            ip: format!("127.0.0.{host}"),
+            ..v1::Member::default()
+        };
+        let hello = |members: usize| {
+            Hello::try_from(v1::HelloResult {
+                cluster_id: ClusterId::from_random([1; 7]).as_str().to_owned(),
+                state: ClusterState::Active.as_str().to_owned(),
+                members: (1..=members).map(member).collect(),
+                ..v1::HelloResult::default()
+            })
+        };
+        assert_eq!(hello(HSMS_MAX).unwrap().members.len(), HSMS_MAX);
+        assert_eq!(hello(HSMS_MAX + 1), Err(Malformed { field: "members" }));
     }
 }
