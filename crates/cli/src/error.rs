@@ -17,7 +17,9 @@ pub enum ExpectedError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Data given as a DigestInfo is none of that hash.
-    #[error("with --data-type digest, rsa-pkcs signs the DER DigestInfo of {0} (RFC 8017 §9.2), and the data is none")]
+    #[error(
+        "with --data-type digest, rsa-pkcs signs a DER DigestInfo of {0} (RFC 8017 §9.2); the data is no such thing"
+    )]
     DigestInfo(HashFunction),
     /// Data given as a digest has another length than a digest.
     #[error("with --data-type digest the data must be {expected} bytes, the digest by {hash}; it is {found} bytes")]

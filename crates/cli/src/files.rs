@@ -19,10 +19,11 @@ const DATA_LEN_MAX: u64 = 64 * 1024 * 1024;
 pub struct Base64(pub Vec<u8>);
 
 impl FromStr for Base64 {
-    type Err = base64::DecodeError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Base64, base64::DecodeError> {
-        STANDARD.decode(text).map(Base64)
+    fn from_str(text: &str) -> Result<Base64, String> {
+        let bytes = STANDARD.decode(text).map_err(|error| format!("not base64 with padding (RFC 4648 §4): {error}"))?;
+        Ok(Base64(bytes))
     }
 }
 

@@ -13,6 +13,7 @@ mod arguments;
 mod commands;
 mod error;
 mod files;
+mod interrupts;
 mod output;
 mod prompt;
 mod session;

@@ -8,6 +8,7 @@ use strongroom_types::{Password, Secret};
 use zeroize::Zeroize as _;
 
 use crate::error::ExpectedError;
+use crate::interrupts;
 
 /// A password on the command line. Whoever lists the system's processes can see it; its `Debug` does not add to that.
 #[derive(Clone)]
@@ -50,7 +51,7 @@ pub fn to_set(given: Option<SecretArgument>) -> Result<Password, ExpectedError> 
 
 fn ask(prompt: &str) -> Result<Secret, ExpectedError> {
     if io::stdin().is_terminal() {
-        let typed = rpassword::prompt_password(prompt).map_err(ExpectedError::Prompt)?;
+        let typed = interrupts::held(|| rpassword::prompt_password(prompt)).map_err(ExpectedError::Prompt)?;
         return Ok(Secret::new(typed.into_bytes()));
     }
     // The prompt is for people: standard output belongs to the answers.

@@ -66,12 +66,16 @@ Examples:
               value_parser = clap::value_parser!(u32).range(1..=i64::from(KEY_PAGE_LEN_MAX)))]
         max_items: u32,
         /// The next_token of the page before
-        #[arg(long, value_name = "TOKEN")]
+        #[arg(long, value_name = "TOKEN", value_parser = token)]
         starting_token: Option<u32>,
         /// Show everything about each key
         #[arg(short, long)]
         verbose: bool,
     },
+}
+
+fn token(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "expected the next_token of the page before")
 }
 
 /// Selects one key.

@@ -4,10 +4,11 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
-use rustyline::{Config, Editor};
+use rustyline::{CompletionType, Config, Editor};
 
 use super::complete::Completion;
 use super::words;
+use crate::interrupts;
 
 /// What asks for the rest of a line that ended with `\`.
 const CONTINUED: &str = "> ";
@@ -38,10 +39,14 @@ impl Lines {
         if !io::stdin().is_terminal() {
             return Ok(Lines::Pipe);
         }
-        let config = Config::builder().max_history_size(HISTORY_LEN).map_err(io::Error::other)?.build();
+        let config = Config::builder().max_history_size(HISTORY_LEN).map_err(io::Error::other)?;
+        // A second press of the tab key shows what is possible, as shells do.
+        let config = config.completion_type(CompletionType::List).build();
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history).map_err(io::Error::other)?;
         editor.set_helper(Some(Completion::new()));
+        // The editor swallows Ctrl-C while a command runs, which may wait for HSMs long after a person has given up.
+        interrupts::end_the_process();
         Ok(Lines::Terminal(Box::new(editor)))
     }
 
