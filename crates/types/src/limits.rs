@@ -73,3 +73,37 @@ pub const PASSWORD_ITERATIONS_DEFAULT: u32 = 210_000;
 pub const CA_CHAIN_LEN_MAX: usize = 16 * 1024;
 /// Certificates in a customer CA chain, with the root.
 pub const CA_CHAIN_CERTIFICATES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    /// The value of `15 * 60` or `16_384`.
+    fn value(expression: &str) -> u64 {
+        let number = |text: &str| text.trim().replace('_', "").parse::<u64>().expect("a product of numbers");
+        expression.split('*').map(number).product()
+    }
+
+    #[test]
+    fn the_reference_tells_every_limit_as_it_is() {
+        let (code, _) = include_str!("limits.rs").split_once("#[cfg(test)]").expect("the code comes first");
+        let limits: BTreeMap<&str, u64> = code
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub const ")?.strip_suffix(';'))
+            .map(|line| {
+                let (name, rest) = line.split_once(": ").expect("a type");
+                (name, value(rest.split_once(" = ").expect("a value").1))
+            })
+            .collect();
+        let rows = include_str!("../../../docs/reference/limits.md").lines().filter_map(|line| {
+            let (_, value, name) = split_row(line)?;
+            Some((name.strip_prefix('`')?.strip_suffix('`')?, value.parse().expect("a number")))
+        });
+        assert_eq!(rows.collect::<BTreeMap<&str, u64>>(), limits);
+    }
+
+    fn split_row(line: &str) -> Option<(&str, &str, &str)> {
+        let mut cells = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ");
+        Some((cells.next()?, cells.next()?, cells.next()?))
+    }
+}

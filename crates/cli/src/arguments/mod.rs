@@ -3,6 +3,8 @@
 mod crypto;
 mod keys;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
 mod users;
 
