@@ -14,7 +14,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file is missing or unreadable.
-    #[error("cannot read the configuration {}: {source}; `{tool} -a <address of an HSM>` makes one", path.display())]
+    #[error("cannot read the configuration {}: {source}; set CLOUDHSM_HOME to the client folder that `strongroom up` names, or \
+         make the file with `{tool} -a <address of an HSM>`", path.display())]
     Read {
         /// The file.
         path: PathBuf,

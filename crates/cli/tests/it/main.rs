@@ -1,5 +1,7 @@
 //! The tool as a process, as far as it goes without a cluster. With one: `tests/it` of the project.
 
+mod terminal;
+
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::TcpListener;
