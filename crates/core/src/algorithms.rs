@@ -137,7 +137,8 @@ pub(crate) fn check_pair(algorithm: &PairAlgorithm) -> Result<(), Refusal> {
         exponent.iter().try_fold(0_u64, |number, byte| number.checked_mul(256).map(|number| number | u64::from(*byte)));
     let fits = |number: u64| number % 2 == 1 && (RSA_EXPONENT_MIN..=RSA_EXPONENT_MAX).contains(&number);
     if !number.is_some_and(fits) {
-        return Err(Refusal::new(Status::AttributeValueInvalid, "public-exponent"));
+        let about = format!("public-exponent: odd, {RSA_EXPONENT_MIN} to {RSA_EXPONENT_MAX}");
+        return Err(Refusal::new(Status::AttributeValueInvalid, about));
     }
     if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(modulus_bits) || modulus_bits % RSA_BITS_STEP != 0 {
         let about = format!("{modulus_bits} bits: RSA keys have {RSA_BITS_MIN} to {RSA_BITS_MAX} in steps of 256");
@@ -153,7 +154,14 @@ pub(crate) fn check_secret(key_type: KeyType, length_bytes: u32) -> Result<(), R
         KeyType::GenericSecret => (1..=GENERIC_SECRET_LEN_MAX).contains(&length_bytes),
         KeyType::Ec | KeyType::Rsa => return Err(Refusal::new(Status::TemplateInconsistent, "key-type")),
     };
-    if fits { Ok(()) } else { Err(Refusal::new(Status::KeySizeInvalid, format!("{length_bytes} bytes"))) }
+    if fits {
+        return Ok(());
+    }
+    let rule = match key_type {
+        KeyType::Aes => "AES keys have 16, 24 or 32".to_owned(),
+        _ => format!("generic secrets have 1 to {GENERIC_SECRET_LEN_MAX}"),
+    };
+    Err(Refusal::new(Status::KeySizeInvalid, format!("{length_bytes} bytes: {rule}")))
 }
 
 /// Whether a public part is one that the algorithm makes.

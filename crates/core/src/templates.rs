@@ -151,6 +151,8 @@ fn set(
             chosen.id.clone_from(id);
             Ok(())
         }
+        (AttributeName::Label, AttributeValue::Text(_)) => too_long(name, LABEL_LEN_MAX),
+        (AttributeName::Id, AttributeValue::Bytes(_)) => too_long(name, KEY_ID_LEN_MAX),
         (AttributeName::Class | AttributeName::KeyType | AttributeName::Label | AttributeName::Id, _) => invalid(),
         (AttributeName::Flag(flag), value) => set_flag(chosen, kind, flag, value),
         // The rest are computed, or asked for by parameters of the command.
@@ -184,6 +186,10 @@ fn set_flag(chosen: &mut Chosen, kind: &Kind, flag: Flag, value: &AttributeValue
         }
         _ => Err(refused(Status::AttributeValueInvalid, name)),
     }
+}
+
+fn too_long(name: AttributeName, max: usize) -> Result<(), Refusal> {
+    Err(Refusal::new(Status::AttributeValueInvalid, format!("{name}: at most {max} bytes")))
 }
 
 fn refused(status: Status, name: AttributeName) -> Refusal {
