@@ -9,10 +9,10 @@
 //!
 //! How the parts fit:
 //!
-//! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply`] is the only way it changes.
-//! * [`authorize`] decides the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
+//! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply()`] is the only way it changes.
+//! * [`authorize()`] decides the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
 //!   mechanism fits which key in which mode.
-//! * [`check`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan`]
+//! * [`check()`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan()`]
 //!   runs it again and says what to write. [`Draft`] gathers several plans into one [`Batch`].
 //! * [`Record`] is what a store keeps, described in `docs/spec/records.md`; [`Head`] is the one record that every batch
 //!   rewrites.

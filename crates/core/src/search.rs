@@ -24,7 +24,7 @@ pub struct FoundKeys {
 
 /// The visible keys for which every term of `filter` holds: crypto users see their own, shared and public keys,
 /// admins all. Skips `offset` matches and shows at most `limit`, itself at most
-/// [`KEY_PAGE_LEN_MAX`](strongroom_types::limits::KEY_PAGE_LEN_MAX); a limit of 0 counts only.
+/// [`KEY_PAGE_LEN_MAX`]; a limit of 0 counts only.
 pub fn find_keys(
     state: &State,
     actor: &Actor,

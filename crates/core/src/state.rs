@@ -10,7 +10,7 @@ use crate::{Cluster, Hsm, Key, Receipt, User};
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
 ///
 /// It holds key material sealed only. Two members that applied the same batches, or loaded the same records, have
-/// equal states. It changes through [`apply`](crate::apply) alone.
+/// equal states. It changes through [`apply`](crate::apply()) alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     pub(crate) revision: Revision,
@@ -87,7 +87,7 @@ impl State {
         self.names.get(name).and_then(|id| self.users.get(id))
     }
 
-    /// One key, whoever may see it. For use, ask [`authorize`](crate::authorize).
+    /// One key, whoever may see it. For use, ask [`authorize`](crate::authorize()).
     pub fn key(&self, reference: KeyReference) -> Option<&Arc<Key>> {
         self.keys.get(&reference)
     }

@@ -1,7 +1,7 @@
 //! # Room: ffi (layer 0)
 //!
 //! Owns what every C door does before and after its real work: trapping panics at an entry point ([`guard`]), turning
-//! pointers and lengths of a caller into slices ([`pointer`]); and what a library must know about the process it lives
+//! pointers and lengths of a caller into slices ([`mod@pointer`]); and what a library must know about the process it lives
 //! in ([`fork`]): whether it was forked, whether it may trust its environment.
 //!
 //! * May use: nothing of the project.

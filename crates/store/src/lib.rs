@@ -1,7 +1,7 @@
 //! # Room: store (layer 1)
 //!
 //! Owns where a cluster's records lie: the [`Store`] trait, the contract that every implementation passes
-//! ([`contract`]), the memory store of tests, and the SQLite store with its member table, shared by every HSM process
+//! (`contract`), the memory store of tests, and the SQLite store with its member table, shared by every HSM process
 //! of a host. Formats: `docs/spec/store.md`.
 //!
 //! * May use: types.

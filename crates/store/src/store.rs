@@ -71,7 +71,7 @@ pub struct Moment {
 /// Where a cluster's records and its member table lie. One value is one member's door to them; many threads use it at
 /// once.
 ///
-/// What every implementation keeps, and [`contract`](crate::contract) checks:
+/// What every implementation keeps, and `contract` checks:
 ///
 /// * Revisions are one sequence: a commit that succeeds takes the store from `expected` to `expected.next()`.
 /// * A commit is all or nothing, and durable before it is acknowledged. One that ends in

@@ -1,7 +1,7 @@
 //! # Room: openssl-engine (layer 4)
 //!
-//! Owns `libcloudhsm_openssl_engine.so`, the OpenSSL engine `cloudhsm`: whose a key is ([`keys`]), what a private
-//! operation asks of the HSMs ([`sign`], [`keygen`]), what a failure is in OpenSSL's words ([`error`]), and the C side
+//! Owns `libcloudhsm_openssl_engine.so`, the OpenSSL engine `cloudhsm`: whose a key is (`keys`), what a private
+//! operation asks of the HSMs (`sign`, `keygen`), what a failure is in OpenSSL's words (`error`), and the C side
 //! of it all (`entry`).
 //!
 //! * May use: types, ffi, crypto, client.
