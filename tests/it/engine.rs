@@ -151,3 +151,31 @@ fn real_private_keys_work_beside() {
         world.plain_openssl(&["dgst", "-sha256", "-verify", &public, "-signature", &signature, "real.data"]).ok();
     }
 }
+
+#[test]
+fn rsa_keys_open_oaep_through_their_reference_files() {
+    let world = World::shared();
+    world.opening_pair("opener");
+    world.reference_pem("opener", &world.file("opener.key"));
+    world.plain_openssl(&["pkey", "-in", "opener.key", "-pubout", "-out", "opener.pub"]).ok();
+    fs::write(world.file("opener.data"), "a session key").expect("written");
+    let sealed = |options: &[&str]| {
+        let encrypt = ["pkeyutl", "-encrypt", "-pubin", "-inkey", "opener.pub", "-in", "opener.data", "-out"];
+        world.plain_openssl(&[&encrypt[..], &["opener.sealed"], options].concat()).ok();
+    };
+    let decrypt = ["pkeyutl", "-decrypt", "-inkey", "opener.key", "-in", "opener.sealed"];
+    for hash in ["sha1", "sha256", "sha384", "sha512"] {
+        let hash = format!("rsa_oaep_md:{hash}");
+        let options = ["-pkeyopt", "rsa_padding_mode:oaep", "-pkeyopt", &hash];
+        sealed(&options);
+        let opened = world.openssl(&[&decrypt[..], &["-engine", "cloudhsm"], &options].concat()).ok();
+        assert_eq!(opened.stdout, "a session key", "{hash}");
+        let bare = world.plain_openssl(&[&decrypt[..], &options].concat());
+        assert_ne!(bare.stdout, "a session key", "{hash}: without the engine nothing is opened");
+    }
+    // Its padding would be checked outside the HSM.
+    let options = ["-pkeyopt", "rsa_padding_mode:pkcs1"];
+    sealed(&options);
+    let refused = world.openssl(&[&decrypt[..], &["-engine", "cloudhsm"], &options].concat()).failed();
+    assert!(refused.stderr.contains("decryption with this padding is not supported"), "{refused:?}");
+}

@@ -58,6 +58,21 @@ fn nginx_serves_with_rsa_and_ec_keys_over_both_versions_of_tls() {
 }
 
 #[test]
+fn nginx_takes_part_in_rsa_key_exchange() {
+    let world = World::new();
+    world.opening_pair("exchange");
+    world.reference_pem("exchange", &world.file("exchange.key"));
+    let certificate = self_signed(&world, "exchange");
+    let nginx = Nginx::start(&world, SiteKey::Hsm, &[(&certificate, &world.file("exchange.key"))]);
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &format!("localhost:{}", nginx.port(0)), "-tls1_2"]);
+    command.args(["-cipher", "AES128-GCM-SHA256", "-verify_return_error", "-CAfile"]).arg(&certificate);
+    let said = run_with_input(&mut command, "").ok().stdout;
+    assert!(said.contains("Cipher is AES128-GCM-SHA256"), "{said}\n{}", nginx.log());
+    assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+}
+
+#[test]
 fn a_site_with_its_key_in_a_file_works_beside() {
     let world = World::new();
     world.ec_pair("in-hsm", "prime256v1");

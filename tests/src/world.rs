@@ -10,6 +10,9 @@ use crate::process::{Ran, kill, pid_is_alive, program, run, wait_for};
 
 /// Settings that make tests quick: a password costs little, a silent member is given up soon.
 const QUICK: [&str; 4] = ["--password-iterations", "1000", "--lease-ms", "2000"];
+/// The command that makes an RSA-2048 pair.
+const RSA_2048: [&str; 7] =
+    ["key", "generate-asymmetric-pair", "rsa", "--modulus-size-bits", "2048", "--public-exponent", "65537"];
 
 /// A cluster in a temporary folder; brought down when dropped.
 pub struct World {
@@ -230,21 +233,26 @@ impl World {
     /// Makes an RSA-2048 pair with this label; the private key's reference.
     #[track_caller]
     pub fn rsa_pair(&self, label: &str) -> String {
-        let rsa =
-            ["key", "generate-asymmetric-pair", "rsa", "--modulus-size-bits", "2048", "--public-exponent", "65537"];
-        self.pair(&rsa, label)
+        self.pair(&RSA_2048, label, "sign=true")
+    }
+
+    /// Makes an RSA-2048 pair with this label, whose private key decrypts as well; its reference.
+    #[track_caller]
+    pub fn opening_pair(&self, label: &str) -> String {
+        self.pair(&RSA_2048, label, "sign=true,decrypt=true")
     }
 
     /// Makes an EC pair with this label; the private key's reference.
     #[track_caller]
     pub fn ec_pair(&self, label: &str, curve: &str) -> String {
-        self.pair(&["key", "generate-asymmetric-pair", "ec", "--curve", curve], label)
+        self.pair(&["key", "generate-asymmetric-pair", "ec", "--curve", curve], label, "sign=true")
     }
 
     #[track_caller]
-    fn pair(&self, command: &[&str], label: &str) -> String {
+    fn pair(&self, command: &[&str], label: &str, private: &str) -> String {
         let labels = ["--public-label", label, "--private-label", label];
-        let attributes = ["--public-attributes", "verify=true", "--private-attributes", "sign=true"];
+        let mut attributes = vec!["--public-attributes", "verify=true", "--private-attributes"];
+        attributes.extend(private.split(','));
         let made = self.data(&[command, &labels, &attributes].concat());
         made["private_key"]["key-reference"].as_str().expect("a key has a reference").to_owned()
     }
