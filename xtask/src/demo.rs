@@ -109,9 +109,9 @@ struct Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // SIGQUIT would wait for clients; SIGTERM ends master and workers at once.
+        // SIGQUIT would wait for clients; SIGTERM ends master and workers at once. A shell has `kill` built in.
         let pid = self.child.id().to_string();
-        let told = Step::new("kill", ["-TERM", pid.as_str()]).run();
+        let told = Step::new("sh", ["-c", &format!("kill -TERM {pid}")]).run();
         if told.is_err() {
             let _ = self.child.kill();
         }
