@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use strongroom_types::limits::HSM_PORT;
 
-use super::{ClusterConfig, Config, RetryMode, Server, home, read_ca};
+use super::{ClusterConfig, Component, Config, RetryMode, Server, home, read_ca};
 use crate::error::ConfigError;
 use crate::logging::{Level, LogKind, Logging, Rotation};
 
@@ -60,8 +60,7 @@ enum Retry {
 
 #[derive(Default, Deserialize)]
 struct LoggingEntry {
-    #[serde(default)]
-    log_type: Kind,
+    log_type: Option<Kind>,
     log_file: Option<PathBuf>,
     #[serde(default)]
     log_level: LevelName,
@@ -69,10 +68,9 @@ struct LoggingEntry {
     log_interval: Interval,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
-    #[default]
     Term,
     File,
 }
@@ -143,16 +141,24 @@ pub(super) fn parse(content: &[u8], path: &Path, tool: &str) -> Result<Config, C
             },
         })
     });
-    Ok(Config { clusters: clusters.collect::<Result<_, _>>()?, logging: logging(root.logging) })
+    Ok(Config { clusters: clusters.collect::<Result<_, _>>()?, logging: logging(root.logging, path) })
 }
 
-fn logging(entry: LoggingEntry) -> Logging {
+/// What the file at `path` leaves out is as the guide says: libraries that OpenSSL loads log to standard error, the
+/// others to a file of their own name under `run` in the folder of clients.
+fn logging(entry: LoggingEntry, path: &Path) -> Logging {
+    let stem = path.file_stem().unwrap_or_default();
+    let for_openssl = [Component::Dyn, Component::OpensslProvider].map(|component| component.file_stem());
+    let kind = match entry.log_type {
+        Some(Kind::Term) => LogKind::Term,
+        Some(Kind::File) => LogKind::File,
+        None if entry.log_file.is_none() && for_openssl.iter().any(|name| stem == name.as_str()) => LogKind::Term,
+        None => LogKind::File,
+    };
+    let own = || home().join("run").join(stem).with_extension("log");
     Logging {
-        kind: match entry.log_type {
-            Kind::Term => LogKind::Term,
-            Kind::File => LogKind::File,
-        },
-        file: entry.log_file,
+        kind,
+        file: entry.log_file.or_else(|| (kind == LogKind::File).then(own)),
         level: match entry.log_level {
             LevelName::Error => Level::Error,
             LevelName::Warn => Level::Warn,

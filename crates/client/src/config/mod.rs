@@ -50,7 +50,12 @@ impl Component {
 
     /// The component's configuration file.
     pub fn path(self) -> PathBuf {
-        home().join("etc").join(format!("cloudhsm-{}.cfg", self.as_str()))
+        home().join("etc").join(self.file_stem()).with_extension("cfg")
+    }
+
+    /// The name of the component's files, without what comes after the dot.
+    fn file_stem(self) -> String {
+        format!("cloudhsm-{}", self.as_str())
     }
 }
 

@@ -76,10 +76,29 @@ fn what_is_left_out_has_its_documented_default() {
     let only = ClusterConfig::select(&config, None).unwrap();
     assert_eq!((only.cluster_id.clone(), only.availability_check, only.retry), (None, true, RetryMode::Standard));
     assert_eq!(only.servers, [Server { address: "10.0.0.1".into(), port: 2223 }]);
-    assert_eq!(config.logging, Logging::default());
+    assert_eq!(
+        (config.logging.kind, config.logging.file),
+        (LogKind::File, Some(home().join("run/cloudhsm-pkcs11.log")))
+    );
     assert_eq!((config.logging.level, config.logging.interval), (Level::Info, Rotation::Daily));
     let off = read(&with_clusters(&[cluster(r#", "options": {"retry_mode": "off"}"#)])).unwrap();
     assert_eq!(off.clusters[0].retry, RetryMode::Off);
+}
+
+#[test]
+fn only_what_openssl_loads_logs_to_the_terminal_unless_told() {
+    let (folder, path) = folder(&with_clusters(&[cluster("")]));
+    for component in ["cli", "dyn", "jce", "openssl-provider"] {
+        let own = folder.path().join(format!("cloudhsm-{component}.cfg"));
+        fs::copy(&path, &own).unwrap();
+        let expected = if matches!(component, "cli" | "jce") { LogKind::File } else { LogKind::Term };
+        let logging = Config::read(&own).unwrap().logging;
+        assert_eq!((logging.kind, logging.file.is_some()), (expected, expected == LogKind::File), "{component}");
+    }
+    let told = format!(r#"{{"clusters": [{}], "logging": {{"log_file": "/x.log"}}}}"#, cluster(""));
+    fs::write(folder.path().join("cloudhsm-dyn.cfg"), told).unwrap();
+    let logging = Config::read(&folder.path().join("cloudhsm-dyn.cfg")).unwrap().logging;
+    assert_eq!((logging.kind, logging.file), (LogKind::File, Some("/x.log".into())));
 }
 
 #[test]
