@@ -20,9 +20,10 @@ certificate. SIGTERM or SIGINT stop it in order.
 Exit codes:
   0  stopped as asked
   1  something else; hsm.log tells
-  2  the command line, hsm.json, or the root key's file
+  2  the command line, hsm.json, the root key's file, or who may use the store's files
   3  the address is in use
-  4  the cluster's state is refused: damaged, older than this HSM has seen, or sealed under another root key";
+  4  the cluster's state is refused: damaged, gone, older than this HSM has seen, a newer program's, something else's, \
+or sealed under another root key";
 
 const ROOT_KEY_HELP: &str = "\
 The file must not exist; it is made with mode 0600. Keep a copy where it is safe: without the root key no cluster of \

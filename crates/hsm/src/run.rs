@@ -101,6 +101,7 @@ impl RunError {
             RunError::Serve(ServeError::Listen(source)) if source.kind() == ErrorKind::AddrInUse => 3,
             RunError::Serve(ServeError::Certificate(_)) => 4,
             RunError::Start(error) if error.is_state_refused() => 4,
+            RunError::Start(error) if error.is_setup_refused() => 2,
             RunError::Start(StartError::RootKey(error)) | RunError::RootKey(error) => match error {
                 RootKeyError::Io { .. } => 1,
                 _ => 2,

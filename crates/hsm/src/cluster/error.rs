@@ -7,8 +7,8 @@ use strongroom_core::member::{AnchorConflict, CorruptLedger};
 use strongroom_core::{CorruptHead, CorruptRecord, CorruptState};
 use strongroom_crypto_keys::KeyError;
 use strongroom_crypto_keys::seal::{RootKeyError, SealError};
-use strongroom_store::{JoinError, SqliteError, StoreError};
-use strongroom_types::{ClusterId, RecordPath, Refusal};
+use strongroom_store::{JoinError, SqliteError, StoreError, TableError};
+use strongroom_types::{ClusterId, RecordPath, Refusal, Revision};
 use thiserror::Error;
 
 /// Why an HSM does not start. [`is_state_refused`](StartError::is_state_refused) tells what is stored from what is
@@ -48,12 +48,19 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether what is stored is refused, rather than out of reach: damaged, older than this HSM has seen, or another
-    /// installation's.
+    /// Whether what is stored is refused, rather than out of reach: damaged, gone, older than this HSM has seen, a newer
+    /// program's, or something else's.
     pub fn is_state_refused(&self) -> bool {
         match self {
             StartError::State(_) => true,
-            StartError::Open(error) => matches!(error, SqliteError::Damaged { .. }),
+            StartError::Open(error) => matches!(
+                error,
+                SqliteError::Damaged { .. }
+                    | SqliteError::Foreign { .. }
+                    | SqliteError::TooNew { .. }
+                    | SqliteError::MembersElsewhere { .. }
+                    | SqliteError::Replaced { .. }
+            ),
             StartError::Store(error) => matches!(error, StoreError::Damaged { .. } | StoreError::WentBack { .. }),
             StartError::Anchor(error) => matches!(error, AnchorError::Damaged { .. }),
             StartError::RootKey(_)
@@ -63,6 +70,15 @@ impl StartError {
             | StartError::NotWritten(_)
             | StartError::Thread(_) => false,
         }
+    }
+
+    /// Whether somebody has to mend how this HSM is set up: who may use the store's files, or which files it names.
+    pub fn is_setup_refused(&self) -> bool {
+        let StartError::Open(error) = self else { return false };
+        matches!(
+            error,
+            SqliteError::Access(_) | SqliteError::OtherTable { .. } | SqliteError::Table(TableError::Access(_))
+        )
     }
 }
 
@@ -97,10 +113,12 @@ pub enum StateError {
         cause: SealError,
     },
     /// A record does not open: altered, or moved from another path, revision or cluster.
-    #[error("the record {path} is damaged ({cause}); put back the newest copy of the store")]
+    #[error("the record {path} of revision {revision} is damaged ({cause}); put back the newest copy of the store")]
     Sealed {
         /// The record.
         path: RecordPath,
+        /// The revision that the store says wrote it.
+        revision: Revision,
         /// What opening says.
         #[source]
         cause: SealError,
@@ -171,4 +189,30 @@ pub enum ChangeError {
     /// A random id in what was made is taken: make it again.
     #[error("a randomly drawn id is taken; draw it again")]
     DrawAgain,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_told_from_how_it_is_set_up() {
+        let path = || PathBuf::from("cluster.sqlite");
+        let exposed = || strongroom_store::AccessError::Exposed { path: path(), mode: 0o644 };
+        let check = |error: SqliteError, of_state: bool, of_setup: bool| {
+            let error = StartError::Open(error);
+            assert_eq!((error.is_state_refused(), error.is_setup_refused()), (of_state, of_setup), "{error}");
+        };
+        check(SqliteError::Damaged { path: path(), what: "its header", source: None }, true, false);
+        check(SqliteError::Foreign { path: path() }, true, false);
+        check(SqliteError::TooNew { path: path(), found: 2, known: 1 }, true, false);
+        check(SqliteError::MembersElsewhere { database: path(), table: path() }, true, false);
+        check(SqliteError::Replaced { path: path() }, true, false);
+        check(SqliteError::Access(exposed()), false, true);
+        check(SqliteError::Table(TableError::Access(exposed())), false, true);
+        check(SqliteError::OtherTable { table: path(), database: path() }, false, true);
+        check(SqliteError::DiskFull { path: path() }, false, false);
+        check(SqliteError::Locked { path: path() }, false, false);
+        check(SqliteError::NotWritable { path: path() }, false, false);
+    }
 }

@@ -24,7 +24,7 @@ use super::view::{self, View};
 use super::{ChangeError, Notices, Setup, StartError, StateError, Watcher, clock};
 
 /// The first life of a cluster. Clusters made from backups will count on.
-const FIRST_EPOCH: u64 = 1;
+pub(super) const FIRST_EPOCH: u64 = 1;
 /// How often to try to make a cluster whose commit comes to nothing.
 const TRIES: usize = 10;
 const REGISTER_TIME: Duration = Duration::from_secs(30);
@@ -137,7 +137,7 @@ fn make(store: &dyn Store, root_key: &RootKey, setup: &Setup) -> Result<Result<R
     Ok(store.commit(Revision(0), &sealed.puts, &sealed.deletes))
 }
 
-fn open_sealer(root_key: &RootKey, setup: &Setup, loaded: &Loaded) -> Result<Sealer, StateError> {
+pub(super) fn open_sealer(root_key: &RootKey, setup: &Setup, loaded: &Loaded) -> Result<Sealer, StateError> {
     let key = loaded.records.iter().find(|record| record.path == RecordPath::CLUSTER_KEY);
     let key = key.ok_or(StateError::Missing(RecordPath::CLUSTER_KEY))?;
     let cluster = setup.cluster_id.clone();

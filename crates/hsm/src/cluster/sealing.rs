@@ -63,7 +63,8 @@ pub(super) fn open(sealer: &Sealer, stored: &[StoredRecord]) -> Result<Opened, S
             // Sealed under the root key; the ledger tells whether it is the one that belongs here.
             continue;
         }
-        let plain = sealer.open_record(path, revision, sealed).map_err(|cause| StateError::Sealed { path, cause })?;
+        let plain = sealer.open_record(path, revision, sealed);
+        let plain = plain.map_err(|cause| StateError::Sealed { path, revision, cause })?;
         match path.kind {
             RecordKind::Head if path == RecordPath::HEAD && opened.head.is_none() => {
                 let head = Head::decode(plain.expose())?;

@@ -138,6 +138,13 @@ fn every_exit_code_has_its_cause() {
     refused(&place, 2, "there is no root key");
     std::fs::rename(place.path("kept"), place.path("root.key")).unwrap();
     drop(place.start());
+    let may = |mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(place.path("cluster.sqlite"), permissions).unwrap();
+    };
+    may(0o644);
+    refused(&place, 2, "cluster.sqlite");
+    may(0o600);
     std::fs::remove_file(place.path("root.key")).unwrap();
     assert!(output(program().args(["init-root-key", "--path"]).arg(place.path("root.key"))).status.success());
     refused(&place, 4, "root key");

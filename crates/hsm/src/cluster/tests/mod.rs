@@ -1,6 +1,7 @@
 //! Stories of members that share a store: in memory, whose failures a test orders, and on SQLite.
 
 mod anchors;
+mod bytes;
 mod commits;
 mod damage;
 mod others;
