@@ -7,6 +7,7 @@ mod crash;
 mod engine;
 mod failover;
 mod https;
+mod integrity;
 mod interactive;
 mod secrecy;
 mod signatures;

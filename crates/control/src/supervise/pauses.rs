@@ -43,7 +43,7 @@ pub fn reason(exit: Exit) -> Option<&'static str> {
     match exit {
         Exit::Code(2) => Some("its configuration is not usable"),
         Exit::Code(3) => Some("its address is in use"),
-        Exit::Code(4) => Some("it refused the cluster's state: damaged, or another root key"),
+        Exit::Code(4) => Some("it refused the cluster's state: damaged, older than it has seen, or another root key"),
         Exit::NotStarted => Some("the program could not be started"),
         Exit::Code(_) | Exit::Signal(_) | Exit::Unknown => None,
     }
