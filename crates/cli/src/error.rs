@@ -164,8 +164,10 @@ fn wording(status: Status) -> Wording {
         | Status::UserOwnsKeys
         | Status::LastAdmin
         | Status::UsersFull
+        | Status::SessionKeyMissing
         | Status::KeyUnknown
         | Status::KeyNotOwned
+        | Status::SessionKeyFixed
         | Status::KeyTypeInconsistent
         | Status::KeyNotDestroyable
         | Status::KeyNotModifiable
@@ -180,6 +182,7 @@ fn wording(status: Status) -> Wording {
         | Status::DataInvalid
         | Status::DecryptionFailed
         | Status::KeysFull
+        | Status::SessionKeysFull
         | Status::LoginsFull
         | Status::CertificateInvalid => Wording::Own,
     }

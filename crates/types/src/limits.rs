@@ -34,6 +34,16 @@ pub const SHARED_USERS_MAX: usize = 1_024;
 pub const TEMPLATE_LEN_MAX: usize = 64;
 /// Keys in one page of a search.
 pub const KEY_PAGE_LEN_MAX: u32 = 1_000;
+/// Session keys that one login may have at once; both halves of a pair count.
+pub const SESSION_KEYS_MAX: usize = 4_096;
+/// Session keys that a request may name.
+pub const SESSION_KEYS_IN_REQUEST_MAX: usize = 4;
+/// Bytes of a sealed session key.
+pub const SESSION_KEY_LEN_MAX: usize = 16 * 1024;
+/// Session keys that one HSM holds; beyond, those that were not used for longest go, and come back sealed from a client.
+pub const SESSION_KEYS_HELD_MAX: usize = 4_096;
+/// Bytes of session keys, sealed, that one HSM holds.
+pub const SESSION_KEYS_HELD_LEN_MAX: usize = 16 * 1024 * 1024;
 
 /// Bytes of a frame's message before the connection has a login.
 pub const FRAME_LEN_MAX_BEFORE_LOGIN: usize = 16 * 1024;

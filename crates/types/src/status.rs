@@ -100,10 +100,14 @@ statuses! {
     LastAdmin = 23, Refused, "this is the last admin";
     /// As many users as the cluster's type holds.
     UsersFull = 24, Refused, "the cluster holds as many users as its type allows";
+    /// This HSM does not hold the session key, which the request names without its sealed form.
+    SessionKeyMissing = 46, Refused, "this HSM does not hold the session key; send it in its sealed form";
     /// No key of that reference that the user may see.
     KeyUnknown = 25, Refused, "there is no such key, or the user may not see it";
     /// Only the owner may do this.
     KeyNotOwned = 26, Refused, "only the key's owner may do this";
+    /// What session keys cannot do: be shared, be changed.
+    SessionKeyFixed = 47, Refused, "session keys cannot be shared or changed";
     /// The key's class or type does not fit the mechanism.
     KeyTypeInconsistent = 27, Refused, "the key's type does not fit the mechanism";
     /// The attribute that permits this use is false.
@@ -138,6 +142,8 @@ statuses! {
     DecryptionFailed = 42, Refused, "the data cannot be decrypted with this key";
     /// As many keys as the cluster's type holds.
     KeysFull = 43, Refused, "the cluster holds as many keys as its type allows";
+    /// As many session keys as one login may have at once.
+    SessionKeysFull = 48, Refused, "the login has as many session keys as allowed";
     /// As many logins as one user may have at once.
     LoginsFull = 44, Refused, "the user has as many logins as allowed";
     /// A certificate that does not fit the CSR or the trust anchor.

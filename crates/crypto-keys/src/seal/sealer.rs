@@ -2,7 +2,7 @@ use std::fmt;
 
 use aws_lc_rs::hmac;
 use strongroom_crypto::{hmac_sha256, random};
-use strongroom_types::{ClusterId, KeyReference, RecordPath, Revision, Secret};
+use strongroom_types::{ClusterId, KeyReference, LoginId, RecordPath, Revision, Secret};
 use zeroize::Zeroizing;
 
 use super::derive::{KEY_LEN, derive, push_cluster};
@@ -23,10 +23,11 @@ enum Purpose {
     Tickets,
     Anchor,
     Commands,
+    SessionKeys,
 }
 
 impl Purpose {
-    const ALL: [Purpose; 7] = [
+    const ALL: [Purpose; 8] = [
         Purpose::Records,
         Purpose::RecordMacs,
         Purpose::Materials,
@@ -34,6 +35,7 @@ impl Purpose {
         Purpose::Tickets,
         Purpose::Anchor,
         Purpose::Commands,
+        Purpose::SessionKeys,
     ];
 
     fn label(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Purpose {
             Purpose::Tickets => "strongroom tickets",
             Purpose::Anchor => "strongroom anchor",
             Purpose::Commands => "strongroom command digests",
+            Purpose::SessionKeys => "strongroom session keys",
         }
     }
 }
@@ -126,6 +129,23 @@ impl Sealer {
         aead::open(&*self.derived(Purpose::Tickets, salt), &self.bound(salt), rest)
     }
 
+    /// Seals a session key for the login that made it, for its client to keep.
+    pub fn seal_session_key(&self, login: LoginId, reference: KeyReference, key: &[u8]) -> Vec<u8> {
+        let place = session_place(login, reference);
+        aead::seal(&*self.derived(Purpose::SessionKeys, &place), &self.bound(&place), &[], key)
+    }
+
+    /// Opens a session key as a client of this login gave it back.
+    pub fn open_session_key(
+        &self,
+        login: LoginId,
+        reference: KeyReference,
+        sealed: &[u8],
+    ) -> Result<Secret, SealError> {
+        let place = session_place(login, reference);
+        aead::open(&*self.derived(Purpose::SessionKeys, &place), &self.bound(&place), aead::body(sealed)?)
+    }
+
     /// The MAC of an HSM's anchor file.
     pub fn anchor_mac(&self, anchor: &[u8]) -> [u8; 32] {
         hmac_sha256(self.subkey(Purpose::Anchor), &[anchor])
@@ -171,6 +191,14 @@ fn place(path: RecordPath, revision: Revision) -> [u8; RecordPath::LEN + 8] {
     let (to_path, to_revision) = place.split_at_mut(RecordPath::LEN);
     to_path.copy_from_slice(&path.to_bytes());
     to_revision.copy_from_slice(&revision.0.to_be_bytes());
+    place
+}
+
+fn session_place(login: LoginId, reference: KeyReference) -> [u8; 16 + 8] {
+    let mut place = [0; 16 + 8];
+    let (to_login, to_reference) = place.split_at_mut(16);
+    to_login.copy_from_slice(login.as_bytes());
+    to_reference.copy_from_slice(&reference.as_u64().to_be_bytes());
     place
 }
 

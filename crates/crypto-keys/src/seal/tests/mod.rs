@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use strongroom_types::{ClusterId, KeyReference, RecordKind, RecordPath, Revision, Secret};
+use strongroom_types::{ClusterId, KeyReference, LoginId, RecordKind, RecordPath, Revision, Secret};
 
 use super::*;
 use crate::tests::{hex, unhex};
@@ -25,6 +25,8 @@ const SEALED_MATERIAL: &str = "01a0a1a2a3a4a5a6a7a8a9aaab33bf7744c4dfbe172f91e38
 const SEALED_TLS_KEY: &str = "01a0a1a2a3a4a5a6a7a8a9aaabcb912e9a51d552ece4c1ad77ae6ddc37726b2f20890a21cafb0d41466c";
 const SEALED_TICKET: &str = "01808182838485868788898a8b8c8d8e8fa0a1a2a3a4a5a6a7a8a9aaab\
     b2115f34ddbf6e18849e7831c855fc908112ef915a36b9ee";
+const SEALED_SESSION_KEY: &str =
+    "01a0a1a2a3a4a5a6a7a8a9aaabf508a96b40ec44a3d242c5dffcb175e307b1f9a1d965a7d98b0a251c1b";
 const ANCHOR_MAC: &str = "f6dfa4f1810689b2687878823b41ba84e69a4e264098fcbc757134614c71407d";
 const COMMAND_DIGEST: &str = "d903efd1afec6ea1fbf411f3856425e6cb864ecf1bb2d8505dbe2b61b0c103ab";
 
@@ -44,6 +46,10 @@ fn sealer() -> Sealer {
 fn user_path(first: u8) -> RecordPath {
     let id = std::array::from_fn(|at| first + u8::try_from(at).unwrap());
     RecordPath { kind: RecordKind::Key, id }
+}
+
+fn login(first: u8) -> LoginId {
+    LoginId::from_bytes(std::array::from_fn(|at| first + u8::try_from(at).unwrap()))
 }
 
 fn reference(number: u64) -> KeyReference {
@@ -98,6 +104,8 @@ fn what_others_sealed_by_the_document_opens() {
     assert_eq!(opened(material).unwrap(), b"some material");
     assert_eq!(opened(sealer.open_tls_key(&unhex(SEALED_TLS_KEY))).unwrap(), b"a private key");
     assert_eq!(opened(sealer.open_ticket(&unhex(SEALED_TICKET))).unwrap(), b"a ticket");
+    let session_key = sealer.open_session_key(login(0xc0), reference(0x2e_06bf), &unhex(SEALED_SESSION_KEY));
+    assert_eq!(opened(session_key).unwrap(), b"a session key");
     assert_eq!(hex(&sealer.anchor_mac(b"an anchor")), ANCHOR_MAC);
     assert_eq!(hex(&sealer.command_digest(&[b"ab", b"", b"c"])), COMMAND_DIGEST);
 }
@@ -124,6 +132,12 @@ fn everything_sealed(plain: &'static [u8]) -> Vec<(&'static str, usize, Vec<u8>,
             Box::new(|sealed| opened(sealer().open_material(reference(5), sealed))),
         ),
         ("TLS key", 29, sealer().seal_tls_key(&secret), Box::new(|sealed| opened(sealer().open_tls_key(sealed)))),
+        (
+            "session key",
+            29,
+            sealer().seal_session_key(login(1), reference(5), plain),
+            Box::new(|sealed| opened(sealer().open_session_key(login(1), reference(5), sealed))),
+        ),
         ("ticket", 45, sealer().seal_ticket(plain), Box::new(|sealed| opened(sealer().open_ticket(sealed)))),
     ];
     if plain.len() != 32 {
@@ -213,14 +227,21 @@ fn nothing_opens_in_another_place() {
     }
     let tls_key = sealer.seal_tls_key(&Secret::from(&b"plain"[..]));
     let ticket = sealer.seal_ticket(b"plain");
-    for sealed in [&record, &material, &ticket] {
+    let session_key = sealer.seal_session_key(login(1), reference(5), b"plain");
+    for (of, number) in [(2, 5), (0, 5), (1, 4), (1, 6), (1, 5 << 8)] {
+        refused(sealer.open_session_key(login(of), reference(number), &session_key));
+    }
+    for sealed in [&record, &material, &ticket, &session_key] {
         refused(sealer.open_tls_key(sealed));
     }
-    for sealed in [&record, &tls_key, &ticket] {
+    for sealed in [&record, &tls_key, &ticket, &session_key] {
         refused(sealer.open_material(reference(5), sealed));
     }
-    for sealed in [&material, &tls_key, &ticket] {
+    for sealed in [&material, &tls_key, &ticket, &session_key] {
         refused(sealer.open_record(user_path(1), Revision(7), sealed));
+    }
+    for sealed in [&record, &material, &tls_key, &ticket] {
+        refused(sealer.open_session_key(login(1), reference(5), sealed));
     }
     // Shorter than a ticket, unless there is more in them.
     let long = sealer.seal_tls_key(&Secret::new(vec![0; 64]));
@@ -248,6 +269,8 @@ fn nothing_opens_in_another_cluster_epoch_or_under_another_key() {
         );
         assert_eq!(other.open_tls_key(&home.seal_tls_key(&secret)), Err(SealError::Opening));
         assert_eq!(other.open_ticket(&home.seal_ticket(b"plain")), Err(SealError::Opening));
+        let session_key = home.seal_session_key(login(1), reference(5), b"plain");
+        assert_eq!(other.open_session_key(login(1), reference(5), &session_key), Err(SealError::Opening));
         assert_ne!(other.record_mac(path, Revision(7), &record), home.record_mac(path, Revision(7), &record));
         assert_ne!(other.anchor_mac(b"plain"), home.anchor_mac(b"plain"));
         assert_ne!(other.command_digest(&[b"plain"]), home.command_digest(&[b"plain"]));
