@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use strongroom_types::{DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status};
+use strongroom_types::{Attributes, DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status};
 
 use crate::permissions::{Operation, permit};
-use crate::{Actor, Key, State, algorithms};
+use crate::{Actor, Key, SessionKey, State, algorithms};
 
 /// What is to be done with a key. The data decides too: its length, and in FIPS mode the hash that it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub enum KeyUse<'a> {
 }
 
 impl KeyUse<'_> {
-    fn operation(self) -> Operation {
+    /// The row of the permission table.
+    pub fn operation(self) -> Operation {
         match self {
             KeyUse::Sign(..) => Operation::Sign,
             KeyUse::Verify(..) => Operation::Verify,
@@ -34,7 +35,8 @@ impl KeyUse<'_> {
     }
 }
 
-/// Decides whether `actor` may use the key so, now; the only way to a key for use. Allocates nothing on success.
+/// Decides whether `actor` may use the key so, now; for keys of the store the only way to a key for use. Allocates
+/// nothing on success.
 ///
 /// Checked in the order of [`Status`]: the cluster's state, the login, the role, whether the key is there and visible,
 /// its class and type, the attribute that permits the use, the mechanism, the mode, the data's length.
@@ -47,11 +49,31 @@ pub fn authorize(
 ) -> Result<Arc<Key>, Refusal> {
     let user = permit(state, actor, key_use.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
     let key = state.key(reference).filter(|key| key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
-    algorithms::fits_key(key_use, &key.attributes)?;
-    if !key.attributes.flags.has(key_use.flag()) {
+    permitted_by(state, &key.attributes, key_use)?;
+    Ok(Arc::clone(key))
+}
+
+/// The same for a session key, which must be of the actor's own login, and so of one that stands.
+pub fn authorize_session_key(
+    state: &State,
+    actor: &Actor,
+    key_use: KeyUse<'_>,
+    key: &SessionKey,
+    now_ms: u64,
+) -> Result<(), Refusal> {
+    permit(state, actor, key_use.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
+    if !key.is_of(actor) {
+        return Err(Status::KeyUnknown.into());
+    }
+    permitted_by(state, &key.attributes, key_use)
+}
+
+/// What the key itself and the cluster's mode permit.
+fn permitted_by(state: &State, attributes: &Attributes, key_use: KeyUse<'_>) -> Result<(), Refusal> {
+    algorithms::fits_key(key_use, attributes)?;
+    if !attributes.flags.has(key_use.flag()) {
         return Err(Refusal::new(Status::KeyFunctionNotPermitted, key_use.flag().as_str()));
     }
     let mode = state.cluster().ok_or(Status::WrongClusterState)?.mode;
-    algorithms::fits_data(key_use, &key.attributes, mode)?;
-    Ok(Arc::clone(key))
+    algorithms::fits_data(key_use, attributes, mode)
 }

@@ -13,8 +13,8 @@ use crate::plan::{Asking, internal};
 use crate::records::Outcome;
 use crate::templates::{self, Chosen};
 use crate::{
-    Effect, Key, KeyView, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned, Record, Reply, algorithms,
-    receipts,
+    Effect, Key, KeyView, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned, Record, Reply, State,
+    algorithms, receipts,
 };
 
 /// What a checked secret key will be.
@@ -30,7 +30,7 @@ pub(crate) fn check_secret(
     share_with: &[UserName],
 ) -> Result<NewSecret, Refusal> {
     let shared = shares(asking, share_with)?;
-    let chosen = templates::read(KeyClass::SecretKey, key_type, template)?;
+    let chosen = templates::read(KeyClass::SecretKey, key_type, template)?.lives(false)?;
     algorithms::check_secret(key_type, length_bytes)?;
     check_room(asking, 1, 0)?;
     Ok(NewSecret { shared, chosen })
@@ -44,15 +44,8 @@ pub(crate) fn secret(
     made: &MadeSecret,
 ) -> Result<Plan, PlanError> {
     let NewSecret { shared, chosen } = check_secret(asking, (key_type, length_bytes), template, share_with)?;
-    if made.check_value.is_some() != (key_type == KeyType::Aes) {
-        return Err(internal("check value").into());
-    }
-    check_drawn(asking, made.reference)?;
-    let attributes = attributes(
-        (KeyClass::SecretKey, key_type),
-        chosen,
-        Computed { check_value: made.check_value, length_bytes, public: None },
-    );
+    let attributes = secret_attributes((key_type, length_bytes), chosen, made)?;
+    check_drawn(asking.state, made.reference)?;
     let key = new_key(asking, made.reference, shared, attributes, Some(&made.sealed))?;
     let reply = Reply::Key(KeyView::of(asking.state, &key)?);
     Ok(Plan::Change(Planned { puts: vec![Record::Key(key)], deletes: Vec::new(), reply, effect: Effect::Granting }))
@@ -73,8 +66,8 @@ pub(crate) fn check_pair(
 ) -> Result<NewPair, Refusal> {
     let shared = shares(asking, share_with)?;
     let key_type = type_of(algorithm);
-    let public = templates::read(KeyClass::PublicKey, key_type, public)?;
-    let private = templates::read(KeyClass::PrivateKey, key_type, private)?;
+    let public = templates::read(KeyClass::PublicKey, key_type, public)?.lives(false)?;
+    let private = templates::read(KeyClass::PrivateKey, key_type, private)?.lives(false)?;
     algorithms::check_pair(algorithm)?;
     check_room(asking, 2, 2)?;
     Ok(NewPair { shared, public, private })
@@ -88,22 +81,8 @@ pub(crate) fn pair(
     made: &MadePair,
 ) -> Result<Plan, PlanError> {
     let NewPair { shared, public, private } = check_pair(asking, algorithm, templates, share_with)?;
-    if !algorithms::is_of(&made.public, algorithm) {
-        return Err(internal("public part").into());
-    }
-    check_drawn(asking, made.public_reference)?;
-    check_drawn(asking, made.private_reference)?;
-    if made.public_reference == made.private_reference {
-        return Err(PlanError::DrawAgain);
-    }
-    let key_type = type_of(algorithm);
-    let computed = |length_bytes| Computed {
-        check_value: Some(made.check_value),
-        length_bytes,
-        public: Some(made.public.clone()),
-    };
-    let public = attributes((KeyClass::PublicKey, key_type), public, computed(public_length(&made.public)?));
-    let private = attributes((KeyClass::PrivateKey, key_type), private, computed(made.private_length_bytes));
+    let (public, private) = pair_attributes(algorithm, (public, private), made)?;
+    check_drawn_pair(asking.state, made)?;
     let public = new_key(asking, made.public_reference, BTreeSet::new(), public, None)?;
     let private = new_key(asking, made.private_reference, shared, private, Some(&made.sealed))?;
     let reply =
@@ -130,6 +109,39 @@ pub(crate) fn delete(asking: &Asking<'_>, reference: KeyReference) -> Result<Pla
     let outlived = receipts::outlive(&key.creation, key.created_ms, Outcome::KeyGone, asking.now_ms);
     let puts = outlived.into_iter().chain([asking.receipt(Outcome::Done, effect)]).collect();
     Ok(Plan::Change(Planned { puts, deletes: vec![Key::path_of(reference)], reply: Reply::Done, effect }))
+}
+
+/// What a generated secret key is.
+pub(crate) fn secret_attributes(
+    (key_type, length_bytes): (KeyType, u32),
+    chosen: Chosen,
+    made: &MadeSecret,
+) -> Result<Attributes, Refusal> {
+    if made.check_value.is_some() != (key_type == KeyType::Aes) {
+        return Err(internal("check value"));
+    }
+    let computed = Computed { check_value: made.check_value, length_bytes, public: None };
+    Ok(attributes((KeyClass::SecretKey, key_type), chosen, computed))
+}
+
+/// What the halves of a generated pair are, the public one first.
+pub(crate) fn pair_attributes(
+    algorithm: &PairAlgorithm,
+    (public, private): (Chosen, Chosen),
+    made: &MadePair,
+) -> Result<(Attributes, Attributes), Refusal> {
+    if !algorithms::is_of(&made.public, algorithm) {
+        return Err(internal("public part"));
+    }
+    let key_type = type_of(algorithm);
+    let computed = |length_bytes| Computed {
+        check_value: Some(made.check_value),
+        length_bytes,
+        public: Some(made.public.clone()),
+    };
+    let public = attributes((KeyClass::PublicKey, key_type), public, computed(public_length(&made.public)?));
+    let private = attributes((KeyClass::PrivateKey, key_type), private, computed(made.private_length_bytes));
+    Ok((public, private))
 }
 
 /// What a template does not decide.
@@ -175,8 +187,14 @@ fn new_key(
     })
 }
 
-fn check_drawn(asking: &Asking<'_>, reference: KeyReference) -> Result<(), PlanError> {
-    if asking.state.key(reference).is_some() { Err(PlanError::DrawAgain) } else { Ok(()) }
+pub(crate) fn check_drawn(state: &State, reference: KeyReference) -> Result<(), PlanError> {
+    if state.key(reference).is_some() { Err(PlanError::DrawAgain) } else { Ok(()) }
+}
+
+pub(crate) fn check_drawn_pair(state: &State, made: &MadePair) -> Result<(), PlanError> {
+    check_drawn(state, made.public_reference)?;
+    check_drawn(state, made.private_reference)?;
+    if made.public_reference == made.private_reference { Err(PlanError::DrawAgain) } else { Ok(()) }
 }
 
 /// Whether so many more keys, of which so many are asymmetric, fit the limits of the cluster's type.
@@ -209,7 +227,7 @@ fn shares(asking: &Asking<'_>, names: &[UserName]) -> Result<BTreeSet<UserId>, R
     Ok(shared)
 }
 
-fn type_of(algorithm: &PairAlgorithm) -> KeyType {
+pub(crate) fn type_of(algorithm: &PairAlgorithm) -> KeyType {
     match algorithm {
         PairAlgorithm::Rsa { .. } => KeyType::Rsa,
         PairAlgorithm::Ec(_) => KeyType::Ec,

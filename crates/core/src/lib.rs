@@ -10,7 +10,7 @@
 //! How the parts fit:
 //!
 //! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply()`] is the only way it changes.
-//! * [`authorize()`] decides the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
+//! * [`authorize()`] and [`authorize_session_key()`] decide the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
 //!   mechanism fits which key in which mode.
 //! * [`check()`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan()`]
 //!   runs it again and says what to write. [`Draft`] gathers several plans into one [`Batch`].
@@ -36,6 +36,7 @@ mod plan;
 mod receipts;
 mod records;
 mod search;
+mod session_keys;
 mod state;
 mod templates;
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod views;
 
 pub use actor::{Actor, LoginActor};
 pub use apply::{Batch, CorruptState, apply};
-pub use authorize::{KeyUse, authorize};
+pub use authorize::{KeyUse, authorize, authorize_session_key};
 pub use command::{
     Checked, Command, CommandDigest, Effect, Made, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned,
     Replayed, Reply, Request,
@@ -57,10 +58,11 @@ pub use logins::{PasswordCheck, actor_of_ticket, login_check, login_stands};
 pub use plan::{check, plan};
 pub use receipts::replay;
 pub use records::{
-    Asker, Cluster, CorruptRecord, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record,
-    Settings, User,
+    Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt,
+    Record, SessionKey, Settings, User,
 };
 pub use search::{FoundKeys, find_keys};
+pub use session_keys::{check_delete_session_key, check_session_keys, is_for_session, session_keys};
 pub use state::State;
 pub use ticket::{CorruptTicket, Ticket};
 pub use views::{ClusterView, KeyView, UserView, cluster_view, key_view, list_users};

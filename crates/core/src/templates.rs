@@ -20,7 +20,7 @@ struct Kind {
     read_only: &'static [Flag],
 }
 
-/// Session keys (`token` false) are not in this version, and every key is private.
+/// Every key is private. `token` says where a key lives: in the store, or (false) as long as the login that makes it.
 const AES: Kind = Kind {
     defaults: &[
         Flag::Destroyable,
@@ -41,12 +41,13 @@ const AES: Kind = Kind {
         Flag::Modifiable,
         Flag::Sensitive,
         Flag::Sign,
+        Flag::Token,
         Flag::Unwrap,
         Flag::Verify,
         Flag::Wrap,
         Flag::WrapWithTrusted,
     ],
-    fixed: &[Flag::Private, Flag::Token],
+    fixed: &[Flag::Private],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable, Flag::Trusted],
 };
 
@@ -59,17 +60,18 @@ const GENERIC_SECRET: Kind = Kind {
         Flag::Modifiable,
         Flag::Sensitive,
         Flag::Sign,
+        Flag::Token,
         Flag::Verify,
         Flag::WrapWithTrusted,
     ],
-    fixed: &[Flag::Private, Flag::Token],
+    fixed: &[Flag::Private],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
 };
 
 const PUBLIC: Kind = Kind {
     defaults: &[Flag::Destroyable, Flag::Extractable, Flag::Modifiable, Flag::Private, Flag::Token],
-    free: &[Flag::Derive, Flag::Destroyable, Flag::Encrypt, Flag::Modifiable, Flag::Verify, Flag::Wrap],
-    fixed: &[Flag::Private, Flag::Token],
+    free: &[Flag::Derive, Flag::Destroyable, Flag::Encrypt, Flag::Modifiable, Flag::Token, Flag::Verify, Flag::Wrap],
+    fixed: &[Flag::Private],
     read_only: &[Flag::Local, Flag::Trusted],
 };
 
@@ -82,10 +84,11 @@ const PRIVATE: Kind = Kind {
         Flag::Extractable,
         Flag::Modifiable,
         Flag::Sign,
+        Flag::Token,
         Flag::Unwrap,
         Flag::WrapWithTrusted,
     ],
-    fixed: &[Flag::Private, Flag::Sensitive, Flag::Token],
+    fixed: &[Flag::Private, Flag::Sensitive],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
 };
 
@@ -104,6 +107,19 @@ pub(crate) struct Chosen {
     pub(crate) label: String,
     pub(crate) id: Vec<u8>,
     pub(crate) flags: Flags,
+}
+
+impl Chosen {
+    /// Refuses a key that lives elsewhere than in the store, or with `session` elsewhere than there.
+    pub(crate) fn lives(self, session: bool) -> Result<Chosen, Refusal> {
+        let name = AttributeName::Flag(Flag::Token);
+        if self.flags.has(Flag::Token) != session { Ok(self) } else { Err(refused(Status::AttributeValueInvalid, name)) }
+    }
+}
+
+/// Whether a template asks for a session key.
+pub(crate) fn is_for_session(template: &Template) -> bool {
+    template.contains(&(AttributeName::Flag(Flag::Token), AttributeValue::Bool(false)))
 }
 
 /// Reads the template of a key that is generated, or says which attribute is wrong and how.
@@ -258,7 +274,7 @@ mod tests {
         let table = [
             ("encrypt", "cuccuu"),
             ("decrypt", "cuuucc"),
-            ("token", "dddddd"),
+            ("token", "cccccc"),
             ("always-sensitive", "rruurr"),
             ("derive", "cccccc"),
             ("destroyable", "cccccc"),

@@ -4,7 +4,7 @@ use strongroom_types::{
 };
 
 use crate::permissions::{Operation, permit};
-use crate::{Actor, Hsm, Key, State, User};
+use crate::{Actor, Hsm, Key, SessionKey, State, User};
 
 /// A user as others see them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct KeyView {
     pub owner: UserName,
     /// Users the key is shared with, in order of their names.
     pub shared_with: Vec<UserName>,
-    /// Revision of the key's record.
+    /// Revision of the key's record; 0 for a session key, which has none.
     pub revision: Revision,
 }
 
@@ -51,6 +51,18 @@ impl KeyView {
             owner: owner.name.clone(),
             shared_with,
             revision: key.revision,
+        })
+    }
+
+    /// A session key as its own login sees it.
+    pub fn of_session_key(state: &State, key: &SessionKey) -> Result<KeyView, Refusal> {
+        let owner = state.user(key.owner).ok_or(Status::LoginEnded)?;
+        Ok(KeyView {
+            reference: key.reference,
+            attributes: key.attributes.clone(),
+            owner: owner.name.clone(),
+            shared_with: Vec::new(),
+            revision: Revision(0),
         })
     }
 }

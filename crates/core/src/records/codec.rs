@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::mem;
+use std::sync::Arc;
 
 use prost::Message;
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
@@ -22,7 +23,7 @@ use super::numbers::{
     state_from_number, state_number, type_from_number, type_number,
 };
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Bytes of an HSM's address, zone or serial number.
 const HSM_TEXT_LEN_MAX: usize = 64;
 /// Bytes of a CSR and of sealed key material: an RSA-4096 private key has 2,400.
@@ -60,7 +61,7 @@ pub enum CorruptRecord {
 }
 
 /// A field that is wrong; the path is added where it is known.
-type Field<T> = Result<T, &'static str>;
+pub(super) type Field<T> = Result<T, &'static str>;
 
 impl Record {
     /// The record's bytes in clear, to be sealed. Secret: a user's hold the password's hash.
@@ -112,7 +113,7 @@ fn message<M: Message + Default>(path: RecordPath, content: &[u8]) -> Result<M, 
     M::decode(content).map_err(|_| CorruptRecord::Form(path))
 }
 
-fn with_version(message: &impl Message) -> Secret {
+pub(super) fn with_version(message: &impl Message) -> Secret {
     let mut bytes = Vec::with_capacity(1 + message.encoded_len());
     bytes.push(VERSION);
     message.encode(&mut bytes).expect("a Vec grows as needed");
@@ -302,7 +303,20 @@ fn creation_of(message: &CreationMessage) -> Field<Creation> {
 }
 
 fn key_message(key: &Key) -> KeyMessage {
-    let attributes = &key.attributes;
+    KeyMessage {
+        reference: key.reference.as_u64(),
+        owner: key.owner.as_bytes().to_vec(),
+        shared: key.shared.iter().map(|user| user.as_bytes().to_vec()).collect(),
+        sealed: key.sealed.as_ref().map(|sealed| sealed.to_vec()).unwrap_or_default(),
+        key_epoch: key.key_epoch,
+        creation: Some(creation_message(&key.creation)),
+        created_ms: key.created_ms,
+        ..attributes_message(&key.attributes)
+    }
+}
+
+/// A message with nothing but these attributes.
+pub(super) fn attributes_message(attributes: &Attributes) -> KeyMessage {
     let (rsa, ec) = match &attributes.public {
         None => (None, None),
         Some(PublicPart::Rsa { modulus, public_exponent }) => {
@@ -313,9 +327,6 @@ fn key_message(key: &Key) -> KeyMessage {
         }
     };
     KeyMessage {
-        reference: key.reference.as_u64(),
-        owner: key.owner.as_bytes().to_vec(),
-        shared: key.shared.iter().map(|user| user.as_bytes().to_vec()).collect(),
         class: class_number(attributes.class),
         key_type: type_number(attributes.key_type),
         label: attributes.label.clone(),
@@ -325,10 +336,7 @@ fn key_message(key: &Key) -> KeyMessage {
         length_bytes: attributes.length_bytes,
         rsa,
         ec,
-        sealed: key.sealed.as_ref().map(|sealed| sealed.to_vec()).unwrap_or_default(),
-        key_epoch: key.key_epoch,
-        creation: Some(creation_message(&key.creation)),
-        created_ms: key.created_ms,
+        ..KeyMessage::default()
     }
 }
 
@@ -339,17 +347,13 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
     }
     let shared = message.shared.iter().map(|id| UserId::try_from(id.as_slice()).map_err(|_| "shared"));
     let shared = shared.collect::<Field<BTreeSet<UserId>>>()?;
-    let sealed = match (class_from_number(message.class), message.sealed.is_empty()) {
-        (Some(KeyClass::PublicKey), true) => None,
-        (Some(KeyClass::PrivateKey | KeyClass::SecretKey), false) => Some(octets(message.sealed.clone(), "sealed")?),
-        _ => return Err("sealed"),
-    };
+    let sealed = sealed_of(&message)?;
     Ok(Key {
         reference: KeyReference::from_u64(message.reference).ok_or("reference")?,
         revision,
         owner,
         shared,
-        sealed: sealed.map(Into::into),
+        sealed,
         key_epoch: message.key_epoch,
         creation: creation_of(message.creation.as_ref().ok_or("creation")?)?,
         created_ms: message.created_ms,
@@ -357,7 +361,18 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
     })
 }
 
-fn attributes_of(message: KeyMessage) -> Field<Attributes> {
+/// The sealed material, which public keys alone do not have.
+pub(super) fn sealed_of(message: &KeyMessage) -> Field<Option<Arc<[u8]>>> {
+    match (class_from_number(message.class), message.sealed.is_empty()) {
+        (Some(KeyClass::PublicKey), true) => Ok(None),
+        (Some(KeyClass::PrivateKey | KeyClass::SecretKey), false) => {
+            Ok(Some(octets(message.sealed.clone(), "sealed")?.into()))
+        }
+        _ => Err("sealed"),
+    }
+}
+
+pub(super) fn attributes_of(message: KeyMessage) -> Field<Attributes> {
     let class = class_from_number(message.class).ok_or("class")?;
     let key_type = type_from_number(message.key_type).ok_or("key_type")?;
     let public = public_of(message.rsa, message.ec)?;

@@ -137,6 +137,16 @@ pub(super) struct KeyMessage {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct SessionKeyMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub login: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub credential: Vec<u8>,
+    #[prost(message, optional, tag = "3")]
+    pub key: Option<KeyMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct RsaMessage {
     #[prost(bytes = "vec", tag = "1")]
     pub modulus: Vec<u8>,

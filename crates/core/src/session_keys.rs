@@ -1,0 +1,109 @@
+//! Keys that live as long as a login, and not in the store: what may be made, and what deletes them.
+//!
+//! Making one is no change of the state: nothing is committed, and asking twice makes two. What ends one is a change:
+//! logging out, the user's deletion, a new password. [`authorize_session_key`](crate::authorize_session_key) asks each
+//! time whether the login stands.
+
+use strongroom_types::{AttributeName, Flag, KeyClass, KeyReference, Refusal, Status, UserName};
+
+use crate::permissions::{Operation, permit};
+use crate::plan::internal;
+use crate::templates::{self, Chosen};
+use crate::{Actor, Command, Made, PlanError, SessionKey, State, algorithms, keys};
+
+/// What checked session keys will be.
+enum NewKeys {
+    Secret(Chosen),
+    /// The public half first.
+    Pair(Chosen, Chosen),
+}
+
+/// Whether a command asks for session keys: a template of it says `token=false`.
+pub fn is_for_session(command: &Command) -> bool {
+    match command {
+        Command::GenerateSecret { template, .. } => templates::is_for_session(template),
+        Command::GeneratePair { public_template, private_template, .. } => {
+            templates::is_for_session(public_template) || templates::is_for_session(private_template)
+        }
+        _ => false,
+    }
+}
+
+/// Everything that would be refused whatever is [`Made`], in the order of [`Status`]: of commands for which
+/// [`is_for_session`] holds. Run it before generating a key.
+pub fn check_session_keys(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Result<(), Refusal> {
+    checked(state, actor, command, now_ms).map(drop)
+}
+
+/// The session keys of a command, for the actor's login; of a pair the public key first.
+pub fn session_keys(
+    state: &State,
+    actor: &Actor,
+    command: &Command,
+    made: &Made,
+    now_ms: u64,
+) -> Result<Vec<SessionKey>, PlanError> {
+    let new_keys = checked(state, actor, command, now_ms)?;
+    let Actor::Login(login) = actor else { return Err(internal("login").into()) };
+    let key = |reference: KeyReference, attributes, sealed| SessionKey {
+        reference,
+        login: login.login,
+        credential: login.credential,
+        owner: login.user,
+        attributes,
+        sealed,
+        created_ms: state.cluster_time(now_ms),
+    };
+    match (command, made, new_keys) {
+        (Command::GenerateSecret { key_type, length_bytes, .. }, Made::Secret(made), NewKeys::Secret(chosen)) => {
+            keys::check_drawn(state, made.reference)?;
+            let attributes = keys::secret_attributes((*key_type, *length_bytes), chosen, made)?;
+            Ok(vec![key(made.reference, attributes, Some(made.sealed.clone()))])
+        }
+        (Command::GeneratePair { algorithm, .. }, Made::Pair(made), NewKeys::Pair(public, private)) => {
+            keys::check_drawn_pair(state, made)?;
+            let (public, private) = keys::pair_attributes(algorithm, (public, private), made)?;
+            let public = key(made.public_reference, public, None);
+            Ok(vec![public, key(made.private_reference, private, Some(made.sealed.clone()))])
+        }
+        _ => Err(internal("made").into()),
+    }
+}
+
+/// Whether the actor may delete the session key. Nothing is written: the client forgets it, and so does the HSM.
+pub fn check_delete_session_key(state: &State, actor: &Actor, key: &SessionKey, now_ms: u64) -> Result<(), Refusal> {
+    permit(state, actor, Operation::KeyDelete, now_ms)?.ok_or(Status::NotLoggedIn)?;
+    if !key.is_of(actor) {
+        return Err(Status::KeyUnknown.into());
+    }
+    if key.attributes.flags.has(Flag::Destroyable) { Ok(()) } else { Err(Status::KeyNotDestroyable.into()) }
+}
+
+fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Result<NewKeys, Refusal> {
+    permit(state, actor, command.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
+    let not_shared = |share_with: &[UserName]| match share_with {
+        [] => Ok(()),
+        _ => Err(Refusal::new(Status::SessionKeyFixed, "share_with")),
+    };
+    match command {
+        Command::GenerateSecret { key_type, length_bytes, template, share_with } => {
+            not_shared(share_with)?;
+            let chosen = templates::read(KeyClass::SecretKey, *key_type, template)?.lives(true)?;
+            algorithms::check_secret(*key_type, *length_bytes)?;
+            Ok(NewKeys::Secret(chosen))
+        }
+        Command::GeneratePair { algorithm, public_template, private_template, share_with } => {
+            not_shared(share_with)?;
+            let key_type = keys::type_of(algorithm);
+            let public = templates::read(KeyClass::PublicKey, key_type, public_template)?;
+            let private = templates::read(KeyClass::PrivateKey, key_type, private_template)?;
+            if public.flags.has(Flag::Token) != private.flags.has(Flag::Token) {
+                let token = AttributeName::Flag(Flag::Token);
+                return Err(Refusal::new(Status::TemplateInconsistent, token.as_str()));
+            }
+            algorithms::check_pair(algorithm)?;
+            Ok(NewKeys::Pair(public.lives(true)?, private.lives(true)?))
+        }
+        _ => Err(internal("command")),
+    }
+}
