@@ -72,7 +72,8 @@ impl Appliance {
         read: impl FnOnce(Answer) -> Option<Result<T, Malformed>>,
     ) -> Result<T, ClientError> {
         let deadline_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-        let request = v1::Request { id: 1, deadline_ms, request_id, operation: Some(operation), seen_revision: 0 };
+        let request =
+            v1::Request { id: 1, deadline_ms, request_id, operation: Some(operation), ..v1::Request::default() };
         let mut buffer = Vec::new();
         frame::encode(&request, &mut buffer)?;
         let address = || self.socket.display().to_string();

@@ -15,6 +15,7 @@
 use strongroom_types::limits::{
     GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN,
 };
+use strongroom_types::matching::without_leading_zeros;
 use strongroom_types::{
     Attributes, ClusterMode, Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, PublicPart, Refusal,
     SignMechanism, Status,
@@ -179,12 +180,6 @@ pub(crate) fn is_of(public: &PublicPart, algorithm: &PairAlgorithm) -> bool {
         }
         _ => false,
     }
-}
-
-/// A big-endian number as attributes keep it.
-pub(crate) fn without_leading_zeros(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.split_at(zeros).1
 }
 
 #[cfg(test)]

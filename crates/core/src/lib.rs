@@ -58,8 +58,8 @@ pub use logins::{PasswordCheck, actor_of_ticket, login_check, login_stands};
 pub use plan::{check, plan};
 pub use receipts::replay;
 pub use records::{
-    Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt,
-    Record, SessionKey, Settings, User,
+    Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome,
+    Receipt, Record, SessionKey, Settings, User,
 };
 pub use search::{FoundKeys, find_keys};
 pub use session_keys::{check_delete_session_key, check_session_keys, is_for_session, session_keys};

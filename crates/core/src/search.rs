@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use strongroom_types::limits::{KEY_PAGE_LEN_MAX, TEMPLATE_LEN_MAX};
+use strongroom_types::matching::{points, without_leading_zeros};
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, Filter, FilterTerm, KeyClass, KeyReference, PublicPart, Refusal, Role,
-    Status,
+    AttributeName, AttributeValue, Filter, FilterTerm, KeyClass, KeyReference, Refusal, Role, Status,
 };
 
-use crate::algorithms::without_leading_zeros;
 use crate::index::Term;
 use crate::permissions::{Operation, permit};
 use crate::{Actor, Key, KeyView, State, User};
@@ -151,68 +150,7 @@ impl Condition<'_> {
     fn holds(&self, key: &Key) -> bool {
         match self {
             Condition::Reference(reference) => key.reference == *reference,
-            Condition::Attribute(name, value) => has(&key.attributes, *name, value),
+            Condition::Attribute(name, value) => key.attributes.have(*name, value),
         }
-    }
-}
-
-fn has(key: &Attributes, name: AttributeName, value: &AttributeValue) -> bool {
-    use AttributeName as Name;
-    use AttributeValue as Value;
-    match (name, value, &key.public) {
-        (Name::Class, Value::Class(class), _) => key.class == *class,
-        (Name::KeyType, Value::KeyType(key_type), _) => key.key_type == *key_type,
-        (Name::Label, Value::Text(label), _) => key.label == *label,
-        (Name::Id, Value::Bytes(id), _) => key.id == *id,
-        (Name::CheckValue, Value::Bytes(bytes), _) => key.check_value.is_some_and(|value| value == bytes.as_slice()),
-        (Name::KeyLengthBytes, Value::Number(length), _) => key.length_bytes == *length,
-        (Name::Flag(flag), Value::Bool(wanted), _) => key.flags.has(flag) == *wanted,
-        (Name::Modulus, Value::Bytes(bytes), Some(PublicPart::Rsa { modulus, .. })) => {
-            modulus == without_leading_zeros(bytes)
-        }
-        (Name::PublicExponent, Value::Bytes(bytes), Some(PublicPart::Rsa { public_exponent, .. })) => {
-            public_exponent == without_leading_zeros(bytes)
-        }
-        (Name::ModulusSizeBits, Value::Number(bits), Some(PublicPart::Rsa { modulus, .. })) => {
-            modulus.len() * 8 == to_usize(*bits)
-        }
-        (Name::EcPoint, Value::Bytes(bytes), Some(PublicPart::Ec { point, .. })) => {
-            points(bytes).any(|wanted| wanted == point)
-        }
-        (Name::Curve, Value::Curve(wanted), Some(PublicPart::Ec { curve, .. })) => curve == wanted,
-        _ => false,
-    }
-}
-
-/// The points that bytes may stand for: themselves, and the content of the DER OCTET STRING that they are. A bare
-/// point starts with 4 as an OCTET STRING does, so it may look like one by chance; both are looked for.
-fn points(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let content = match bytes {
-        [0x04, 0x81, len, content @ ..] if *len >= 0x80 && usize::from(*len) == content.len() => Some(content),
-        [0x04, len, content @ ..] if *len < 0x80 && usize::from(*len) == content.len() => Some(content),
-        _ => None,
-    };
-    std::iter::once(bytes).chain(content)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_are_taken_bare_and_in_an_octet_string() {
-        let check = |bytes: &[u8], expected: &[&[u8]]| assert_eq!(points(bytes).collect::<Vec<_>>(), expected);
-        let bare = [4; 65];
-        check(&bare, &[&bare]);
-        let short: Vec<u8> = [&[4, 65], &bare[..]].concat();
-        check(&short, &[&short, &bare]);
-        let long_content = [4; 133];
-        let long: Vec<u8> = [&[4, 0x81, 133], &long_content[..]].concat();
-        check(&long, &[&long, &long_content]);
-        check(&[], &[&[]]);
-        check(&[4], &[&[4]]);
-        check(&[4, 2, 1], &[&[4, 2, 1]]);
-        // By chance both: a "point" whose second byte is the length of the rest.
-        check(&[4, 2, 7, 8], &[&[4, 2, 7, 8], &[7, 8]]);
     }
 }

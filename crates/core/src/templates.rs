@@ -113,7 +113,11 @@ impl Chosen {
     /// Refuses a key that lives elsewhere than in the store, or with `session` elsewhere than there.
     pub(crate) fn lives(self, session: bool) -> Result<Chosen, Refusal> {
         let name = AttributeName::Flag(Flag::Token);
-        if self.flags.has(Flag::Token) != session { Ok(self) } else { Err(refused(Status::AttributeValueInvalid, name)) }
+        if self.flags.has(Flag::Token) != session {
+            Ok(self)
+        } else {
+            Err(refused(Status::AttributeValueInvalid, name))
+        }
     }
 }
 

@@ -6,15 +6,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 use strongroom_crypto_keys::PrivateKey;
 use strongroom_types::{KeyReference, Revision};
 
+use crate::session_keys::SessionKeys;
+
 /// Locks that requests for different keys share; more of them than threads that sign at once.
 const SHARDS: usize = 16;
 
 type Shard = HashMap<KeyReference, (Revision, Arc<PrivateKey>)>;
 
-/// Keys by reference and the revision of their record.
+/// Keys by reference and the revision of their record, and session keys by their login.
 #[derive(Default)]
 pub struct KeyCache {
     shards: [RwLock<Shard>; SHARDS],
+    session_keys: SessionKeys,
 }
 
 impl KeyCache {
@@ -33,6 +36,11 @@ impl KeyCache {
     /// Drops a key; its memory is wiped when the last request that uses it ends.
     pub fn remove(&self, reference: KeyReference) {
         self.shard(reference).write().unwrap_or_else(PoisonError::into_inner).remove(&reference);
+    }
+
+    /// The session keys.
+    pub fn session_keys(&self) -> &SessionKeys {
+        &self.session_keys
     }
 
     fn shard(&self, reference: KeyReference) -> &RwLock<Shard> {

@@ -6,7 +6,7 @@
 //!
 //! * May use: types, crypto, crypto-keys, wire, store, core; threads, sockets, files, a clock.
 //! * Never: rules (core decides who may do what), its own cryptography, state on behalf of a client beyond its
-//!   connection. No runtime: one thread a connection, blocking.
+//!   connection and a cache of its session keys. No runtime: one thread a connection, blocking.
 //! * What a client sends never ends the process, and nothing is allocated before its limit was checked.
 //! * Secrets are in no log line, no error and no `Debug`.
 //! * Absent on purpose: a second way to open the cluster key, and any way to hand out a key.
@@ -25,6 +25,7 @@ mod pools;
 pub mod run;
 pub mod server;
 pub mod service;
+pub mod session_keys;
 pub mod settings;
 mod tls;
 pub mod watch;

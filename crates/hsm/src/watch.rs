@@ -1,10 +1,10 @@
-//! What follows from a change of the state at once: keys in clear go with their records, and whoever waits for the
+//! What follows from a change of the state at once: keys in clear go with their records and logins, and whoever waits for the
 //! cluster's certificate is told.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use strongroom_core::{Key, State};
-use strongroom_types::{RecordKind, RecordPath};
+use strongroom_core::{Key, State, login_stands};
+use strongroom_types::{CredentialId, RecordKind, RecordPath, UserId};
 
 use crate::cluster::Watcher;
 use crate::key_cache::KeyCache;
@@ -62,6 +62,14 @@ impl Watch {
 
 impl Watcher for Watch {
     fn applied(&self, before: &State, after: &State, changed: &[RecordPath]) {
+        let ends_logins = |path: &RecordPath| match path.kind {
+            RecordKind::EndedLogin => true,
+            RecordKind::User => password_of(before, *path) != password_of(after, *path),
+            _ => false,
+        };
+        if changed.iter().any(ends_logins) {
+            self.keys.session_keys().retain(|login| login_stands(after, login, after.time_ms()).is_ok());
+        }
         for path in changed {
             match path.kind {
                 RecordKind::Key => {
@@ -80,4 +88,9 @@ impl Watcher for Watch {
             }
         }
     }
+}
+
+/// The password that a user's logins rest on; none without the user.
+fn password_of(state: &State, path: RecordPath) -> Option<CredentialId> {
+    state.user(UserId::from_bytes(path.id))?.credential.as_ref().map(|credential| credential.id)
 }

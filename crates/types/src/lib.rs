@@ -13,6 +13,7 @@ mod cluster;
 mod filter;
 mod ids;
 pub mod limits;
+pub mod matching;
 mod mechanism;
 mod names;
 mod records;

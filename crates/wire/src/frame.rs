@@ -153,7 +153,14 @@ mod tests {
             ..v1::KeyGeneratePair::default()
         };
         let operation = Some(v1::request::Operation::KeyGeneratePair(pair));
-        let request = v1::Request { id: 1, deadline_ms: 2, seen_revision: 3, request_id: vec![4; 16], operation };
+        let request = v1::Request {
+            id: 1,
+            deadline_ms: 2,
+            seen_revision: 3,
+            request_id: vec![4; 16],
+            operation,
+            ..v1::Request::default()
+        };
         assert_eq!(decode_request(&request.encode_to_vec()), Ok(request));
     }
 

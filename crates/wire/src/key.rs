@@ -43,6 +43,7 @@ impl From<KeyInfo> for v1::Key {
             owner: key.owner.as_str().to_owned(),
             shared_with: key.shared_with.iter().map(|name| name.as_str().to_owned()).collect(),
             key_revision: key.revision.0,
+            sealed_session_key: Vec::new(),
         }
     }
 }

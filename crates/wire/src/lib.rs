@@ -16,9 +16,11 @@ pub mod convert;
 mod debug;
 pub mod frame;
 mod key;
+mod session_key;
 
 pub use convert::Malformed;
 pub use key::KeyInfo;
+pub use session_key::{NamedSessionKey, session_keys};
 
 /// Version 1 of the messages, as prost generates them from the `.proto` file, which documents each field.
 #[allow(missing_docs, clippy::doc_markdown, clippy::doc_lazy_continuation, reason = "generated code")]

@@ -15,5 +15,5 @@ pub use codec::CorruptRecord;
 pub use kinds::{
     Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
 };
-pub use session_key::{CorruptSessionKey, SessionKey};
 pub(crate) use numbers::{role_from_number, role_number};
+pub use session_key::{CorruptSessionKey, SessionKey};

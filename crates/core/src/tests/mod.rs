@@ -6,6 +6,7 @@ mod logins;
 mod permissions;
 mod receipts;
 mod records;
+mod session_keys;
 mod state;
 mod users;
 mod uses;

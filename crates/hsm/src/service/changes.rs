@@ -13,7 +13,7 @@ use super::{Asked, Service, Session};
 use crate::cluster::{Change, ChangeError};
 
 /// How often ids are drawn before the HSM gives up. References have 48 random bits, other ids 128.
-const DRAWS_MAX: usize = 8;
+pub(super) const DRAWS_MAX: usize = 8;
 
 /// A request as the digest of a change sees it: without what may differ when it is sent again.
 pub(super) fn operation_bytes(request: &v1::Request) -> Vec<u8> {

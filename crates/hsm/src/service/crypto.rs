@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use strongroom_core::{Key, KeyUse, authorize};
+use strongroom_core::{KeyUse, authorize, authorize_session_key};
 use strongroom_crypto::verify::{VerifyError, verify};
 use strongroom_crypto_keys::PrivateKey;
 use strongroom_types::{Refusal, Status};
@@ -12,6 +12,7 @@ use strongroom_wire::{convert, v1};
 
 use super::changes::internal;
 use super::keys::key_reference;
+use super::session_keys::UsableKey;
 use super::{Asked, Service, Session};
 
 impl Service {
@@ -27,7 +28,7 @@ impl Service {
     pub(super) fn verify(&self, session: &Session, message: &v1::Verify, asked: &Asked) -> Result<Answer, Refusal> {
         let mechanism = convert::sign_mechanism(message.mechanism, message.hash, message.salt_length)?;
         let key = self.authorized(session, message.key, KeyUse::Verify(mechanism, &message.data), asked)?;
-        let public = key.attributes.public.as_ref().ok_or_else(|| internal("public part"))?;
+        let public = key.attributes().public.as_ref().ok_or_else(|| internal("public part"))?;
         let verified = verify(public, mechanism, &message.data, &message.signature);
         verified.map_err(|error| self.refused_signature(&key, error))?;
         Ok(Answer::Verify(v1::Empty {}))
@@ -47,7 +48,7 @@ impl Service {
         reference: u64,
         key_use: KeyUse<'_>,
         asked: &Asked,
-    ) -> Result<Arc<Key>, Refusal> {
+    ) -> Result<UsableKey, Refusal> {
         let actor = session.actor();
         // Number 0 is no key's; who may not use keys at all learns that first.
         let Ok(reference) = key_reference(reference) else {
@@ -55,38 +56,61 @@ impl Service {
             strongroom_core::permissions::permit(&state, &actor, operation, asked.now_ms)?;
             return Err(Status::KeyUnknown.into());
         };
-        self.fresh(asked.deadline, |state| authorize(state, &actor, key_use, reference, asked.now_ms))
+        if let Some(named) = asked.session_key(reference) {
+            let held = self.named_session_key(session, key_use.operation(), named, asked)?;
+            authorize_session_key(&self.cluster.state(), &actor, key_use, held.key(), asked.now_ms)?;
+            return Ok(UsableKey::OfSession(held));
+        }
+        let key = self.fresh(asked.deadline, |state| authorize(state, &actor, key_use, reference, asked.now_ms))?;
+        Ok(UsableKey::Stored(key))
     }
 
-    /// The private key of a record, parsed at its first use.
-    fn private(&self, key: &Key) -> Result<Arc<PrivateKey>, Refusal> {
-        if let Some(found) = self.keys.find(key.reference, key.revision) {
-            return Ok(found);
+    /// The private key, parsed at its first use.
+    fn private(&self, key: &UsableKey) -> Result<Arc<PrivateKey>, Refusal> {
+        match key {
+            UsableKey::Stored(key) => {
+                if let Some(found) = self.keys.find(key.reference, key.revision) {
+                    return Ok(found);
+                }
+            }
+            UsableKey::OfSession(held) => {
+                if let Some(found) = held.private() {
+                    return Ok(Arc::clone(found));
+                }
+            }
         }
-        let sealed = key.sealed.as_ref().ok_or_else(|| internal("sealed material"))?;
-        let opened = self.cluster.sealer().open_material(key.reference, sealed).map_err(|error| {
-            self.log.error(format_args!("the material of key {} is damaged: {error}", key.reference));
+        let parsed = Arc::new(self.opened(key)?);
+        match key {
+            UsableKey::OfSession(held) => Ok(Arc::clone(held.keep(parsed))),
+            UsableKey::Stored(key) => {
+                self.keys.insert(key.reference, key.revision, Arc::clone(&parsed));
+                // A record that went while its key was being parsed takes it along.
+                let stands = self.cluster.state().key(key.reference).is_some_and(|now| now.revision == key.revision);
+                if !stands {
+                    self.keys.remove(key.reference);
+                }
+                Ok(parsed)
+            }
+        }
+    }
+
+    fn opened(&self, key: &UsableKey) -> Result<PrivateKey, Refusal> {
+        let sealed = key.sealed().ok_or_else(|| internal("sealed material"))?;
+        let opened = self.cluster.sealer().open_material(key.reference(), sealed).map_err(|error| {
+            self.log.error(format_args!("the material of key {} is damaged: {error}", key.reference()));
             Refusal::from(Status::StateDamaged)
         })?;
-        let parsed = PrivateKey::from_pkcs8(&opened).map_err(|error| self.refused_key(error))?;
-        let parsed = Arc::new(parsed);
-        self.keys.insert(key.reference, key.revision, Arc::clone(&parsed));
-        // A record that went while its key was being parsed takes it along.
-        let stands = self.cluster.state().key(key.reference).is_some_and(|now| now.revision == key.revision);
-        if !stands {
-            self.keys.remove(key.reference);
-        }
-        Ok(parsed)
+        PrivateKey::from_pkcs8(&opened).map_err(|error| self.refused_key(error))
     }
 
-    fn refused_signature(&self, key: &Key, error: VerifyError) -> Refusal {
+    fn refused_signature(&self, key: &UsableKey, error: VerifyError) -> Refusal {
         let status = match error {
             VerifyError::KeyType => Status::KeyTypeInconsistent,
             VerifyError::DataLength => Status::DataLengthInvalid,
             VerifyError::SaltLength => Status::MechanismInvalid,
             VerifyError::Signature => Status::SignatureInvalid,
             VerifyError::Key => {
-                self.log.error(format_args!("the public part of key {} cannot be used: {error}", key.reference));
+                self.log.error(format_args!("the public part of key {} cannot be used: {error}", key.reference()));
                 Status::Internal
             }
         };

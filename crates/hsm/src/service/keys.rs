@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message;
-use strongroom_core::{Command, KeyView, Made, MadePair, MadeSecret, PairAlgorithm, Reply, find_keys};
+use strongroom_core::{Command, KeyView, Made, MadePair, MadeSecret, PairAlgorithm, Reply, find_keys, is_for_session};
 use strongroom_crypto::random;
 use strongroom_crypto_keys::{KeyError, generate};
 use strongroom_types::limits::{FRAME_LEN_MAX, SHARED_USERS_MAX};
@@ -32,19 +32,16 @@ impl Service {
             share_with: names(&message.share_with)?,
         };
         let user = self.waits_as(session);
-        let reply = self.change(session, asked, &command, || {
+        let make = || {
             let _place = self.generation.enter(user, asked.deadline)?;
-            let len = usize::try_from(message.length_bytes).map_err(|_| Status::KeySizeInvalid)?;
-            let material = generate::secret(len);
-            let check_value = match key_type {
-                KeyType::Aes => Some(generate::aes_check_value(&material).map_err(|error| self.refused_key(error))?),
-                KeyType::GenericSecret | KeyType::Rsa | KeyType::Ec => None,
-            };
-            let reference = drawn_reference();
-            let sealed = Arc::from(self.cluster.sealer().seal_material(reference, &material));
-            Ok(Made::Secret(MadeSecret { reference, sealed, check_value }))
-        })?;
-        match reply {
+            self.made_secret(key_type, message.length_bytes).map(Made::Secret)
+        };
+        if is_for_session(&command) {
+            let keys = self.make_session_keys(session, asked, &command, make)?;
+            let [key] = <[v1::Key; 1]>::try_from(keys).map_err(|_| internal("session keys"))?;
+            return Ok(Answer::KeyGenerateSecret(key));
+        }
+        match self.change(session, asked, &command, make)? {
             Reply::Key(key) => Ok(Answer::KeyGenerateSecret(key_message(key))),
             Reply::Done | Reply::User { .. } | Reply::Pair { .. } => Err(internal("reply")),
         }
@@ -70,17 +67,35 @@ impl Service {
             share_with: names(&message.share_with)?,
         };
         let user = self.waits_as(session);
-        let reply = self.change(session, asked, &command, || {
+        let make = || {
             let _place = self.generation.enter(user, asked.deadline)?;
             self.made_pair(&algorithm).map(Made::Pair)
-        })?;
-        match reply {
+        };
+        if is_for_session(&command) {
+            let keys = self.make_session_keys(session, asked, &command, make)?;
+            let [public, private] = <[v1::Key; 2]>::try_from(keys).map_err(|_| internal("session keys"))?;
+            let pair = v1::KeyPair { public_key: Some(public), private_key: Some(private) };
+            return Ok(Answer::KeyGeneratePair(pair));
+        }
+        match self.change(session, asked, &command, make)? {
             Reply::Pair { public, private } => Ok(Answer::KeyGeneratePair(v1::KeyPair {
                 public_key: Some(key_message(public)),
                 private_key: Some(key_message(private)),
             })),
             Reply::Done | Reply::User { .. } | Reply::Key(_) => Err(internal("reply")),
         }
+    }
+
+    fn made_secret(&self, key_type: KeyType, length_bytes: u32) -> Result<MadeSecret, Refusal> {
+        let len = usize::try_from(length_bytes).map_err(|_| Status::KeySizeInvalid)?;
+        let material = generate::secret(len);
+        let check_value = match key_type {
+            KeyType::Aes => Some(generate::aes_check_value(&material).map_err(|error| self.refused_key(error))?),
+            KeyType::GenericSecret | KeyType::Rsa | KeyType::Ec => None,
+        };
+        let reference = drawn_reference();
+        let sealed = Arc::from(self.cluster.sealer().seal_material(reference, &material));
+        Ok(MadeSecret { reference, sealed, check_value })
     }
 
     fn made_pair(&self, algorithm: &PairAlgorithm) -> Result<MadePair, Refusal> {
@@ -120,6 +135,10 @@ impl Service {
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
         let reference = key_reference(message.reference)?;
+        if let Some(named) = asked.session_key(reference) {
+            self.delete_session_key(session, named, asked)?;
+            return Ok(Answer::KeyDelete(v1::Empty {}));
+        }
         self.change_only(session, asked, &Command::DeleteKey(reference))?;
         Ok(Answer::KeyDelete(v1::Empty {}))
     }
@@ -163,7 +182,7 @@ fn names(texts: &[String]) -> Result<Vec<UserName>, Refusal> {
     texts.iter().map(|text| user_name(text)).collect()
 }
 
-fn key_message(key: KeyView) -> v1::Key {
+pub(super) fn key_message(key: KeyView) -> v1::Key {
     let KeyView { reference, attributes, owner, shared_with, revision } = key;
     KeyInfo { reference, attributes, owner, shared_with, revision }.into()
 }

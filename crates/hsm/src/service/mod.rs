@@ -12,6 +12,7 @@ mod crypto;
 mod keys;
 mod logins;
 mod session;
+mod session_keys;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -25,9 +26,9 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::{Request, State};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
-use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{NamedSessionKey, v1};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cluster::Cluster;
@@ -73,6 +74,8 @@ struct Asked {
     change: Option<Request>,
     deadline: Instant,
     now_ms: u64,
+    /// Those that the operation may use.
+    session_keys: Vec<NamedSessionKey>,
 }
 
 /// An operation whose secrets are wiped.
@@ -146,7 +149,8 @@ impl Service {
         if Instant::now() >= deadline {
             return Err(Status::DeadlineExceeded.into());
         }
-        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms() };
+        let session_keys = strongroom_wire::session_keys(request.session_keys)?;
+        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms(), session_keys };
         if let Operation::ApplianceState(_) = operation.0 {
             // Answered also by an HSM that does not serve: it says why.
             return self.appliance_state(session, &asked);

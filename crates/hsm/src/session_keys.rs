@@ -1,0 +1,307 @@
+//! Session keys that this HSM holds for the logins that made them. Bounded: what is dropped comes back sealed from its
+//! client. Nothing is decided here; whoever takes a key out asks the rules whether it may be used.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use strongroom_core::{Actor, LoginActor, SessionKey};
+use strongroom_crypto_keys::PrivateKey;
+use strongroom_types::limits::{SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX};
+use strongroom_types::{KeyReference, LoginId, Role};
+
+/// One session key.
+pub struct HeldSessionKey {
+    key: SessionKey,
+    /// Bytes of its sealed form.
+    len: usize,
+    /// In clear, from the first use on.
+    private: OnceLock<Arc<PrivateKey>>,
+    /// When the login's newest ticket runs out that was seen here.
+    expires_ms: AtomicU64,
+    /// Whether it was used since its turn to be dropped came last.
+    used: AtomicBool,
+}
+
+type Place = (LoginId, KeyReference);
+
+#[derive(Default)]
+struct Held {
+    keys: HashMap<Place, Arc<HeldSessionKey>>,
+    /// The keys in the order in which their turn to be dropped comes; each once.
+    turns: VecDeque<Place>,
+    len: usize,
+}
+
+/// The session keys of an HSM.
+pub struct SessionKeys {
+    held: RwLock<Held>,
+    keys_max: usize,
+    len_max: usize,
+}
+
+impl HeldSessionKey {
+    /// The key.
+    pub fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    /// The private key, if it was used before.
+    pub fn private(&self) -> Option<&Arc<PrivateKey>> {
+        self.private.get()
+    }
+
+    /// Keeps the private key; the one that is kept comes back.
+    pub fn keep(&self, private: Arc<PrivateKey>) -> &Arc<PrivateKey> {
+        self.private.get_or_init(|| private)
+    }
+
+    fn login(&self) -> LoginActor {
+        LoginActor {
+            login: self.key.login,
+            user: self.key.owner,
+            credential: self.key.credential,
+            role: Role::CryptoUser,
+            expires_ms: self.expires_ms.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl SessionKeys {
+    /// None yet. `keys_max` and `len_max` bound how many are held, and the bytes of their sealed forms.
+    pub fn new(keys_max: usize, len_max: usize) -> SessionKeys {
+        SessionKeys { held: RwLock::default(), keys_max, len_max }
+    }
+
+    /// The key of this login, as it rests on its password now.
+    pub fn find(&self, login: &LoginActor, reference: KeyReference) -> Option<Arc<HeldSessionKey>> {
+        let held = self.read();
+        let found = held.keys.get(&(login.login, reference)).filter(|found| found.key.is_of(&Actor::Login(*login)))?;
+        if !found.used.load(Ordering::Relaxed) {
+            found.used.store(true, Ordering::Relaxed);
+        }
+        if found.expires_ms.load(Ordering::Relaxed) < login.expires_ms {
+            found.expires_ms.fetch_max(login.expires_ms, Ordering::Relaxed);
+        }
+        Some(Arc::clone(found))
+    }
+
+    /// Holds a key of this login, whose sealed form has `len` bytes. Whoever does looks again afterwards whether the
+    /// login still stands, and else takes the key out: [`SessionKeys::retain`] may have come before.
+    pub fn insert(&self, login: &LoginActor, key: SessionKey, len: usize) -> Arc<HeldSessionKey> {
+        let place = (key.login, key.reference);
+        let new = Arc::new(HeldSessionKey {
+            key,
+            len,
+            private: OnceLock::new(),
+            expires_ms: AtomicU64::new(login.expires_ms),
+            used: AtomicBool::new(false),
+        });
+        let mut held = self.write();
+        held.remove(place);
+        while !held.keys.is_empty() && (held.keys.len() >= self.keys_max || held.len + len > self.len_max) {
+            held.drop_one();
+        }
+        held.len += len;
+        held.turns.push_back(place);
+        held.keys.insert(place, Arc::clone(&new));
+        new
+    }
+
+    /// Drops a key; its memory is wiped when the last request that uses it ends.
+    pub fn remove(&self, login: LoginId, reference: KeyReference) {
+        self.write().remove((login, reference));
+    }
+
+    /// Drops the keys of logins that do not stand.
+    pub fn retain(&self, stands: impl Fn(&LoginActor) -> bool) {
+        if self.read().keys.is_empty() {
+            return;
+        }
+        let mut held = self.write();
+        let Held { keys, turns, len } = &mut *held;
+        keys.retain(|_, key| {
+            let stays = stands(&key.login());
+            if !stays {
+                *len -= key.len;
+            }
+            stays
+        });
+        turns.retain(|place| keys.contains_key(place));
+    }
+
+    /// How many keys are held.
+    pub fn len(&self) -> usize {
+        self.read().keys.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for SessionKeys {
+    fn default() -> SessionKeys {
+        SessionKeys::new(SESSION_KEYS_HELD_MAX, SESSION_KEYS_HELD_LEN_MAX)
+    }
+}
+
+impl Held {
+    fn remove(&mut self, place: Place) {
+        if let Some(gone) = self.keys.remove(&place) {
+            self.len -= gone.len;
+            self.turns.retain(|other| *other != place);
+        }
+    }
+
+    /// Drops the key whose turn it is; one that was used since its last turn gets another.
+    fn drop_one(&mut self) {
+        while let Some(place) = self.turns.pop_front() {
+            match self.keys.get(&place) {
+                Some(key) if key.used.swap(false, Ordering::Relaxed) => self.turns.push_back(place),
+                Some(key) => {
+                    self.len -= key.len;
+                    self.keys.remove(&place);
+                    return;
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::{Attributes, CredentialId, Flags, KeyClass, KeyType, UserId};
+
+    use super::*;
+
+    fn login(number: u8) -> LoginActor {
+        LoginActor {
+            login: LoginId::from_bytes([number; 16]),
+            user: UserId::from_bytes([1; 16]),
+            credential: CredentialId::from_bytes([2; 16]),
+            role: Role::CryptoUser,
+            expires_ms: 1_000,
+        }
+    }
+
+    fn reference(number: u64) -> KeyReference {
+        KeyReference::from_u64(number).unwrap()
+    }
+
+    fn key(of: &LoginActor, number: u64) -> SessionKey {
+        SessionKey {
+            reference: reference(number),
+            login: of.login,
+            credential: of.credential,
+            owner: of.user,
+            attributes: Attributes {
+                class: KeyClass::SecretKey,
+                key_type: KeyType::Aes,
+                label: String::new(),
+                id: Vec::new(),
+                check_value: None,
+                flags: Flags::NONE,
+                length_bytes: 32,
+                public: None,
+            },
+            sealed: Some([1; 61].into()),
+            created_ms: 1,
+        }
+    }
+
+    fn there(keys: &SessionKeys, of: &LoginActor) -> Vec<u64> {
+        // Looked at without being used.
+        let held = keys.read();
+        let mut found: Vec<u64> =
+            held.keys.keys().filter(|(login, _)| *login == of.login).map(|(_, key)| key.as_u64()).collect();
+        found.sort_unstable();
+        let lens: usize = held.keys.values().map(|key| key.len).sum();
+        assert_eq!((held.len, held.turns.len()), (lens, held.keys.len()));
+        found
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_own_login_alone() {
+        let keys = SessionKeys::default();
+        let (one, other) = (login(1), login(2));
+        keys.insert(&one, key(&one, 5), 100);
+        assert_eq!(keys.find(&one, reference(5)).unwrap().key().reference, reference(5));
+        assert!(keys.find(&one, reference(6)).is_none() && keys.find(&other, reference(5)).is_none());
+        // The same login after a new password.
+        let renewed = one.with_credential(CredentialId::from_bytes([9; 16]));
+        assert!(keys.find(&renewed, reference(5)).is_none());
+        keys.remove(one.login, reference(5));
+        keys.remove(one.login, reference(5));
+        assert!(keys.find(&one, reference(5)).is_none() && keys.is_empty());
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let keys = SessionKeys::new(3, 1_000);
+        let of = login(1);
+        for number in 1..=3 {
+            keys.insert(&of, key(&of, number), 1);
+        }
+        assert_eq!(there(&keys, &of), [1, 2, 3], "at the limit");
+        keys.find(&of, reference(1)).unwrap();
+        keys.insert(&of, key(&of, 4), 1);
+        assert_eq!(there(&keys, &of), [1, 3, 4], "one above it");
+        keys.insert(&of, key(&of, 5), 1);
+        keys.insert(&of, key(&of, 6), 1);
+        // Everything was used: the first in turn goes all the same.
+        for number in there(&keys, &of) {
+            keys.find(&of, reference(number)).unwrap();
+        }
+        keys.insert(&of, key(&of, 7), 1);
+        assert_eq!(there(&keys, &of).len(), 3);
+        assert!(there(&keys, &of).contains(&7));
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_one_key_always_fits() {
+        let keys = SessionKeys::new(100, 100);
+        let of = login(1);
+        keys.insert(&of, key(&of, 1), 60);
+        keys.insert(&of, key(&of, 2), 40);
+        assert_eq!(there(&keys, &of), [1, 2], "at the limit");
+        keys.insert(&of, key(&of, 3), 1);
+        assert_eq!(there(&keys, &of), [2, 3], "one above it");
+        keys.insert(&of, key(&of, 4), 500);
+        assert_eq!(there(&keys, &of), [4]);
+        // Again under its own name: counted once.
+        keys.insert(&of, key(&of, 4), 50);
+        keys.insert(&of, key(&of, 5), 50);
+        assert_eq!(there(&keys, &of), [4, 5]);
+    }
+
+    #[test]
+    fn keys_go_with_their_login() {
+        let keys = SessionKeys::default();
+        let (one, other) = (login(1), login(2));
+        for of in [&one, &other] {
+            keys.insert(of, key(of, 5), 10);
+            keys.insert(of, key(of, 6), 10);
+        }
+        keys.retain(|login| login.login != one.login);
+        assert_eq!((there(&keys, &one), there(&keys, &other)), (vec![], vec![5, 6]));
+        // A renewed ticket is seen at the next use.
+        let renewed = LoginActor { expires_ms: 2_000, ..other };
+        keys.find(&renewed, reference(5)).unwrap();
+        keys.retain(|login| login.expires_ms > 1_500);
+        assert_eq!(there(&keys, &other), [5]);
+        keys.retain(|_| false);
+        keys.retain(|_| true);
+        assert!(keys.is_empty());
+    }
+}

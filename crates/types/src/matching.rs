@@ -1,0 +1,146 @@
+//! Whether a key is one that a filter selects. One rule for HSMs, which search what the store holds, and for clients, which
+//! keep session keys themselves.
+
+use crate::{AttributeName, AttributeValue, Attributes, Filter, FilterTerm, KeyReference, PublicPart};
+
+impl Filter {
+    /// Whether every term holds for the key.
+    pub fn selects(&self, reference: KeyReference, attributes: &Attributes) -> bool {
+        self.0.iter().all(|term| match term {
+            FilterTerm::Reference(wanted) => *wanted == reference,
+            FilterTerm::Attribute(name, value) => attributes.have(*name, value),
+        })
+    }
+}
+
+impl Attributes {
+    /// Whether the attribute has this value; never when the value is of another kind.
+    pub fn have(&self, name: AttributeName, value: &AttributeValue) -> bool {
+        use AttributeName as Name;
+        use AttributeValue as Value;
+        match (name, value, &self.public) {
+            (Name::Class, Value::Class(class), _) => self.class == *class,
+            (Name::KeyType, Value::KeyType(key_type), _) => self.key_type == *key_type,
+            (Name::Label, Value::Text(label), _) => self.label == *label,
+            (Name::Id, Value::Bytes(id), _) => self.id == *id,
+            (Name::CheckValue, Value::Bytes(bytes), _) => {
+                self.check_value.is_some_and(|value| value == bytes.as_slice())
+            }
+            (Name::KeyLengthBytes, Value::Number(length), _) => self.length_bytes == *length,
+            (Name::Flag(flag), Value::Bool(wanted), _) => self.flags.has(flag) == *wanted,
+            (Name::Modulus, Value::Bytes(bytes), Some(PublicPart::Rsa { modulus, .. })) => {
+                modulus == without_leading_zeros(bytes)
+            }
+            (Name::PublicExponent, Value::Bytes(bytes), Some(PublicPart::Rsa { public_exponent, .. })) => {
+                public_exponent == without_leading_zeros(bytes)
+            }
+            (Name::ModulusSizeBits, Value::Number(bits), Some(PublicPart::Rsa { modulus, .. })) => {
+                modulus.len() * 8 == to_usize(*bits)
+            }
+            (Name::EcPoint, Value::Bytes(bytes), Some(PublicPart::Ec { point, .. })) => {
+                points(bytes).any(|wanted| wanted == point)
+            }
+            (Name::Curve, Value::Curve(wanted), Some(PublicPart::Ec { curve, .. })) => curve == wanted,
+            _ => false,
+        }
+    }
+}
+
+/// The points that bytes may stand for: themselves, and the content of the DER OCTET STRING that they are. A bare
+/// point starts with 4 as an OCTET STRING does, so it may look like one by chance; both are looked for.
+pub fn points(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let content = match bytes {
+        [0x04, 0x81, len, content @ ..] if *len >= 0x80 && usize::from(*len) == content.len() => Some(content),
+        [0x04, len, content @ ..] if *len < 0x80 && usize::from(*len) == content.len() => Some(content),
+        _ => None,
+    };
+    std::iter::once(bytes).chain(content)
+}
+
+/// A number's digits without zeros in front: numbers are compared by value.
+pub fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(bytes.len());
+    bytes.get(first..).unwrap_or_default()
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Curve, Flag, Flags, KeyClass, KeyType};
+
+    #[test]
+    fn a_filter_selects_what_all_of_its_terms_hold_for() {
+        let reference = KeyReference::from_u64(0xabc).unwrap();
+        let point = [&[4][..], &[7; 64]].concat();
+        let key = Attributes {
+            class: KeyClass::PrivateKey,
+            key_type: KeyType::Ec,
+            label: "site".into(),
+            id: vec![1],
+            check_value: Some([1, 2, 3]),
+            flags: Flags::NONE.with(Flag::Sign, true),
+            length_bytes: 138,
+            public: Some(PublicPart::Ec { curve: Curve::P256, point }),
+        };
+        let check = |terms: &[&str], expected: bool| {
+            let filter = Filter(terms.iter().map(|term| term.parse().unwrap()).collect());
+            assert_eq!(filter.selects(reference, &key), expected, "{terms:?}");
+        };
+        check(&[], true);
+        check(&["key-reference=0xabc", "attr.label=site", "attr.sign=true", "attr.token=false"], true);
+        check(&["key-reference=0xabd"], false);
+        check(&["key-reference=0xabc", "key-reference=0xabd"], false);
+        check(&["attr.label=site", "attr.label=other"], false);
+        check(&["attr.token=true"], false);
+        check(&["attr.id=0x01", "attr.check-value=0x010203", "attr.key-length-bytes=138"], true);
+        check(&["attr.id=0x"], false);
+        check(&["attr.class=private-key", "attr.key-type=ec", "attr.curve=secp256r1"], true);
+        check(&["attr.class=public-key"], false);
+        check(&[&format!("attr.ec-point=0x04{}", "07".repeat(64))], true);
+        check(&[&format!("attr.ec-point=0x044104{}", "07".repeat(64))], true);
+        check(&["attr.modulus-size-bits=2048"], false);
+        let wrong_kind = FilterTerm::Attribute(AttributeName::Label, AttributeValue::Number(1));
+        assert!(!Filter(vec![wrong_kind]).selects(reference, &key));
+    }
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let rsa = Attributes {
+            class: KeyClass::PublicKey,
+            key_type: KeyType::Rsa,
+            label: String::new(),
+            id: Vec::new(),
+            check_value: None,
+            flags: Flags::NONE,
+            length_bytes: 512,
+            public: Some(PublicPart::Rsa { modulus: vec![0xc5; 256], public_exponent: vec![1, 0, 1] }),
+        };
+        let has = |name, value: &[u8]| rsa.have(name, &AttributeValue::Bytes(value.to_vec()));
+        assert!(has(AttributeName::PublicExponent, &[1, 0, 1]) && has(AttributeName::PublicExponent, &[0, 0, 1, 0, 1]));
+        assert!(!has(AttributeName::PublicExponent, &[1, 0, 1, 0]) && !has(AttributeName::PublicExponent, &[]));
+        assert!(has(AttributeName::Modulus, &[&[0][..], &[0xc5; 256]].concat()));
+        assert!(rsa.have(AttributeName::ModulusSizeBits, &AttributeValue::Number(2048)));
+        assert!(!has(AttributeName::EcPoint, &[4]) && !has(AttributeName::CheckValue, &[]));
+    }
+
+    #[test]
+    fn points_are_taken_bare_and_in_an_octet_string() {
+        let check = |bytes: &[u8], expected: &[&[u8]]| assert_eq!(points(bytes).collect::<Vec<_>>(), expected);
+        let bare = [4; 65];
+        check(&bare, &[&bare]);
+        let short: Vec<u8> = [&[4, 65], &bare[..]].concat();
+        check(&short, &[&short, &bare]);
+        let long_content = [4; 133];
+        let long: Vec<u8> = [&[4, 0x81, 133], &long_content[..]].concat();
+        check(&long, &[&long, &long_content]);
+        check(&[], &[&[]]);
+        check(&[4], &[&[4]]);
+        check(&[4, 2, 1], &[&[4, 2, 1]]);
+        // By chance both: a "point" whose second byte is the length of the rest.
+        check(&[4, 2, 7, 8], &[&[4, 2, 7, 8], &[7, 8]]);
+    }
+}
