@@ -99,6 +99,9 @@ pub struct Changed {
 pub struct Cluster {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// What a story adds to the clock that requests are judged by.
+    #[cfg(test)]
+    pub(crate) ahead_ms: std::sync::atomic::AtomicU64,
 }
 
 impl Cluster {
@@ -124,7 +127,12 @@ impl Cluster {
         watcher: Box<dyn Watcher>,
     ) -> Result<Arc<Cluster>, StartError> {
         let shared = Arc::new(founding::open(store, lease, setup, notices, watcher)?);
-        let cluster = Cluster { shared: Arc::clone(&shared), threads: Mutex::new(Vec::new()) };
+        let cluster = Cluster {
+            shared: Arc::clone(&shared),
+            threads: Mutex::new(Vec::new()),
+            #[cfg(test)]
+            ahead_ms: std::sync::atomic::AtomicU64::new(0),
+        };
         // From here on dropping `cluster` leaves the member table and ends the threads.
         let thread = |name: &str, run: fn(&Shared)| {
             let shared = Arc::clone(&shared);
@@ -147,6 +155,9 @@ impl Cluster {
 
     /// This machine's clock, in milliseconds since 1970. `core` makes cluster time of it.
     pub fn now_ms(&self) -> u64 {
+        #[cfg(test)]
+        return clock::wall_ms() + self.ahead_ms.load(std::sync::atomic::Ordering::Relaxed);
+        #[cfg(not(test))]
         clock::wall_ms()
     }
 

@@ -5,4 +5,6 @@ mod clusters;
 mod crypto;
 mod life;
 mod logins;
+mod session_keys;
+mod tickets;
 mod world;

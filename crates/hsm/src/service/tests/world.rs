@@ -237,6 +237,20 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// An EC pair of the client's login, public half first, as it was given out.
+    pub(super) fn session_pair(&mut self) -> [v1::Key; 2] {
+        match self.ask(Operation::KeyGeneratePair(session_pair())).unwrap() {
+            Answer::KeyGeneratePair(pair) => [pair.public_key.unwrap(), pair.private_key.unwrap()],
+            _ => panic!("another answer"),
+        }
+    }
+
+    /// An operation that names this session key, with or without its sealed form.
+    pub(super) fn ask_naming(&mut self, key: &v1::Key, sealed: &[u8], operation: Operation) -> Result<Answer, Refusal> {
+        let session_keys = vec![v1::SessionKey { reference: key.reference, sealed: sealed.to_vec() }];
+        self.send(v1::Request { session_keys, operation: Some(operation), ..v1::Request::default() })
+    }
+
     pub(super) fn find(&mut self, message: v1::KeyFind) -> Result<v1::KeyFindResult, Refusal> {
         match self.ask(Operation::KeyFind(message))? {
             Answer::KeyFind(found) => Ok(found),
@@ -251,6 +265,23 @@ pub(super) fn label(text: &str) -> v1::Attribute {
 
 pub(super) fn flag(name: &str) -> v1::Attribute {
     v1::Attribute { name: name.into(), value: Some(v1::attribute::Value::Boolean(true)) }
+}
+
+pub(super) fn session() -> v1::Attribute {
+    v1::Attribute { name: "token".into(), value: Some(v1::attribute::Value::Boolean(false)) }
+}
+
+pub(super) fn session_pair() -> v1::KeyGeneratePair {
+    v1::KeyGeneratePair {
+        algorithm: Some(v1::key_generate_pair::Algorithm::Curve(v1::Curve::P256.into())),
+        public_template: vec![session(), label("of a session"), flag("verify")],
+        private_template: vec![session(), label("of a session"), flag("sign")],
+        share_with: Vec::new(),
+    }
+}
+
+pub(super) fn user_delete(name: &str) -> Operation {
+    Operation::UserDelete(v1::UserDelete { user_name: name.into(), role: CRYPTO_USER })
 }
 
 pub(super) fn user_create(name: &str, password: &str) -> Operation {
