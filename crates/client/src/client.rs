@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_crypto::random;
+use strongroom_types::matching::is_for_session;
 use strongroom_types::{
     DecryptMechanism, Filter, HsmId, KeyReference, KeyType, Password, Role, Secret, SignMechanism, Template, UserName,
 };
@@ -16,6 +17,7 @@ use crate::engine::{Answered, Engine};
 use crate::error::{ClientError, ConfigError};
 use crate::logging::Log;
 use crate::manner;
+use crate::session_keys::SessionKey;
 
 /// Bytes of a client's name that an HSM's log takes.
 const CLIENT_NAME_LEN_MAX: usize = 64;
@@ -134,10 +136,12 @@ impl Client {
             role: v1::Role::from(role).into(),
             password: password.expose().to_vec(),
         });
-        self.0.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
+        let changed = self.0.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
             Answer::UserChangePassword(user) => Some(user.try_into()),
             _ => None,
-        })
+        })?;
+        self.0.password_changed(name, role);
+        Ok(changed)
     }
 
     /// Every user. Needs no login.
@@ -149,7 +153,7 @@ impl Client {
         })
     }
 
-    /// Makes a secret key.
+    /// Makes a secret key; with `token=false` in the template one that lives as long as this login, on every HSM.
     pub fn key_generate_secret(
         &self,
         key_type: KeyType,
@@ -157,20 +161,30 @@ impl Client {
         template: &Template,
         share_with: &[UserName],
     ) -> Result<KeyInfo, ClientError> {
-        self.0.check_availability()?;
+        let is_for_session = is_for_session(template);
+        if !is_for_session {
+            self.0.check_availability()?;
+        }
         let operation = Operation::KeyGenerateSecret(v1::KeyGenerateSecret {
             key_type: v1::KeyType::from(key_type).into(),
             length_bytes,
             template: convert::template_message(template),
             share_with: names(share_with),
         });
-        self.0.call(&manner::KEY_GENERATION, operation)?.read(|answer| match answer {
-            Answer::KeyGenerateSecret(key) => Some(key.try_into()),
+        let read = |answer| match answer {
+            Answer::KeyGenerateSecret(key) => Some(key),
             _ => None,
-        })
+        };
+        if is_for_session {
+            let [key] = self.session_keys(operation, |answer| read(answer).map(|key| Ok([key])))?;
+            return Ok(key);
+        }
+        let answered = self.0.call(&manner::KEY_GENERATION, operation)?;
+        answered.read(|answer| read(answer).map(KeyInfo::try_from))
     }
 
-    /// Makes a pair; the public key stands first. `share_with` concerns the private key.
+    /// Makes a pair; the public key stands first. `share_with` concerns the private key. With `token=false` in both
+    /// templates the pair lives as long as this login, on every HSM.
     pub fn key_generate_pair(
         &self,
         algorithm: &PairAlgorithm,
@@ -178,36 +192,87 @@ impl Client {
         private: &Template,
         share_with: &[UserName],
     ) -> Result<(KeyInfo, KeyInfo), ClientError> {
-        self.0.check_availability()?;
+        let is_for_session = is_for_session(public) || is_for_session(private);
+        if !is_for_session {
+            self.0.check_availability()?;
+        }
         let operation = Operation::KeyGeneratePair(v1::KeyGeneratePair {
             algorithm: Some(algorithm.into()),
             public_template: convert::template_message(public),
             private_template: convert::template_message(private),
             share_with: names(share_with),
         });
-        self.0.call(&manner::KEY_GENERATION, operation)?.read(|answer| match answer {
+        let read = |answer| match answer {
             Answer::KeyGeneratePair(pair) => Some(both(pair)),
             _ => None,
+        };
+        if is_for_session {
+            let [public, private] = self.session_keys(operation, read)?;
+            return Ok((public, private));
+        }
+        let answered = self.0.call(&manner::KEY_GENERATION, operation)?;
+        answered.read(|answer| {
+            Some(read(answer)?.and_then(|[public, private]| Ok((public.try_into()?, private.try_into()?))))
         })
     }
 
-    /// The keys that fit, from the match of number `offset` on, at most `limit`.
+    /// Has session keys made, and keeps them with the login for which they were made.
+    fn session_keys<const N: usize>(
+        &self,
+        operation: Operation,
+        read: impl FnOnce(Answer) -> Option<Result<[v1::Key; N], Malformed>>,
+    ) -> Result<[KeyInfo; N], ClientError> {
+        if let Some(login) = self.0.present_login() {
+            login.session_keys.check_room(N)?;
+        }
+        let answered = self.0.call(&manner::SESSION_KEY_GENERATION, operation)?;
+        let login = answered.login.clone().ok_or(ClientError::NoCredentials)?;
+        let made = answered.read(|answer| {
+            let keys = |keys: [v1::Key; N]| keys.into_iter().map(SessionKey::try_from).collect::<Result<Vec<_>, _>>();
+            Some(read(answer)?.and_then(keys))
+        })?;
+        let kept = login.session_keys.insert(made)?;
+        Ok(kept.try_into().expect("as many as were made"))
+    }
+
+    /// The keys that fit, from the match of number `offset` on, at most `limit`: this login's session keys first.
     pub fn key_find(&self, filter: &Filter, offset: u32, limit: u32) -> Result<FoundKeys, ClientError> {
         self.0.check_availability()?;
         // Two different references select nothing.
-        let Some((reference, filter)) = convert::filter_message(filter) else {
+        let Some((reference, terms)) = convert::filter_message(filter) else {
             return Ok(FoundKeys { total: 0, keys: Vec::new() });
         };
-        let operation = Operation::KeyFind(v1::KeyFind { reference, filter, offset, limit });
-        self.0.call(&manner::QUERY, operation)?.read(|answer| match answer {
-            Answer::KeyFind(found) => Some(found.try_into()),
-            _ => None,
-        })
+        let find = |offset, limit| -> Result<(FoundKeys, Option<u64>), ClientError> {
+            let operation = Operation::KeyFind(v1::KeyFind { reference, filter: terms.clone(), offset, limit });
+            let answered = self.0.call(&manner::QUERY, operation)?;
+            let login = answered.login.as_ref().map(|login| login.number);
+            let found = answered.read(|answer| match answer {
+                Answer::KeyFind(found) => Some(found.try_into()),
+                _ => None,
+            })?;
+            Ok((found, login))
+        };
+        let Some(login) = self.0.present_login() else { return Ok(find(offset, limit)?.0) };
+        let own = login.session_keys.find(filter, offset, limit);
+        let own_len = u32::try_from(own.keys.len()).unwrap_or(u32::MAX);
+        let (stored, found_by) = find(offset.saturating_sub(own.total), limit.saturating_sub(own_len))?;
+        if own.total > 0 && found_by != Some(login.number) {
+            // The login ended, and its session keys with it.
+            return Ok(find(offset, limit)?.0);
+        }
+        let keys = own.keys.into_iter().chain(stored.keys).collect();
+        Ok(FoundKeys { total: own.total.saturating_add(stored.total), keys })
     }
 
     /// Deletes a key.
     pub fn key_delete(&self, key: KeyReference) -> Result<(), ClientError> {
         let operation = Operation::KeyDelete(v1::KeyDelete { reference: key.as_u64() });
+        if let Some(login) = self.0.present_login().filter(|login| login.session_keys.holds(key)) {
+            let answered = self.0.call_with(&manner::SESSION_KEY_DELETION, &[key], operation)?;
+            answered.read(|answer| matches!(answer, Answer::KeyDelete(_)).then_some(Ok(())))?;
+            login.session_keys.forget(key);
+            return Ok(());
+        }
         let answered = self.0.call(&manner::MANAGEMENT, operation)?;
         answered.read(|answer| matches!(answer, Answer::KeyDelete(_)).then_some(Ok(())))
     }
@@ -217,7 +282,7 @@ impl Client {
         let (mechanism, hash, salt_length) = convert::sign_parts(mechanism);
         let operation =
             Operation::Sign(v1::Sign { key: key.as_u64(), mechanism, hash, salt_length, data: data.to_vec() });
-        self.0.call(&manner::CRYPTOGRAPHY, operation)?.read(|answer| match answer {
+        self.0.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?.read(|answer| match answer {
             Answer::Sign(result) => Some(Ok(result.signature)),
             _ => None,
         })
@@ -240,7 +305,7 @@ impl Client {
             data: data.to_vec(),
             signature: signature.to_vec(),
         });
-        let answered = self.0.call(&manner::CRYPTOGRAPHY, operation)?;
+        let answered = self.0.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?;
         answered.read(|answer| matches!(answer, Answer::Verify(_)).then_some(Ok(())))
     }
 
@@ -248,7 +313,7 @@ impl Client {
     pub fn decrypt(&self, key: KeyReference, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, ClientError> {
         let (mechanism, hash) = convert::decrypt_parts(mechanism);
         let operation = Operation::Decrypt(v1::Decrypt { key: key.as_u64(), mechanism, hash, data: data.to_vec() });
-        self.0.call(&manner::DECRYPTION, operation)?.read(|answer| match answer {
+        self.0.call_with(&manner::DECRYPTION, &[key], operation)?.read(|answer| match answer {
             Answer::Decrypt(result) => Some(Ok(Secret::new(result.data))),
             _ => None,
         })
@@ -270,10 +335,11 @@ fn names(users: &[UserName]) -> Vec<String> {
     users.iter().map(|name| name.as_str().to_owned()).collect()
 }
 
-fn both(pair: v1::KeyPair) -> Result<(KeyInfo, KeyInfo), Malformed> {
+/// The public key, then the private key.
+fn both(pair: v1::KeyPair) -> Result<[v1::Key; 2], Malformed> {
     let public = pair.public_key.ok_or(Malformed { field: "public_key" })?;
     let private = pair.private_key.ok_or(Malformed { field: "private_key" })?;
-    Ok((public.try_into()?, private.try_into()?))
+    Ok([public, private])
 }
 
 /// Sixteen random bytes for a change.

@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     requests: u64,
     /// The login it is attached to, by the engine's number; zero is none.
     pub(crate) attached: u64,
+    /// The number of the ticket by which it is.
+    pub(crate) ticket: u64,
     /// Whether the member will not answer on it again.
     pub(crate) spent: bool,
 }
@@ -93,6 +95,7 @@ impl Connection {
             input: Vec::new(),
             requests: 0,
             attached: 0,
+            ticket: 0,
             spent: false,
         };
         connection.shake_hands(began, limit, &trust.ca)?;

@@ -13,6 +13,7 @@ use crate::answers::{Hello, LoggedIn};
 use crate::config::Server;
 use crate::descriptors::Descriptors;
 use crate::pool::Pool;
+use crate::session_keys::SessionKeys;
 
 /// How often a client asks for the cluster's members.
 const GREETING_PAUSE: Duration = Duration::from_secs(60);
@@ -25,6 +26,10 @@ pub(crate) struct Login {
     /// Tells logins of this process apart; never zero. A renewed ticket keeps the number.
     pub(crate) number: u64,
     pub(crate) ticket: Secret,
+    /// Tells the tickets of a login apart.
+    pub(crate) ticket_number: u64,
+    /// Stay with the login when its ticket is renewed.
+    pub(crate) session_keys: Arc<SessionKeys>,
     pub(crate) who: LoggedIn,
     /// Made with stored credentials, and so made again when it ends.
     pub(crate) from_credentials: bool,
@@ -82,10 +87,22 @@ impl Generation {
 
     /// Puts a renewed ticket in place of the one of the same login, if that is still the one in use.
     pub(crate) fn renew_ticket(&self, used: &Arc<Login>, ticket: Secret) {
-        let Login { number, who, from_credentials, .. } = used.as_ref();
-        let (number, from_credentials) = (*number, *from_credentials);
-        let renewed = Arc::new(Login { number, ticket, who: who.clone(), from_credentials });
+        let renewed = Arc::new(Login {
+            number: used.number,
+            ticket,
+            ticket_number: used.ticket_number + 1,
+            session_keys: Arc::clone(&used.session_keys),
+            who: used.who.clone(),
+            from_credentials: used.from_credentials,
+        });
         self.login.compare_and_swap(used, Some(renewed));
+    }
+
+    /// Whether the login has got another ticket since this one was taken.
+    pub(crate) fn was_renewed(&self, used: &Login) -> bool {
+        let current = self.login.load();
+        let is_other = |login: &Arc<Login>| login.number == used.number && login.ticket_number != used.ticket_number;
+        current.as_ref().is_some_and(is_other)
     }
 
     /// Forgets a login that has ended, unless another one stands in its place by now.

@@ -26,6 +26,7 @@ mod manner;
 mod pool;
 pub mod reference_pem;
 mod routing;
+mod session_keys;
 
 pub use answers::{ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo};
 pub use appliance::Appliance;

@@ -68,5 +68,11 @@ pub(crate) const KEY_GENERATION: Manner = Manner {
     secret: false,
 };
 
+/// Making a session key, which changes nothing: who asks twice has two.
+pub(crate) const SESSION_KEY_GENERATION: Manner = Manner { changes: false, ..KEY_GENERATION };
+
+/// Deleting a session key, which only this client has.
+pub(crate) const SESSION_KEY_DELETION: Manner = Manner { changes: false, secret: false, ..MANAGEMENT };
+
 /// Setting the first admin's password.
 pub(crate) const ACTIVATION: Manner = Manner { needs_login: false, ..MANAGEMENT };

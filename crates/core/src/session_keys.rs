@@ -4,6 +4,7 @@
 //! logging out, the user's deletion, a new password. [`authorize_session_key`](crate::authorize_session_key) asks each
 //! time whether the login stands.
 
+use strongroom_types::matching;
 use strongroom_types::{AttributeName, Flag, KeyClass, KeyReference, Refusal, Status, UserName};
 
 use crate::permissions::{Operation, permit};
@@ -21,9 +22,9 @@ enum NewKeys {
 /// Whether a command asks for session keys: a template of it says `token=false`.
 pub fn is_for_session(command: &Command) -> bool {
     match command {
-        Command::GenerateSecret { template, .. } => templates::is_for_session(template),
+        Command::GenerateSecret { template, .. } => matching::is_for_session(template),
         Command::GeneratePair { public_template, private_template, .. } => {
-            templates::is_for_session(public_template) || templates::is_for_session(private_template)
+            matching::is_for_session(public_template) || matching::is_for_session(private_template)
         }
         _ => false,
     }

@@ -121,11 +121,6 @@ impl Chosen {
     }
 }
 
-/// Whether a template asks for a session key.
-pub(crate) fn is_for_session(template: &Template) -> bool {
-    template.contains(&(AttributeName::Flag(Flag::Token), AttributeValue::Bool(false)))
-}
-
 /// Reads the template of a key that is generated, or says which attribute is wrong and how.
 pub(crate) fn read(class: KeyClass, key_type: KeyType, template: &Template) -> Result<Chosen, Refusal> {
     if template.len() > TEMPLATE_LEN_MAX {

@@ -1,7 +1,12 @@
-//! Whether a key is one that a filter selects. One rule for HSMs, which search what the store holds, and for clients, which
+//! Whether a key is one that a filter selects, or a template asks for a session key. One rule for HSMs, which search what the store holds, and for clients, which
 //! keep session keys themselves.
 
-use crate::{AttributeName, AttributeValue, Attributes, Filter, FilterTerm, KeyReference, PublicPart};
+use crate::{AttributeName, AttributeValue, Attributes, Filter, FilterTerm, Flag, KeyReference, PublicPart, Template};
+
+/// Whether a template asks for a session key.
+pub fn is_for_session(template: &Template) -> bool {
+    template.contains(&(AttributeName::Flag(Flag::Token), AttributeValue::Bool(false)))
+}
 
 impl Filter {
     /// Whether every term holds for the key.
@@ -70,7 +75,7 @@ fn to_usize(number: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Curve, Flag, Flags, KeyClass, KeyType};
+    use crate::{Curve, Flags, KeyClass, KeyType};
 
     #[test]
     fn a_filter_selects_what_all_of_its_terms_hold_for() {

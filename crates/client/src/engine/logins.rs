@@ -61,7 +61,7 @@ impl Engine {
             ..v1::Request::default()
         });
         let number = generation.next_login_number();
-        let errand = Errand { manner: &manner::LOGIN, login: None, makes_login: Some(number), deadline };
+        let errand = Errand { makes_login: Some(number), ..Errand::new(&manner::LOGIN, deadline) };
         let answered = self.deliver(generation, &errand, &mut request.0)?;
         let login = answered.read(|answer| match answer {
             Answer::Login(result) => Some(login_of(result, number, from_credentials)),
@@ -95,8 +95,7 @@ impl Engine {
             ..v1::Request::default()
         };
         let manner = &manner::MANAGEMENT;
-        let errand =
-            Errand { manner, login: Some(login), makes_login: None, deadline: Instant::now() + manner.patience };
+        let errand = Errand { login: Some(login), ..Errand::new(manner, Instant::now() + manner.patience) };
         match self.deliver(&generation, &errand, &mut request) {
             Ok(answered) => answered.read(|answer| matches!(answer, Answer::Logout(_)).then_some(Ok(()))),
             // It was over before: what was wanted is so.
@@ -117,5 +116,5 @@ fn login_of(result: v1::LoginResult, number: u64, from_credentials: bool) -> Res
     }
     let user_name = result.user_name.parse().map_err(|_| Malformed { field: "user_name" })?;
     let who = LoggedIn { user_name, role: convert::role(result.role)? };
-    Ok(Login { number, ticket, who, from_credentials })
+    Ok(Login { number, ticket, ticket_number: 0, session_keys: Arc::default(), who, from_credentials })
 }

@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use strongroom_crypto::certificates::Anchors;
 use strongroom_crypto::tls::client_config;
-use strongroom_types::{ClusterId, HsmId, Status};
+use strongroom_types::{ClusterId, HsmId, KeyReference, Role, Status, UserName};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -27,7 +27,7 @@ use crate::client::{ClientName, request_id};
 use crate::config::{ClusterConfig, RetryMode};
 use crate::connection::Trust;
 use crate::error::{Attempt, Cause, ClientError, ConfigError};
-use crate::generation::{Credentials, Generation};
+use crate::generation::{Credentials, Generation, Login};
 use crate::logging::{Level, Log};
 use crate::manner::{self, Manner};
 use crate::pool::Taken;
@@ -40,6 +40,8 @@ pub(crate) struct Answered {
     pub(crate) address: Arc<str>,
     /// What it says.
     pub(crate) result: Option<Answer>,
+    /// For which login, when the operation needs one.
+    pub(crate) login: Option<Arc<Login>>,
 }
 
 /// See the module.
@@ -109,6 +111,16 @@ impl Engine {
 
     /// Carries out an operation, wherever it can be.
     pub(crate) fn call(&self, manner: &Manner, operation: Operation) -> Result<Answered, ClientError> {
+        self.call_with(manner, &[], operation)
+    }
+
+    /// The same for an operation that uses these keys, which may be session keys.
+    pub(crate) fn call_with(
+        &self,
+        manner: &Manner,
+        keys: &[KeyReference],
+        operation: Operation,
+    ) -> Result<Answered, ClientError> {
         let generation = self.generation();
         let mut request = Wiped(v1::Request {
             request_id: if manner.changes { request_id() } else { Vec::new() },
@@ -119,11 +131,14 @@ impl Engine {
         let mut again = false;
         loop {
             let login = if manner.needs_login { Some(self.current_login(&generation, deadline)?) } else { None };
-            let errand = Errand { manner, login, makes_login: None, deadline };
+            let errand = Errand { login, keys, ..Errand::new(manner, deadline) };
             match (self.deliver(&generation, &errand, &mut request.0), &errand.login) {
                 (Err(ClientError::Refused(refusal)), Some(login))
                     if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) =>
                 {
+                    if generation.was_renewed(login) {
+                        continue;
+                    }
                     generation.forget_login(login.number);
                     if again || !login.from_credentials {
                         return Err(ClientError::Refused(refusal));
@@ -144,6 +159,7 @@ impl Engine {
         request: &mut v1::Request,
     ) -> Result<Answered, ClientError> {
         let mut call = Call::new(errand.deadline, self.cluster.retry == RetryMode::Standard);
+        errand.name_session_keys(request);
         loop {
             let (seat, connection) = match generation.pool.take(&mut call) {
                 Taken::Seat(seat, connection) => (seat, connection),
@@ -154,6 +170,8 @@ impl Engine {
                 Tried::Done(Ok(answered)) => return Ok(answered),
                 Tried::Done(Err(refusal)) => return Err(ClientError::Refused(refusal)),
                 Tried::Failed { cause, outcome, asked } => {
+                    // Another member may never have heard of them.
+                    errand.seal_session_keys(request);
                     call.failed(member, cause, matches!(outcome, Outcome::Busy(_)), asked);
                 }
                 Tried::Stale => {}
@@ -201,6 +219,20 @@ impl Engine {
         let error = ClientError::KeyAvailability;
         self.log.write(Level::Error, &error.to_string());
         Err(error)
+    }
+
+    /// The login in use, if there is one already.
+    pub(crate) fn present_login(&self) -> Option<Arc<Login>> {
+        self.generation().login.load_full()
+    }
+
+    /// A user has a new password. The login goes on with it if it is that user's; its session keys do not.
+    pub(crate) fn password_changed(&self, name: &UserName, role: Role) {
+        if let Some(login) = self.present_login()
+            && (&login.who.user_name, login.who.role) == (name, role)
+        {
+            login.session_keys.clear();
+        }
     }
 
     pub(crate) fn last_member(&self) -> Option<HsmId> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use strongroom_types::{Refusal, Secret, Status};
+use strongroom_types::{KeyReference, Refusal, Secret, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -38,7 +38,37 @@ pub(super) struct Errand<'a> {
     pub(super) login: Option<Arc<Login>>,
     /// The number of the login that the operation itself makes.
     pub(super) makes_login: Option<u64>,
+    /// The keys that the operation uses; those of them that are session keys go along by name.
+    pub(super) keys: &'a [KeyReference],
     pub(super) deadline: Instant,
+}
+
+impl<'a> Errand<'a> {
+    /// Without a login and without keys.
+    pub(super) fn new(manner: &'a Manner, deadline: Instant) -> Errand<'a> {
+        Errand { manner, login: None, makes_login: None, keys: &[], deadline }
+    }
+
+    /// Names the session keys in the request.
+    pub(super) fn name_session_keys(&self, request: &mut v1::Request) {
+        request.session_keys = self.named(false);
+    }
+
+    /// Puts the session keys' sealed forms into the request; answers whether there are any that were missing.
+    pub(super) fn seal_session_keys(&self, request: &mut v1::Request) -> bool {
+        let missing = request.session_keys.iter().any(|key| key.sealed.is_empty());
+        if missing {
+            request.session_keys = self.named(true);
+        }
+        missing
+    }
+
+    fn named(&self, sealed: bool) -> Vec<v1::SessionKey> {
+        match &self.login {
+            Some(login) if !self.keys.is_empty() => login.session_keys.named(self.keys, sealed),
+            _ => Vec::new(),
+        }
+    }
 }
 
 impl Engine {
@@ -152,13 +182,22 @@ impl Engine {
             let response = connection.ask(&mut attach.0, limit, true)?;
             generation.has_seen(response.revision);
             match Status::from_number(response.status) {
-                None if response.status == 0 => connection.attached = login.number,
+                None if response.status == 0 => {
+                    (connection.attached, connection.ticket) = (login.number, login.ticket_number);
+                }
                 Some(Status::LoginEnded) if errand.manner.changes => ended = Some(response),
                 _ => return Ok(response),
             }
         }
         request.seen_revision = generation.seen();
-        let response = connection.ask(request, limit, errand.manner.secret)?;
+        let began = Instant::now();
+        let mut response = connection.ask(request, limit, errand.manner.secret)?;
+        let missing = Status::from_number(response.status) == Some(Status::SessionKeyMissing);
+        if missing && errand.seal_session_keys(request) {
+            // The same member, so that it holds the key from then on.
+            let left = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
+            response = connection.ask(request, left, errand.manner.secret)?;
+        }
         match ended {
             Some(ended) if response.status == u32::from(Status::NotLoggedIn.number()) => Ok(ended),
             _ => Ok(response),
@@ -183,13 +222,14 @@ impl Engine {
         let refusal = match (response.status, Status::from_number(response.status)) {
             (0, _) => {
                 if let Some(number) = errand.makes_login {
-                    connection.attached = number;
+                    (connection.attached, connection.ticket) = (number, 0);
                 }
                 if generation.greeting_is_due() && self.greet(generation, &mut connection, CONNECT_MAX).is_err() {
                     connection.spent = true;
                 }
                 self.give_back(seat, connection, address, Outcome::Answered);
-                return Tried::Done(Ok(Answered { address: Arc::clone(address), result: response.result }));
+                let (address, login) = (Arc::clone(address), errand.login.clone());
+                return Tried::Done(Ok(Answered { address, result: response.result, login }));
             }
             (_, None) => {
                 return self.failed(seat, address, Cause::Protocol("a status that this version does not know"));
@@ -203,8 +243,13 @@ impl Engine {
                 Outcome::Answered
             }
             Status::LoginEnded | Status::NotLoggedIn => {
-                connection.attached = 0;
+                let ticket = (std::mem::take(&mut connection.attached), connection.ticket);
                 self.give_back(seat, connection, address, Outcome::Answered);
+                // A ticket that was replaced since this connection saw it ends alone; the next try shows the new one.
+                let is_old = |login: &Arc<Login>| ticket.0 == login.number && ticket.1 != login.ticket_number;
+                if errand.login.as_ref().is_some_and(is_old) {
+                    return Tried::Stale;
+                }
                 return Tried::Done(Err(refusal));
             }
             _ => {

@@ -192,3 +192,43 @@ fn a_change_that_ended_the_login_finds_its_receipt_elsewhere() {
     let key = strongroom_types::KeyReference::from_u64(7).unwrap();
     assert!(is_refused(client.key_delete(key), Status::LoginEnded));
 }
+
+#[test]
+fn a_ticket_that_was_replaced_ends_alone() {
+    // The HSM's story: two tickets of one login, of which the first runs out.
+    static NEW: &[u8] = b"the next ticket";
+    let world = World::new(1);
+    let client = world.client();
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    // A second connection with the first ticket.
+    thread::scope(|scope| {
+        let (meet, calls) = (std::sync::Arc::new(std::sync::Barrier::new(2)), AtomicUsize::new(0));
+        let at_hsm = std::sync::Arc::clone(&meet);
+        world.hsms[0].script(move |request| {
+            if matches!(request.operation, Some(Operation::Sign(_))) && calls.fetch_add(1, Ordering::SeqCst) < 2 {
+                at_hsm.wait();
+            }
+            Reaction::Usual
+        });
+        for _ in 0..2 {
+            scope.spawn(|| sign(&client).unwrap());
+        }
+    });
+    assert!(world.hsms[0].connections() >= 2);
+    world.hsms[0].script(|request| match request.operation {
+        Some(Operation::Sign(_)) => Reaction::Changed(|answer| answer.ticket = NEW.to_vec()),
+        _ => Reaction::Usual,
+    });
+    sign(&client).unwrap();
+    world.hsms[0].script(|_| Reaction::Usual);
+    world.end_logins();
+    world.admit(NEW);
+    // Each connection that still has the old ticket gets the new one, and nobody is told.
+    let before = world.count(is_attach);
+    for _ in 0..6 {
+        sign(&client).unwrap();
+    }
+    assert!(world.count(is_attach) > before);
+    assert_eq!(world.count(is_login), 1);
+    assert!(client.logged_in().is_some());
+}

@@ -5,4 +5,5 @@ mod failover;
 mod fork;
 mod logins;
 mod pool;
+mod session_keys;
 mod world;

@@ -134,6 +134,11 @@ impl World {
         self.tickets.lock().unwrap().clear();
     }
 
+    /// A ticket is good from now on.
+    pub fn admit(&self, ticket: &[u8]) {
+        self.tickets.lock().unwrap().insert(ticket.to_vec());
+    }
+
     pub fn config(&self) -> ClusterConfig {
         let server = |hsm: &Hsm| Server { address: hsm.address.ip().to_string(), port: hsm.address.port() };
         ClusterConfig {
