@@ -154,6 +154,9 @@ pub struct SecretOptions {
     /// Crypto users who may use the key
     #[arg(long, num_args = 0.., value_name = "USER")]
     pub share_crypto_users: Vec<UserName>,
+    /// Make a session key: it ends with this login, and is in no store
+    #[arg(long)]
+    pub session: bool,
 }
 
 /// `key generate-asymmetric-pair`.
@@ -217,6 +220,9 @@ pub struct PairOptions {
     /// Crypto users who may use the private key
     #[arg(long, num_args = 0.., value_name = "USER")]
     pub share_crypto_users: Vec<UserName>,
+    /// Make session keys: they end with this login, and are in no store
+    #[arg(long)]
+    pub session: bool,
 }
 
 /// Named curves.

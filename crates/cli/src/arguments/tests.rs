@@ -118,6 +118,8 @@ fn command_lines_of_the_guide_are_understood() {
          --private-label b --public-attributes verify=true --private-attributes sign=true",
     );
     check("key generate-asymmetric-pair ec --curve secp256r1 --public-label a --private-label b");
+    check("key generate-asymmetric-pair ec --curve secp256r1 --public-label a --private-label b --session");
+    check("key generate-symmetric aes --label k --key-length-bytes 16 --session --attributes encrypt=true");
     check("key list --filter attr.class=public-key attr.label=x --max-items 3 --starting-token 5 -v");
     check("key list --filter=attr.class=public-key");
     check("key list --filter");
@@ -169,7 +171,8 @@ fn wrong_lines_are_refused_with_code_2() {
         "key generate-symmetric aes --label k --key-length-bytes 16 --attributes colour=red",
         ErrorKind::ValueValidation,
     );
-    check("key generate-symmetric aes --label k --key-length-bytes 16 --session", ErrorKind::UnknownArgument);
+    check("key generate-symmetric aes --label k --key-length-bytes 16 --session=true", ErrorKind::TooManyValues);
+    check("key list --session", ErrorKind::UnknownArgument);
     check(
         "key generate-asymmetric-pair ec --curve ed25519 --public-label a --private-label b",
         ErrorKind::InvalidValue,

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use strongroom_client::{Client, KeyInfo, PairAlgorithm, reference_pem};
 use strongroom_crypto::{pem, spki};
-use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, KeyClass, KeyType, Template};
+use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, Flag, KeyClass, KeyType, Template};
 
 use super::{Outcome, single};
 use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions};
@@ -44,18 +44,22 @@ pub fn run(client: &Client, command: Key) -> Outcome {
     }
 }
 
-fn template(label: String, attributes: Vec<(AttributeName, AttributeValue)>) -> Template {
-    std::iter::once((AttributeName::Label, AttributeValue::Text(label))).chain(attributes).collect()
+/// `--session` and the attribute say the same; both together are the attribute once.
+fn template(label: String, attributes: Vec<(AttributeName, AttributeValue)>, session: bool) -> Template {
+    let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(false));
+    let of_session = Some(token).filter(|token| session && !attributes.contains(token));
+    let label = (AttributeName::Label, AttributeValue::Text(label));
+    std::iter::once(label).chain(of_session).chain(attributes).collect()
 }
 
 fn secret(client: &Client, key_type: KeyType, length_bytes: u32, options: SecretOptions) -> Outcome {
-    let template = template(options.label, options.attributes);
+    let template = template(options.label, options.attributes, options.session);
     Ok(output::key(&client.key_generate_secret(key_type, length_bytes, &template, &options.share_crypto_users)?))
 }
 
 fn pair(client: &Client, algorithm: &PairAlgorithm, options: PairOptions) -> Outcome {
-    let public = template(options.public_label, options.public_attributes);
-    let private = template(options.private_label, options.private_attributes);
+    let public = template(options.public_label, options.public_attributes, options.session);
+    let private = template(options.private_label, options.private_attributes, options.session);
     let (public, private) = client.key_generate_pair(algorithm, &public, &private, &options.share_crypto_users)?;
     Ok(output::pair(&public, &private))
 }
@@ -83,6 +87,13 @@ fn public_pem(key: &KeyInfo) -> Result<String, ExpectedError> {
 
 fn reference(client: &Client, key: &KeyInfo) -> Result<String, ExpectedError> {
     match (key.attributes.class, &key.attributes.public) {
+        (KeyClass::PrivateKey, Some(_)) if !key.attributes.flags.has(Flag::Token) => {
+            Err(ExpectedError::NotOfEncoding {
+                found: "session key",
+                encoding: "reference-pem",
+                fix: "it ends with this login, so no file can stand for it; select another, for example with attr.token=true",
+            })
+        }
         (KeyClass::PrivateKey, Some(public)) => {
             let cluster_id = client.hello()?.cluster_id;
             let comment = reference_pem::Comment { label: &key.attributes.label, cluster_id: cluster_id.as_str() };
@@ -93,5 +104,26 @@ fn reference(client: &Client, key: &KeyInfo) -> Result<String, ExpectedError> {
             encoding: "reference-pem",
             fix: "select a private key, for example with attr.class=private-key",
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_option_is_the_attribute() {
+        let token = |value| (AttributeName::Flag(Flag::Token), AttributeValue::Bool(value));
+        let label = (AttributeName::Label, AttributeValue::Text("k".into()));
+        let check = |attributes: &[(AttributeName, AttributeValue)], session, expected: &[_]| {
+            let template = template("k".into(), attributes.to_vec(), session);
+            assert_eq!(template, [&[label.clone()], expected].concat(), "{attributes:?} {session}");
+        };
+        check(&[], false, &[]);
+        check(&[], true, &[token(false)]);
+        check(&[token(false)], false, &[token(false)]);
+        check(&[token(false)], true, &[token(false)]);
+        // A contradiction, for the HSM to refuse.
+        check(&[token(true)], true, &[token(false), token(true)]);
     }
 }

@@ -50,6 +50,7 @@ pub fn found(found: &FoundKeys, offset: u32, detail: Detail) -> Value {
 }
 
 fn full(key: &KeyInfo) -> Value {
+    let coverage = if key.attributes.flags.has(Flag::Token) { "full" } else { "session" };
     let user = |name: &UserName| json!({ "username": name.as_str(), "key-coverage": "full" });
     json!({
         "key-reference": key.reference.to_string(),
@@ -57,7 +58,7 @@ fn full(key: &KeyInfo) -> Value {
             "key-owners": [user(&key.owner)],
             "shared-users": key.shared_with.iter().map(user).collect::<Vec<_>>(),
             "key-quorum-values": { "manage-key-quorum-value": 0, "use-key-quorum-value": 0 },
-            "cluster-coverage": "full",
+            "cluster-coverage": coverage,
         },
         "attributes": attributes(&key.attributes),
     })
@@ -130,7 +131,7 @@ mod tests {
                 label: "example".into(),
                 id: Vec::new(),
                 check_value: Some([0xc6, 0xa1, 0x3b]),
-                flags: Flags::NONE.with(Flag::Sign, true),
+                flags: Flags::NONE.with(Flag::Sign, true).with(Flag::Token, true),
                 length_bytes: 16,
                 public,
             },
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_key_has_the_guides_fields_in_its_order() {
-        let flags = r#""encrypt":false,"decrypt":false,"token":false,"always-sensitive":false,"derive":false,"destroyable":false,"extractable":false,"local":false,"modifiable":false,"never-extractable":false,"private":false,"sensitive":false,"sign":true,"trusted":false,"unwrap":false,"verify":false,"wrap":false,"wrap-with-trusted":false"#;
+        let flags = r#""encrypt":false,"decrypt":false,"token":true,"always-sensitive":false,"derive":false,"destroyable":false,"extractable":false,"local":false,"modifiable":false,"never-extractable":false,"private":false,"sensitive":false,"sign":true,"trusted":false,"unwrap":false,"verify":false,"wrap":false,"wrap-with-trusted":false"#;
         let expected = format!(
             "{}{flags}{}",
             concat!(
@@ -156,6 +157,15 @@ mod tests {
             r#","key-length-bytes":16}}}"#
         );
         assert_eq!(key(&sample(KeyClass::SecretKey, KeyType::Aes, None)).to_string(), expected);
+    }
+
+    #[test]
+    fn a_session_key_says_so() {
+        let mut session = sample(KeyClass::SecretKey, KeyType::Aes, None);
+        session.attributes.flags = session.attributes.flags.with(Flag::Token, false);
+        let shown = key(&session);
+        assert_eq!(shown["key"]["key-info"]["cluster-coverage"], "session");
+        assert_eq!(shown["key"]["attributes"]["token"], false);
     }
 
     #[test]
