@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use strongroom_tests::{World, program, run_with_input, wait_for};
 
 /// The JSON objects in what the shell printed, with prompts and other text between them.
-fn envelopes(said: &str) -> Vec<Value> {
+pub(crate) fn envelopes(said: &str) -> Vec<Value> {
     let mut found = Vec::new();
     let mut rest = said;
     while let Some(at) = rest.find('{') {

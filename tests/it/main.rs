@@ -10,5 +10,6 @@ mod https;
 mod integrity;
 mod interactive;
 mod secrecy;
+mod sessions;
 mod signatures;
 mod trouble;
