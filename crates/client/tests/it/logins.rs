@@ -1,6 +1,7 @@
 //! Logins: made once, carried to every connection, made again when they may be.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 use strongroom_client::ClientError;
@@ -160,9 +161,9 @@ fn a_change_that_ended_the_login_finds_its_receipt_elsewhere() {
     client.login(&alice(), Role::CryptoUser, &password()).unwrap();
     sign(&client).unwrap();
     // Every HSM does the change and loses the answer the first time; then the login has ended for all.
-    let done = std::sync::Arc::new(AtomicUsize::new(0));
+    let done = Arc::new(AtomicUsize::new(0));
     for hsm in &world.hsms {
-        let done = std::sync::Arc::clone(&done);
+        let done = Arc::clone(&done);
         hsm.script(move |request| match request.operation {
             Some(Operation::Attach(_)) => crate::world::refusal(Status::LoginEnded),
             Some(Operation::UserChangePassword(_)) if done.fetch_add(1, Ordering::SeqCst) == 0 => Reaction::Cut(5),
@@ -202,8 +203,8 @@ fn a_ticket_that_was_replaced_ends_alone() {
     client.login(&alice(), Role::CryptoUser, &password()).unwrap();
     // A second connection with the first ticket.
     thread::scope(|scope| {
-        let (meet, calls) = (std::sync::Arc::new(std::sync::Barrier::new(2)), AtomicUsize::new(0));
-        let at_hsm = std::sync::Arc::clone(&meet);
+        let (meet, calls) = (Arc::new(Barrier::new(2)), AtomicUsize::new(0));
+        let at_hsm = Arc::clone(&meet);
         world.hsms[0].script(move |request| {
             if matches!(request.operation, Some(Operation::Sign(_))) && calls.fetch_add(1, Ordering::SeqCst) < 2 {
                 at_hsm.wait();
@@ -229,6 +230,38 @@ fn a_ticket_that_was_replaced_ends_alone() {
         sign(&client).unwrap();
     }
     assert!(world.count(is_attach) > before);
+    assert_eq!(world.count(is_login), 1);
+    assert!(client.logged_in().is_some());
+}
+
+#[test]
+fn a_call_that_met_the_end_of_an_old_ticket_goes_on_with_the_new_one() {
+    let world = World::new(1);
+    let client = world.client();
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    let (reached, renewed) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (at_hsm, until) = (Arc::clone(&reached), Arc::clone(&renewed));
+    let calls = AtomicUsize::new(0);
+    world.hsms[0].script(move |request| match request.operation {
+        Some(Operation::Sign(_)) => match calls.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                at_hsm.wait();
+                until.wait();
+                crate::world::refusal(Status::LoginEnded)
+            }
+            1 => Reaction::Changed(|answer| answer.ticket = b"the next ticket".to_vec()),
+            _ => Reaction::Usual,
+        },
+        _ => Reaction::Usual,
+    });
+    world.admit(b"the next ticket");
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| sign(&client));
+        reached.wait();
+        sign(&client).unwrap();
+        renewed.wait();
+        slow.join().unwrap().unwrap();
+    });
     assert_eq!(world.count(is_login), 1);
     assert!(client.logged_in().is_some());
 }
