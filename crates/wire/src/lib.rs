@@ -23,7 +23,13 @@ pub use key::KeyInfo;
 pub use session_key::{NamedSessionKey, session_keys};
 
 /// Version 1 of the messages, as prost generates them from the `.proto` file, which documents each field.
-#[allow(missing_docs, clippy::doc_markdown, clippy::doc_lazy_continuation, reason = "generated code")]
+#[allow(
+    missing_docs,
+    clippy::doc_markdown,
+    clippy::doc_lazy_continuation,
+    clippy::large_enum_variant,
+    reason = "generated code"
+)]
 pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/strongroom.v1.rs"));
 }

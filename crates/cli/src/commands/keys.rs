@@ -117,7 +117,7 @@ mod tests {
         let label = (AttributeName::Label, AttributeValue::Text("k".into()));
         let check = |attributes: &[(AttributeName, AttributeValue)], session, expected: &[_]| {
             let template = template("k".into(), attributes.to_vec(), session);
-            assert_eq!(template, [&[label.clone()], expected].concat(), "{attributes:?} {session}");
+            assert_eq!(template, [std::slice::from_ref(&label), expected].concat(), "{attributes:?} {session}");
         };
         check(&[], false, &[]);
         check(&[], true, &[token(false)]);
