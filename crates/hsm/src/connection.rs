@@ -1,4 +1,7 @@
 //! One connection: frames in, answers out, one after the other.
+//!
+//! Every wait for the client has an end, but the one between two requests. What a client can make this process hold is
+//! bounded: small buffers a connection, and a place in the [`Large`] pool for whatever needs more.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,14 +11,15 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 use strongroom_core::LoginActor;
-use strongroom_types::{Refusal, Status};
+use strongroom_types::limits::{CONNECTIONS_MAX, FRAME_LEN_LARGE, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX};
+use strongroom_types::{Refusal, Status, UserId};
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
 use strongroom_wire::v1;
 use thiserror::Error;
 use zeroize::Zeroize;
 
 use crate::connections::ConnectionLimits;
-use crate::pools::Pool;
+use crate::pools::{Place, Pool};
 use crate::service::{self, Service, Session};
 
 /// Bytes that a connection's buffers keep between requests. Requests with secrets fit, so that no buffer grows while it
@@ -33,6 +37,9 @@ pub enum End {
     /// No complete request came in time.
     #[error("no complete request came in time")]
     TooSlow,
+    /// The client takes an answer too slowly, or not at all.
+    #[error("an answer was not taken in time")]
+    Unread,
     /// What came is no frame that may come.
     #[error("{0}")]
     Frame(#[from] FrameError),
@@ -42,7 +49,7 @@ pub enum End {
     /// TLS failed.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
-    /// Too many others shake hands.
+    /// Too many others shake hands, or have large frames on their way.
     #[error("{0}")]
     Busy(Refusal),
     /// The socket failed.
@@ -60,13 +67,24 @@ pub trait Channel {
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<(), End>;
 }
 
-/// Answers requests until the connection ends. `on_login` hears of each change of its login, before the client does. The
+/// Places for frames that are larger than a connection's buffers, and for requests whose answers may be; by user.
+pub type Large = Pool<UserId>;
+
+/// As many places as [`limits`] says.
+///
+/// [`limits`]: strongroom_types::limits
+pub fn large() -> Large {
+    Pool::some_each(LARGE_FRAMES_MAX, CONNECTIONS_MAX, LARGE_FRAMES_EACH_MAX)
+}
+
+/// Answers requests until the connection ends. Without `large` there is no bound on large frames. `on_login` hears of each change of its login, before the client does. The
 /// channel comes with the deadline of the first request.
 pub fn converse(
     channel: &mut impl Channel,
     service: &Service,
     session: &mut Session,
     limits: &ConnectionLimits,
+    large: Option<&Large>,
     mut on_login: impl FnMut(Option<LoginActor>),
 ) -> End {
     let mut incoming = Vec::with_capacity(BUFFER_LEN);
@@ -81,17 +99,23 @@ pub fn converse(
     };
     loop {
         let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
-        let end = match next_frame(channel, &mut incoming, max, limits.first_request_max, &mut has_deadline) {
+        let user = session.standing_login().map(|login| login.user);
+        let mut gate = Gate { large: large.zip(user), patience: limits.unread_max, place: None };
+        let end = next_frame(channel, &mut incoming, max, limits.first_request_max, &mut has_deadline, &mut gate);
+        let end = match end {
             Ok(end) => end,
             Err(error) => {
-                if let End::Frame(broken) = &error {
-                    refuse(channel, service, &mut outgoing, broken);
+                // The connection ends either way.
+                match &error {
+                    End::Frame(broken) => refuse(channel, service, &mut outgoing, refusal_of(broken)),
+                    End::Busy(refusal) => refuse(channel, service, &mut outgoing, refusal.clone()),
+                    _ => {}
                 }
                 return error;
             }
         };
-        if let Err(error) = one_request(channel, service, session, &mut incoming[..end], &mut outgoing, &mut note_login)
-        {
+        let frame = &mut incoming[..end];
+        if let Err(error) = one_request(channel, service, session, frame, &mut outgoing, &mut gate, &mut note_login) {
             return error;
         }
         incoming.drain(..end);
@@ -103,6 +127,25 @@ pub fn converse(
     }
 }
 
+/// What a connection must pass before it holds more than its buffers; the place is kept until the request is answered.
+struct Gate<'a> {
+    large: Option<(&'a Large, UserId)>,
+    patience: Duration,
+    place: Option<Place<'a, UserId>>,
+}
+
+impl Gate<'_> {
+    /// Waits for a place; whether that may have taken a while.
+    fn pass(&mut self) -> Result<bool, Refusal> {
+        let Some((large, user)) = self.large.filter(|_| self.place.is_none()) else { return Ok(false) };
+        match large.enter(user, Instant::now() + self.patience) {
+            Ok(place) => self.place = Some(place),
+            Err(_) => return Err(Refusal::new(Status::Busy, "large requests and answers")),
+        }
+        Ok(true)
+    }
+}
+
 /// Reads on until `incoming` begins with a whole frame; answers where it ends. A frame that has begun ends within
 /// `patience`.
 fn next_frame(
@@ -111,10 +154,17 @@ fn next_frame(
     max: usize,
     patience: Duration,
     has_deadline: &mut bool,
+    gate: &mut Gate<'_>,
 ) -> Result<usize, End> {
     loop {
         if let Some(prefix) = incoming.first_chunk::<PREFIX_LEN>() {
-            let end = PREFIX_LEN + frame::body_len(*prefix, max)?;
+            let len = frame::body_len(*prefix, max)?;
+            let end = PREFIX_LEN + len;
+            if len > FRAME_LEN_LARGE && gate.pass().map_err(End::Busy)? {
+                // The client's time counts from when it is listened to.
+                *has_deadline = true;
+                channel.wait_until(Some(Instant::now() + patience))?;
+            }
             if incoming.len() >= end {
                 // Most frames come whole, and then there is no deadline to lift.
                 if std::mem::take(has_deadline) {
@@ -137,6 +187,7 @@ fn one_request(
     session: &mut Session,
     whole_frame: &mut [u8],
     outgoing: &mut Vec<u8>,
+    gate: &mut Gate<'_>,
     note_login: &mut impl FnMut(Option<LoginActor>),
 ) -> Result<(), End> {
     let arrived = Instant::now();
@@ -150,7 +201,11 @@ fn one_request(
     if service::holds_secret(&request) {
         whole_frame.zeroize();
     }
-    let mut response = service.answer(session, request, arrived);
+    let id = request.id;
+    let mut response = match gate_of(gate, &request) {
+        Ok(()) => service.answer(session, request, arrived),
+        Err(refusal) => v1::Response { id, ..service.refuse(refusal) },
+    };
     note_login(session.standing_login());
     let sent = send(channel, &response, outgoing);
     if service::wipe(&mut response) {
@@ -164,12 +219,19 @@ fn send(channel: &mut impl Channel, response: &v1::Response, outgoing: &mut Vec<
     channel.send(outgoing)
 }
 
-fn refuse(channel: &mut impl Channel, service: &Service, outgoing: &mut Vec<u8>, broken: &FrameError) {
-    let refusal = match broken {
+fn gate_of(gate: &mut Gate<'_>, request: &v1::Request) -> Result<(), Refusal> {
+    if service::may_answer_long(request) { gate.pass().map(drop) } else { Ok(()) }
+}
+
+fn refusal_of(broken: &FrameError) -> Refusal {
+    match broken {
         FrameError::TooLong { max, .. } => Refusal::new(Status::FrameTooLong, format!("at most {max} bytes")),
         FrameError::Empty => Refusal::new(Status::MalformedRequest, "an empty frame"),
-    };
-    // The connection ends either way.
+    }
+}
+
+fn refuse(channel: &mut impl Channel, service: &Service, outgoing: &mut Vec<u8>, refusal: Refusal) {
+    // The client may be gone.
     let _ = send(channel, &service.refuse(refusal), outgoing);
 }
 
@@ -179,6 +241,8 @@ pub struct TlsChannel {
     socket: Arc<TcpStream>,
     /// When the request that is waited for must be there; none while nothing of one has come.
     deadline: Option<Instant>,
+    /// How long an answer may take to go.
+    unread_max: Duration,
 }
 
 impl TlsChannel {
@@ -188,10 +252,12 @@ impl TlsChannel {
         mut tls: ServerConnection,
         socket: Arc<TcpStream>,
         deadline: Instant,
+        unread_max: Duration,
         pool: &Pool<()>,
     ) -> Result<TlsChannel, End> {
         tls.set_buffer_limit(None);
-        let mut channel = TlsChannel { tls, socket, deadline: Some(deadline) };
+        socket.set_write_timeout(Some(unread_max))?;
+        let mut channel = TlsChannel { tls, socket, deadline: Some(deadline), unread_max };
         while channel.tls.is_handshaking() {
             channel.flush()?;
             channel.read_some()?;
@@ -221,16 +287,13 @@ impl TlsChannel {
     }
 
     fn flush(&mut self) -> Result<(), End> {
-        let mut socket = &*self.socket;
+        let mut pace = Pace::new(self.unread_max);
         while self.tls.wants_write() {
-            match self.tls.write_tls(&mut socket) {
-                Ok(0) => return Err(End::Closed),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
+            let written = self.tls.write_tls(&mut &*self.socket);
+            let is_whole = !self.tls.wants_write();
+            pace.written(written, is_whole, |left| self.socket.set_write_timeout(Some(left)))?;
         }
-        Ok(())
+        pace.done(|whole| self.socket.set_write_timeout(Some(whole)))
     }
 
     /// Waits for bytes from the client and takes all that fit.
@@ -250,6 +313,59 @@ impl TlsChannel {
                 Err(error) => is_passing(error)?,
             }
         }
+    }
+}
+
+/// How long one answer takes to go. A client that takes a byte now and then must not hold a thread for ever: the socket's
+/// own time-out begins anew with each write.
+struct Pace {
+    began: Instant,
+    max: Duration,
+    is_shortened: bool,
+}
+
+impl Pace {
+    /// The socket's time-out is `max` now.
+    fn new(max: Duration) -> Pace {
+        Pace { began: Instant::now(), max, is_shortened: false }
+    }
+
+    /// Judges one write. When it left something, which is rare, the time-out becomes what is left of the time.
+    fn written(
+        &mut self,
+        written: io::Result<usize>,
+        is_whole: bool,
+        set: impl FnOnce(Duration) -> io::Result<()>,
+    ) -> Result<usize, End> {
+        let written = match written {
+            Ok(0) => return Err(End::Closed),
+            Ok(len) => len,
+            Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Err(End::Unread);
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                return Err(End::Closed);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !is_whole {
+            let left = self.max.saturating_sub(self.began.elapsed());
+            if left.is_zero() {
+                return Err(End::Unread);
+            }
+            set(left)?;
+            self.is_shortened = true;
+        }
+        Ok(written)
+    }
+
+    /// Sets the time-out back.
+    fn done(self, set: impl FnOnce(Duration) -> io::Result<()>) -> Result<(), End> {
+        if self.is_shortened {
+            set(self.max)?;
+        }
+        Ok(())
     }
 }
 
@@ -309,13 +425,14 @@ impl Channel for TlsChannel {
 /// The control plane's connection: a Unix socket, which the system keeps others out of.
 pub struct PlainChannel {
     socket: Arc<UnixStream>,
+    unread_max: Duration,
 }
 
 impl PlainChannel {
     /// With a limit for how long the peer may leave an answer unread.
     pub fn new(socket: Arc<UnixStream>, unread_max: Duration) -> io::Result<PlainChannel> {
         socket.set_write_timeout(Some(unread_max))?;
-        Ok(PlainChannel { socket })
+        Ok(PlainChannel { socket, unread_max })
     }
 }
 
@@ -335,7 +452,15 @@ impl Channel for PlainChannel {
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<(), End> {
-        Ok((&*self.socket).write_all(frame)?)
+        let mut pace = Pace::new(self.unread_max);
+        let mut rest = frame;
+        while !rest.is_empty() {
+            let written = (&*self.socket).write(rest);
+            let is_whole = written.as_ref().is_ok_and(|len| *len == rest.len());
+            let len = pace.written(written, is_whole, |left| self.socket.set_write_timeout(Some(left)))?;
+            rest = &rest[len..];
+        }
+        pace.done(|whole| self.socket.set_write_timeout(Some(whole)))
     }
 
     /// The control plane may take its time: it is the owner of this process.

@@ -18,7 +18,7 @@ pub struct ConnectionLimits {
     pub without_login_max: usize,
     /// From accepting a connection to its first complete request.
     pub first_request_max: Duration,
-    /// How long a client may leave an answer unread that the socket has no room for.
+    /// From the first byte of an answer to its last, when the client takes it slowly.
     pub unread_max: Duration,
     /// Bytes of a frame's message before a login.
     pub frame_len_max_before_login: usize,
@@ -32,7 +32,7 @@ impl Default for ConnectionLimits {
             connections_max: limits::CONNECTIONS_MAX,
             without_login_max: limits::CONNECTIONS_WITHOUT_LOGIN_MAX,
             first_request_max: Duration::from_millis(limits::FIRST_REQUEST_MS_MAX),
-            unread_max: Duration::from_secs(30),
+            unread_max: Duration::from_millis(limits::UNREAD_MS_MAX),
             frame_len_max_before_login: limits::FRAME_LEN_MAX_BEFORE_LOGIN,
             frame_len_max: limits::FRAME_LEN_MAX,
         }

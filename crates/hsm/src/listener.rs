@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::connection::{End, PlainChannel, TlsChannel, converse};
+use crate::connection::{End, Large, PlainChannel, TlsChannel, converse};
 use crate::connections::{ConnectionLimits, Connections, Endable, Entry};
 use crate::log::{Level, Log};
 use crate::os;
@@ -37,6 +37,8 @@ pub struct Common {
     pub limits: ConnectionLimits,
     /// TLS handshakes at once.
     pub handshakes: Pool<()>,
+    /// Places for large frames.
+    pub large: Large,
 }
 
 /// Ends accept loops when its other end is dropped.
@@ -149,7 +151,7 @@ pub fn take_control(
             let Ok(mut channel) = PlainChannel::new(socket, common.limits.unread_max) else { return };
             let whole = common.limits.frame_len_max;
             let limits = ConnectionLimits { frame_len_max_before_login: whole, ..common.limits };
-            let end = converse(&mut channel, &common.service, &mut Session::of_appliance(), &limits, |_| {});
+            let end = converse(&mut channel, &common.service, &mut Session::of_appliance(), &limits, None, |_| {});
             if !matches!(end, End::Closed) {
                 common.log.client(Level::Warn, format_args!("the control plane's connection ended: {end}"));
             }
@@ -179,15 +181,16 @@ impl Client {
         let Client { common, tls, socket, peer, deadline, mut entry } = self;
         let end = (|| {
             socket.set_nodelay(true)?;
-            socket.set_write_timeout(Some(common.limits.unread_max))?;
             rustix::net::sockopt::set_socket_keepalive(&*socket, true).map_err(io::Error::from)?;
             rustix::net::sockopt::set_tcp_keepidle(&*socket, KEEPALIVE).map_err(io::Error::from)?;
             rustix::net::sockopt::set_tcp_keepintvl(&*socket, KEEPALIVE).map_err(io::Error::from)?;
             let tls = ServerConnection::new(tls)?;
-            let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, &common.handshakes)?;
+            let (unread_max, handshakes) = (common.limits.unread_max, &common.handshakes);
+            let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, unread_max, handshakes)?;
             let mut session = Session::of_client(peer);
             let on_login = |login| entry.set_login(login);
-            let end = converse(&mut channel, &common.service, &mut session, &common.limits, on_login);
+            let end =
+                converse(&mut channel, &common.service, &mut session, &common.limits, Some(&common.large), on_login);
             channel.close();
             Err::<(), End>(end)
         })();

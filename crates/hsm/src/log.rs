@@ -127,6 +127,10 @@ impl Notices for Log {
     fn say(&self, text: &str) {
         self.warn(format_args!("{text}"));
     }
+
+    fn tell(&self, text: &str) {
+        self.info(format_args!("{text}"));
+    }
 }
 
 impl Inner {

@@ -52,6 +52,11 @@ impl<K: Ord + Clone> Pool<K> {
         Pool::with(usize::MAX, waiting_max, 1)
     }
 
+    /// As [`new`](Pool::new), with at most `running_each_max` places for each.
+    pub fn some_each(running_max: usize, waiting_max: usize, running_each_max: usize) -> Pool<K> {
+        Pool::with(running_max, waiting_max, running_each_max)
+    }
+
     fn with(running_max: usize, waiting_max: usize, running_each_max: usize) -> Pool<K> {
         let state = State {
             running: 0,

@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use strongroom_types::limits::{CONTROL_CONNECTIONS_MAX, HANDSHAKES_WAITING_MAX};
 use thiserror::Error;
 
 use crate::cluster::Cluster;
+use crate::connection;
 use crate::connections::{ConnectionLimits, Connections};
 use crate::key_cache::KeyCache;
 use crate::listener::{Common, Stop, take_clients, take_control};
@@ -26,10 +28,6 @@ use crate::watch::Bell;
 
 /// The control socket, in the HSM's folder.
 pub const CONTROL_SOCKET: &str = "control.sock";
-/// Connections of the control plane.
-const CONTROL_CONNECTIONS_MAX: usize = 64;
-/// Handshakes that wait for their turn.
-const HANDSHAKES_WAITING_MAX: usize = 4_096;
 /// How long requests may take to end when the HSM stops.
 const STOP_PATIENCE: Duration = Duration::from_millis(400);
 /// How long the control plane's may.
@@ -96,7 +94,7 @@ impl Server {
         let clients = Connections::new(&limits);
         let service = Service::new(Arc::clone(&cluster), keys, Arc::clone(&clients), Arc::clone(&log));
         let handshakes = Pool::new(cores, HANDSHAKES_WAITING_MAX);
-        let common = Arc::new(Common { service, log, limits, handshakes });
+        let common = Arc::new(Common { service, log, limits, handshakes, large: connection::large() });
         let few = ConnectionLimits { connections_max: CONTROL_CONNECTIONS_MAX, ..limits };
         let control = Connections::new(&few);
         let socket = folder.join(CONTROL_SOCKET);

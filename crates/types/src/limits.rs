@@ -59,6 +59,28 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 pub const CONNECTIONS_WITHOUT_LOGIN_MAX: usize = 256;
 /// From accepting a connection to its first complete request, in milliseconds.
 pub const FIRST_REQUEST_MS_MAX: u64 = 5_000;
+/// From the first byte of an answer to its last, when the client takes it slowly, in milliseconds.
+pub const UNREAD_MS_MAX: u64 = 30_000;
+/// Longest that an HSM works on one request, in milliseconds, whatever deadline its client names.
+pub const REQUEST_MS_MAX: u64 = 60_000;
+/// Clients of a cluster that every HSM has room for, each with [`CONNECTIONS_A_CLIENT`] connections and a login.
+pub const CLIENTS_MAX: usize = 1_024;
+/// Connections to an HSM of each of [`CLIENTS_MAX`] clients. Fewer clients may have more, up to [`POOL_LEN_MAX`].
+pub const CONNECTIONS_A_CLIENT: usize = 3;
+/// Connections of the control plane to an HSM.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// TLS handshakes that wait for their turn in an HSM.
+pub const HANDSHAKES_WAITING_MAX: usize = 4_096;
+/// Requests that wait for the generation of a key in an HSM.
+pub const GENERATION_WAITING_MAX: usize = 128;
+/// Requests that wait for the hashing of a password in an HSM, and those that wait for another try of the same user's.
+pub const HASHING_WAITING_MAX: usize = 256;
+/// Frames above [`FRAME_LEN_LARGE`] that an HSM takes or gives at once, with their requests.
+pub const LARGE_FRAMES_MAX: usize = 64;
+/// Of these, those of one user.
+pub const LARGE_FRAMES_EACH_MAX: usize = 16;
+/// Bytes of a frame's message above which it takes one of [`LARGE_FRAMES_MAX`] places.
+pub const FRAME_LEN_LARGE: usize = 32 * 1024;
 /// Connections one client keeps to one member.
 pub const POOL_LEN_MAX: usize = 16;
 /// One try of a cryptographic operation on one member, in milliseconds.

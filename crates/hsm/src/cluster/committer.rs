@@ -129,7 +129,7 @@ impl Committer<'_> {
     fn committed(&mut self, batch: &Batch, sealed: &Sealed) {
         if self.failing {
             self.failing = false;
-            self.shared.notices.say("changes are committed again");
+            self.shared.notices.tell("changes are committed again");
         }
         if let Err(error) = self.shared.apply_own(batch, sealed) {
             // Durable all the same. The member thread meets it again, and says what follows.

@@ -94,7 +94,7 @@ fn load_or_make(
             return Err(StateError::Emptied { anchor: setup.anchor.clone() }.into());
         }
         match make(store, root_key, setup)? {
-            Ok(_) => notices.say(&format!("made {}", setup.cluster_id)),
+            Ok(_) => notices.tell(&format!("made {}", setup.cluster_id)),
             // Whatever came of it, loading shows it.
             Err(CommitError::Conflict { .. } | CommitError::Unknown(_)) => {}
             Err(CommitError::Unavailable(error)) => return Err(error.into()),

@@ -73,8 +73,13 @@ pub struct Setup {
 
 /// Where a member says what an operator should know: one lower-case sentence each, never a secret.
 pub trait Notices: Send + Sync {
-    /// Says it.
+    /// Says what they may want to look into.
     fn say(&self, text: &str);
+
+    /// Says what went as it should.
+    fn tell(&self, text: &str) {
+        self.say(text);
+    }
 }
 
 /// Who must know of a change before the cluster counts on it: the key cache drops keys, TLS follows the certificate.

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use strongroom_core::{Request, State};
+use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -39,18 +40,12 @@ use crate::pools::Pool;
 
 pub use session::Session;
 
-/// Longest that a request may take, in milliseconds; also for clients that name no deadline.
-pub const REQUEST_MS_MAX: u64 = 60_000;
 /// How long a list waits for the store before it answers with what the member has, in milliseconds.
 const LIST_FRESH_MS_MAX: u64 = 2_000;
 /// After how long a client asks again when the HSM cannot answer now, in milliseconds.
 const RETRY_AFTER_MS: u32 = 100;
 /// Bytes of what a refusal is about.
 const ABOUT_LEN_MAX: usize = 512;
-/// Requests that wait for key generation.
-const GENERATION_WAITING_MAX: usize = 128;
-/// Requests that wait for password hashing, and those that wait for another try of the same user's password.
-const HASHING_WAITING_MAX: usize = 256;
 
 /// Answers requests. One for the process.
 pub struct Service {
@@ -257,6 +252,11 @@ pub fn holds_secret(request: &v1::Request) -> bool {
                 | Operation::UserChangePassword(_)
         )
     )
+}
+
+/// Whether the answer to a request may be much longer than the request: lists.
+pub fn may_answer_long(request: &v1::Request) -> bool {
+    matches!(request.operation, Some(Operation::KeyFind(_) | Operation::UserList(_)))
 }
 
 /// Wipes what a response holds that must not be seen, after it was encoded; answers whether there was something.
