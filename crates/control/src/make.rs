@@ -106,17 +106,20 @@ pub(crate) fn files(folder: &StateFolder, cluster: &ClusterFile, hsm_program: &P
 
 /// Whether HSMs have written state, which needs the root key and the CA that were there then.
 fn has_state(folder: &StateFolder) -> bool {
-    fs::symlink_metadata(database(folder)).is_ok()
+    fs::symlink_metadata(folder.database()).is_ok()
 }
 
-fn database(folder: &StateFolder) -> PathBuf {
-    folder.store().join("cluster.sqlite")
+impl StateFolder {
+    /// The cluster's database, which HSMs make.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.store().join("cluster.sqlite")
+    }
 }
 
 /// A cluster that was ready once has a store. HSMs that found none would make a new, empty cluster in its place.
 pub(crate) fn check_store(folder: &StateFolder, cluster: &ClusterFile) -> Result<(), StateError> {
     if cluster.prepared && !has_state(folder) {
-        return Err(StateError::StoreMissing { path: database(folder) });
+        return Err(StateError::StoreMissing { path: folder.database() });
     }
     Ok(())
 }
@@ -255,7 +258,7 @@ mod tests {
         }
         assert!(!folder.root_key().exists());
         make_folder(&folder.store(), MODE_FOLDER).expect("made");
-        fs::write(database(&folder), "").expect("written");
+        fs::write(folder.database(), "").expect("written");
         assert!(check_store(&folder, &cluster).is_ok());
     }
 }
