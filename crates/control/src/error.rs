@@ -147,14 +147,36 @@ pub enum StateError {
         /// The folder.
         path: PathBuf,
     },
+    /// Something else is there, and a cluster was looked for.
+    #[error(
+        "{} holds no cluster: the files in it are not Strongroom's; name the cluster's folder with --state",
+        path.display()
+    )]
+    NotState {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The root key or the store of a cluster, but not the file that says which cluster it is.
+    #[error(
+        "{} is missing beside the cluster's other files; put it back from a copy, and make no new cluster in its place",
+        path.display()
+    )]
+    ClusterFileMissing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file stands where the folder should be.
     #[error("{} is not a folder; name a folder with --state", path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
     },
-    /// There is no cluster.
-    #[error("{} holds no cluster; make one with `strongroom up --state {}`", path.display(), path.display())]
+    /// There is no cluster: the folder is empty or not there.
+    #[error(
+        "{} holds no cluster: it is empty or not there; name the cluster's folder with --state, or make a new cluster \
+         with `strongroom up`",
+        path.display()
+    )]
     NoCluster {
         /// The folder.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Callers that repeat one action for a while.
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::report::median;
@@ -69,6 +69,43 @@ impl Rounds {
         let longest_us = times.iter().copied().fold(0.0, f64::max);
         Round { rate, median_us: median(times), longest_us, failures }
     }
+}
+
+/// What came of a number of jobs.
+pub struct Jobs<T> {
+    /// Jobs a second that succeeded, all callers together.
+    pub rate: f64,
+    /// Time of each that succeeded, in milliseconds.
+    pub times_ms: Vec<f64>,
+    /// What they made.
+    pub made: Vec<T>,
+    /// Jobs that failed.
+    pub failures: usize,
+}
+
+/// Does each of the jobs once, `callers` at a time; an action gets the job's number.
+pub fn jobs<T: Send>(count: usize, callers: usize, action: impl Fn(usize) -> Option<T> + Sync) -> Jobs<T> {
+    let begun = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let job = begun.fetch_add(1, Ordering::Relaxed);
+            if job >= count {
+                return done;
+            }
+            let at = Instant::now();
+            let made = action(job);
+            done.push(made.map(|made| (at.elapsed().as_secs_f64() * 1e3, made)));
+        }
+    };
+    let at = Instant::now();
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..callers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a caller does not panic")).collect()
+    });
+    let elapsed = at.elapsed().as_secs_f64();
+    let (times_ms, made): (Vec<f64>, Vec<T>) = done.into_iter().flatten().unzip();
+    Jobs { rate: made.len() as f64 / elapsed, failures: count - made.len(), times_ms, made }
 }
 
 /// The medians of several rounds.

@@ -6,8 +6,11 @@
 mod handshakes;
 mod load;
 mod report;
+mod scale;
 mod signatures;
 mod start;
+mod store;
+mod takeover;
 
 use clap::{Parser, ValueEnum};
 
@@ -34,6 +37,8 @@ enum What {
     Signatures,
     /// From `strongroom up` to serving, and the memory of an idle HSM
     Start,
+    /// Durable changes a second and their latency beside the disk's own, writes after a `kill -9`, a full house of keys
+    Store,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -45,6 +50,10 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(What::Signatures) {
         signatures::measure(&rounds)?;
+    }
+    if wanted(What::Store) {
+        store::measure(&rounds)?;
+        scale::measure(&rounds)?;
     }
     if wanted(What::Handshakes) {
         handshakes::measure(&rounds)?;

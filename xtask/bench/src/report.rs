@@ -12,6 +12,14 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
     }
 }
 
+/// The number that this share of a list does not exceed.
+pub fn percentile(mut numbers: Vec<f64>, share: f64) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    // Nearest rank.
+    let rank = (share * numbers.len() as f64).ceil() as usize;
+    numbers.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
 /// Three digits are more than a shared machine repeats.
 pub fn rounded(number: f64) -> Value {
     if !number.is_finite() || number == 0.0 {

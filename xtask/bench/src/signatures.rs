@@ -66,7 +66,8 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn log_in(world: &World) -> anyhow::Result<Client> {
+/// A client that is logged in as the crypto user.
+pub fn log_in(world: &World) -> anyhow::Result<Client> {
     let config = Config::read(&world.home().join("etc/cloudhsm-cli.cfg")).context("the configuration")?;
     let cluster = ClusterConfig::select(&config, None).context("the cluster")?;
     let client = Client::open(cluster.clone(), ClientName::new("bench")).context("the client")?;

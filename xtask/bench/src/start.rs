@@ -32,7 +32,8 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+/// Memory of a process that is resident.
+pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("an HSM's status")?;
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: f64 = resident.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")?;

@@ -64,9 +64,34 @@ impl StateFolder {
         folder.check_owner()?;
         match fs::symlink_metadata(folder.cluster_file()) {
             Ok(_) => folder.check_closed().map(|()| folder),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(absent(path)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(folder.without_cluster(path)),
             Err(source) => Err(StateError::Io { action: "open", path: folder.cluster_file(), source }),
         }
+    }
+
+    /// What a folder is that has no `cluster.json`, for somebody who looked for a cluster at `path`.
+    fn without_cluster(&self, path: &Path) -> StateError {
+        let path = path.to_owned();
+        if [self.root_key(), self.database()].iter().any(|path| path.symlink_metadata().is_ok()) {
+            return StateError::ClusterFileMissing { path: path.join("cluster.json") };
+        }
+        match self.has_other_files() {
+            Ok(true) => StateError::NotState { path },
+            Ok(false) => StateError::NoCluster { path },
+            Err(error) => error,
+        }
+    }
+
+    /// Whether it holds more than what an `up` that was cut short leaves.
+    fn has_other_files(&self) -> Result<bool, StateError> {
+        let unreadable = |source| StateError::Io { action: "read", path: self.root.clone(), source };
+        let mut others = false;
+        for entry in fs::read_dir(&self.root).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            let name = name.to_string_lossy();
+            others |= name != "up.lock" && !name.starts_with(TEMPORARY);
+        }
+        Ok(others)
     }
 
     /// The folder of an existing cluster, or a new or empty one made ready to hold one.
@@ -117,13 +142,7 @@ impl StateFolder {
     /// A folder without a cluster must be empty, but for what an `up` that was cut short left; then it is closed to
     /// others. So a mistyped `--state` spreads nothing into somebody's home folder.
     fn check_content(&self) -> Result<(), StateError> {
-        let unreadable = |source| StateError::Io { action: "read", path: self.root.clone(), source };
-        let mut foreign = false;
-        for entry in fs::read_dir(&self.root).map_err(unreadable)? {
-            let name = entry.map_err(unreadable)?.file_name();
-            let name = name.to_string_lossy();
-            foreign |= name != "up.lock" && !name.starts_with(TEMPORARY);
-        }
+        let foreign = self.has_other_files()?;
         if fs::symlink_metadata(self.cluster_file()).is_ok() {
             return self.check_closed();
         }
@@ -292,6 +311,22 @@ mod tests {
                 assert!(error.contains(&format!("(mode {mode:04o})")) && error.contains("chmod 700"), "{error}");
             }
         }
+    }
+
+    #[test]
+    fn a_folder_where_no_cluster_is_found_is_called_what_it_is() {
+        let place = tempfile::tempdir().expect("a folder");
+        let said = |path: &Path| StateFolder::existing(path).expect_err("no cluster").to_string();
+        assert!(said(&place.path().join("nowhere")).contains("it is empty or not there"));
+        assert!(said(place.path()).contains("it is empty or not there"));
+        fs::write(place.path().join("up.lock"), "").expect("written");
+        assert!(said(place.path()).contains("it is empty or not there"));
+        fs::write(place.path().join("notes.txt"), "").expect("written");
+        let foreign = said(place.path());
+        assert!(foreign.contains("not Strongroom's") && !foreign.contains("strongroom up"), "{foreign}");
+        fs::write(place.path().join("root.key"), "").expect("written");
+        let lost = said(place.path());
+        assert!(lost.contains("cluster.json is missing") && !lost.contains("strongroom up"), "{lost}");
     }
 
     #[test]
