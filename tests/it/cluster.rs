@@ -168,7 +168,7 @@ fn a_folder_that_is_not_ours_is_left_alone() {
     assert_eq!(std::fs::read_dir(world.state()).expect("listed").count(), 1);
     let down = run(&mut world.strongroom("down"));
     assert_eq!(down.code, Some(3));
-    assert!(down.stderr.contains("strongroom up"), "{}", down.stderr);
+    assert!(down.stderr.contains("not Strongroom's; name the cluster's folder with --state"), "{}", down.stderr);
 }
 
 #[test]
