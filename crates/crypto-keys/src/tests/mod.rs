@@ -7,6 +7,7 @@ mod decrypt;
 mod generate;
 mod read;
 mod sign;
+pub(crate) mod wycheproof;
 
 use std::sync::OnceLock;
 

@@ -2,6 +2,7 @@
 //! `docs/spec/records.md`, where they stand as an example.
 
 mod root_key;
+mod wycheproof;
 
 use std::collections::HashSet;
 use std::fs;
