@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyReference, KeyType, PublicPart, RecordPath,
-    Refusal, RequestId, Role, Template, UserId, UserName,
+    AttributeName, AttributeValue, CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyReference,
+    KeyType, PublicPart, RecordPath, Refusal, RequestId, Role, Template, UserId, UserName,
 };
 use thiserror::Error;
 
@@ -99,6 +99,33 @@ pub enum Command {
     },
     /// Deletes one key; the other half of a pair stays.
     DeleteKey(KeyReference),
+    /// Lets a crypto user use a key of one's own. Needs [`Made::Nothing`].
+    ShareKey {
+        /// The key.
+        key: KeyReference,
+        /// The user's name.
+        name: UserName,
+        /// The user's role.
+        role: Role,
+    },
+    /// Takes a crypto user off a key's share list. Needs [`Made::Nothing`].
+    UnshareKey {
+        /// The key.
+        key: KeyReference,
+        /// The user's name.
+        name: UserName,
+        /// The user's role.
+        role: Role,
+    },
+    /// Changes one attribute of a key: by its owner, `trusted` by an admin. Needs [`Made::Nothing`].
+    SetAttribute {
+        /// The key.
+        key: KeyReference,
+        /// Which.
+        attribute: AttributeName,
+        /// What it shall be.
+        value: AttributeValue,
+    },
 }
 
 /// Which pair to make.
@@ -193,7 +220,7 @@ pub struct Request {
 /// Which members must have applied a change before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// A new key, user, HSM, name on a share list, or a step of the cluster's life: acknowledged when committed.
+    /// A new key, user, HSM, a name put on a share list, or a step of the cluster's life: acknowledged when committed.
     Granting,
     /// Everything else: acknowledged when every member has applied it or is gone.
     Revoking,

@@ -91,12 +91,22 @@ pub(crate) fn pair(
     Ok(Plan::Change(Planned { puts, deletes: Vec::new(), reply, effect: Effect::Granting }))
 }
 
-pub(crate) fn check_delete<'a>(asking: &Asking<'a>, reference: KeyReference) -> Result<&'a Arc<Key>, Refusal> {
+/// A key of the asking user's own: what may be deleted, shared and changed.
+pub(crate) fn owned<'a>(asking: &Asking<'a>, reference: KeyReference) -> Result<&'a Arc<Key>, Refusal> {
     let user = asking.user()?;
     let key = asking.state.key(reference).filter(|key| key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
-    if key.owner != user.id {
-        return Err(Status::KeyNotOwned.into());
-    }
+    if key.owner == user.id { Ok(key) } else { Err(Status::KeyNotOwned.into()) }
+}
+
+/// The record of a key that is changed. Users who are gone leave its share list.
+pub(crate) fn rewritten(asking: &Asking<'_>, key: &Key) -> Key {
+    let mut next = Key { revision: asking.next_revision(), ..key.clone() };
+    next.shared.retain(|user| asking.state.user(*user).is_some());
+    next
+}
+
+pub(crate) fn check_delete<'a>(asking: &Asking<'a>, reference: KeyReference) -> Result<&'a Arc<Key>, Refusal> {
+    let key = owned(asking, reference)?;
     if !key.attributes.flags.has(strongroom_types::Flag::Destroyable) {
         return Err(Status::KeyNotDestroyable.into());
     }

@@ -22,6 +22,7 @@
 mod actor;
 pub mod algorithms;
 mod apply;
+mod attributes;
 mod authorize;
 mod command;
 mod draft;
@@ -37,6 +38,7 @@ mod receipts;
 mod records;
 mod search;
 mod session_keys;
+mod sharing;
 mod state;
 mod templates;
 #[cfg(test)]

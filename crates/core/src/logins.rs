@@ -51,7 +51,7 @@ pub fn login_check(state: &State, name: &UserName, role: Role, now_ms: u64) -> R
 /// login that does not stand, as [`Status::LoginEnded`].
 ///
 /// A repeat of the change that ended a login (logging out, a new password of one's own) comes with an ended login:
-/// to let it find its receipt, take [`Ticket::actor`] and ask [`replay`](crate::replay).
+/// to let it find its receipt, take [`Ticket::actor`] and plan it again.
 pub fn actor_of_ticket(state: &State, ticket: &Ticket, now_ms: u64) -> Result<LoginActor, Refusal> {
     let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
     if (&ticket.cluster, ticket.epoch) != (&cluster.id, cluster.epoch) {

@@ -36,6 +36,12 @@ pub enum Operation {
     KeyGeneratePair,
     /// Makes a secret key.
     KeyGenerateSecret,
+    /// Changes an attribute of a key; admins `trusted` only.
+    KeySetAttribute,
+    /// Lets another crypto user use a key.
+    KeyShare,
+    /// Takes that back.
+    KeyUnshare,
     /// Logs in.
     Login,
     /// Writes down how a try to log in went.
@@ -119,7 +125,7 @@ const fn row(operation: Operation, when: When, callers: &'static [Caller]) -> Ro
 }
 
 /// The permission table, in order of [`Operation`].
-pub const TABLE: [Row; 23] = [
+pub const TABLE: [Row; 26] = [
     row(Operation::Activate, INITIALIZED, CLIENTS),
     row(Operation::ApplianceCsr, UNINITIALIZED, APPLIANCE),
     row(Operation::ApplianceInstallCertificate, UNINITIALIZED, APPLIANCE),
@@ -133,6 +139,9 @@ pub const TABLE: [Row; 23] = [
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
     row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
+    row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN),
+    row(Operation::KeyShare, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyUnshare, ACTIVE, CRYPTO_USER),
     row(Operation::Login, ACTIVE, CLIENTS),
     row(Operation::LoginOutcome, ACTIVE, HSM),
     row(Operation::Logout, ACTIVE, LOGGED_IN),
@@ -161,6 +170,9 @@ impl Command {
             Command::GenerateSecret { .. } => Operation::KeyGenerateSecret,
             Command::GeneratePair { .. } => Operation::KeyGeneratePair,
             Command::DeleteKey(_) => Operation::KeyDelete,
+            Command::ShareKey { .. } => Operation::KeyShare,
+            Command::UnshareKey { .. } => Operation::KeyUnshare,
+            Command::SetAttribute { .. } => Operation::KeySetAttribute,
         }
     }
 }

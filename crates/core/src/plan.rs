@@ -8,7 +8,7 @@ use crate::permissions::permit;
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::{
     Actor, Checked, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State, User,
-    keys, lifecycle, logins, receipts, users,
+    attributes, keys, lifecycle, logins, receipts, sharing, users,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -86,6 +86,11 @@ pub fn plan(
             keys::pair(&asking, algorithm, (public_template, private_template), share_with, made)
         }
         (Command::DeleteKey(reference), Made::Nothing) => keys::delete(&asking, *reference),
+        (Command::ShareKey { key, name, role }, Made::Nothing) => sharing::share(&asking, *key, name, *role),
+        (Command::UnshareKey { key, name, role }, Made::Nothing) => sharing::unshare(&asking, *key, name, *role),
+        (Command::SetAttribute { key, attribute, value }, Made::Nothing) => {
+            attributes::set(&asking, *key, *attribute, value)
+        }
         _ => Err(internal("made").into()),
     }
 }
@@ -96,7 +101,9 @@ enum Asked<'a> {
     Now(Asking<'a>),
 }
 
-/// A repeat is answered before anything else: the change that it repeats may have ended the login it comes with.
+/// A repeat is answered before what it asks for is looked at. The login comes first, except that a change that ends the
+/// very login it comes with is answered all the same: who logged out, or set a new password of their own, learns what
+/// became of it. Nothing else is told to a login that has ended, whatever it may have been told before.
 fn ask<'a>(
     state: &'a State,
     actor: &'a Actor,
@@ -105,12 +112,21 @@ fn ask<'a>(
     now_ms: u64,
 ) -> Result<Asked<'a>, Refusal> {
     let replayed = receipts::replay(state, actor, request, now_ms);
+    let permitted = permit(state, actor, command.operation(), now_ms);
     if let Ok(Some(replayed)) = replayed {
-        return Ok(Asked::Replayed(replayed));
+        return match permitted {
+            Err(refusal) if refusal.status == Status::LoginEnded && !ends_own_login(command) => Err(refusal),
+            _ => Ok(Asked::Replayed(replayed)),
+        };
     }
-    let user = permit(state, actor, command.operation(), now_ms)?;
+    let user = permitted?;
     replayed?;
     Ok(Asked::Now(Asking { state, actor, user, request, now_ms: state.cluster_time(now_ms) }))
+}
+
+/// Whether the command can end the login that it comes with.
+fn ends_own_login(command: &Command) -> bool {
+    matches!(command, Command::Logout | Command::ChangePassword { .. })
 }
 
 fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
@@ -134,6 +150,12 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
             keys::check_pair(asking, algorithm, (public_template, private_template), share_with).map(drop)
         }
         Command::DeleteKey(reference) => keys::check_delete(asking, *reference).map(drop),
+        Command::ShareKey { key, name, role } | Command::UnshareKey { key, name, role } => {
+            sharing::check(asking, *key, name, *role).map(drop)
+        }
+        Command::SetAttribute { key, attribute, value } => {
+            attributes::check_set(asking, *key, *attribute, value).map(drop)
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) const RECEIPT_MS: u64 = RECEIPT_SECONDS * 1_000;
 /// The answer of a change that was made before under this request id; none when it is new. Refuses another command,
 /// or another user's, under the same id, and answers for what was made and deleted since that it is gone.
 ///
-/// [`check`](crate::check()) and [`plan`](crate::plan()) ask this first.
+/// [`check`](crate::check()) and [`plan`](crate::plan()) ask this, and whether the login stands that asks.
 pub fn replay(state: &State, actor: &Actor, request: &Request, now_ms: u64) -> Result<Option<Replayed>, Refusal> {
     let same = |asker: Asker, digest: &CommandDigest| {
         let same = asker == actor.asker() && *digest == request.digest;

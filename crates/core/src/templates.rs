@@ -158,31 +158,50 @@ fn set(
     match (name, value) {
         (AttributeName::Class, AttributeValue::Class(wanted)) => agrees(*wanted == class),
         (AttributeName::KeyType, AttributeValue::KeyType(wanted)) => agrees(*wanted == key_type),
-        (AttributeName::Label, AttributeValue::Text(label)) if label.len() <= LABEL_LEN_MAX => {
-            chosen.label.clone_from(label);
-            Ok(())
-        }
-        (AttributeName::Id, AttributeValue::Bytes(id)) if id.len() <= KEY_ID_LEN_MAX => {
-            chosen.id.clone_from(id);
-            Ok(())
-        }
-        (AttributeName::Label, AttributeValue::Text(_)) => too_long(name, LABEL_LEN_MAX),
-        (AttributeName::Id, AttributeValue::Bytes(_)) => too_long(name, KEY_ID_LEN_MAX),
-        (AttributeName::Class | AttributeName::KeyType | AttributeName::Label | AttributeName::Id, _) => invalid(),
+        (AttributeName::Label, value) => label(value).map(|label| chosen.label = label),
+        (AttributeName::Id, value) => id(value).map(|id| chosen.id = id),
+        (AttributeName::Class | AttributeName::KeyType, _) => invalid(),
         (AttributeName::Flag(flag), value) => set_flag(chosen, kind, flag, value),
-        // The rest are computed, or asked for by parameters of the command.
-        (other, _) => {
-            let known = match other {
-                AttributeName::CheckValue => key_type != KeyType::GenericSecret,
-                AttributeName::Modulus | AttributeName::ModulusSizeBits | AttributeName::PublicExponent => {
-                    key_type == KeyType::Rsa
-                }
-                AttributeName::EcPoint | AttributeName::Curve => key_type == KeyType::Ec,
-                _ => true,
-            };
-            Err(refused(if known { Status::AttributeReadOnly } else { Status::AttributeUnknown }, name))
-        }
+        (other, _) => Err(not_set(key_type, other)),
     }
+}
+
+/// A label, as long as may be.
+pub(crate) fn label(value: &AttributeValue) -> Result<String, Refusal> {
+    match value {
+        AttributeValue::Text(label) if label.len() <= LABEL_LEN_MAX => Ok(label.clone()),
+        AttributeValue::Text(_) => Err(too_long(AttributeName::Label, LABEL_LEN_MAX)),
+        _ => Err(refused(Status::AttributeValueInvalid, AttributeName::Label)),
+    }
+}
+
+/// An `id`, as long as may be.
+pub(crate) fn id(value: &AttributeValue) -> Result<Vec<u8>, Refusal> {
+    match value {
+        AttributeValue::Bytes(id) if id.len() <= KEY_ID_LEN_MAX => Ok(id.clone()),
+        AttributeValue::Bytes(_) => Err(too_long(AttributeName::Id, KEY_ID_LEN_MAX)),
+        _ => Err(refused(Status::AttributeValueInvalid, AttributeName::Id)),
+    }
+}
+
+/// Refuses an attribute that is computed, or asked for by parameters of the command; by [`Status::AttributeUnknown`]
+/// when keys of this type have none of that name.
+pub(crate) fn not_set(key_type: KeyType, name: AttributeName) -> Refusal {
+    let known = match name {
+        AttributeName::CheckValue => key_type != KeyType::GenericSecret,
+        AttributeName::Modulus | AttributeName::ModulusSizeBits | AttributeName::PublicExponent => {
+            key_type == KeyType::Rsa
+        }
+        AttributeName::EcPoint | AttributeName::Curve => key_type == KeyType::Ec,
+        _ => true,
+    };
+    refused(if known { Status::AttributeReadOnly } else { Status::AttributeUnknown }, name)
+}
+
+/// Whether keys of this kind have the flag.
+pub(crate) fn has_flag(class: KeyClass, key_type: KeyType, flag: Flag) -> bool {
+    let kind = kind(class, key_type);
+    [kind.free, kind.fixed, kind.read_only].iter().any(|flags| flags.contains(&flag))
 }
 
 fn set_flag(chosen: &mut Chosen, kind: &Kind, flag: Flag, value: &AttributeValue) -> Result<(), Refusal> {
@@ -203,11 +222,11 @@ fn set_flag(chosen: &mut Chosen, kind: &Kind, flag: Flag, value: &AttributeValue
     }
 }
 
-fn too_long(name: AttributeName, max: usize) -> Result<(), Refusal> {
-    Err(Refusal::new(Status::AttributeValueInvalid, format!("{name}: at most {max} bytes")))
+fn too_long(name: AttributeName, max: usize) -> Refusal {
+    Refusal::new(Status::AttributeValueInvalid, format!("{name}: at most {max} bytes"))
 }
 
-fn refused(status: Status, name: AttributeName) -> Refusal {
+pub(crate) fn refused(status: Status, name: AttributeName) -> Refusal {
     Refusal::new(status, name.as_str())
 }
 

@@ -75,7 +75,7 @@ impl HsmType {
     }
 
     /// Users a cluster holds.
-    pub fn users_max(self) -> usize {
+    pub const fn users_max(self) -> usize {
         match self {
             HsmType::Hsm1Medium => 250,
             HsmType::Hsm2mMedium => 1_024,

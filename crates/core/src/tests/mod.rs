@@ -7,6 +7,7 @@ mod permissions;
 mod receipts;
 mod records;
 mod session_keys;
+mod sharing;
 mod state;
 mod users;
 mod uses;

@@ -52,7 +52,14 @@ fn every_operation_is_possible_in_its_states_and_for_its_callers_only() {
 #[test]
 fn what_the_table_must_not_give() {
     let callers = |operation: Operation| TABLE[operation as usize].callers;
-    for operation in [Operation::Sign, Operation::Decrypt, Operation::Verify, Operation::KeyDelete] {
+    for operation in [
+        Operation::Sign,
+        Operation::Decrypt,
+        Operation::Verify,
+        Operation::KeyDelete,
+        Operation::KeyShare,
+        Operation::KeyUnshare,
+    ] {
         assert_eq!(callers(operation), [Caller::CryptoUser], "{operation:?}");
     }
     for operation in [Operation::UserCreate, Operation::UserDelete] {

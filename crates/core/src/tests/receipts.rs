@@ -1,4 +1,4 @@
-use strongroom_types::{KeyType, Role, Status, Template};
+use strongroom_types::{AttributeName, AttributeValue, Flag, KeyType, Role, Status, Template};
 
 use super::world::{HOUR, P256, World, name};
 use crate::{Actor, Checked, Command, Effect, Made, Plan, Reply, Request, check, plan, replay};
@@ -57,7 +57,15 @@ fn every_change_acts_once() {
     let Reply::Key(key) = acts_once(&mut world, &alice, &secret(), &made, Effect::Granting) else { panic!() };
     let made = world.made_pair(&P256);
     acts_once(&mut world, &alice, &pair(), &made, Effect::Granting);
-    acts_once(&mut world, &alice, &Command::DeleteKey(key.reference), &Made::Nothing, Effect::Revoking);
+    world.create("carol", Role::CryptoUser).unwrap();
+    let (key, user, role) = (key.reference, name("carol"), Role::CryptoUser);
+    let share = Command::ShareKey { key, name: user.clone(), role };
+    acts_once(&mut world, &alice, &share, &Made::Nothing, Effect::Granting);
+    acts_once(&mut world, &alice, &Command::UnshareKey { key, name: user, role }, &Made::Nothing, Effect::Revoking);
+    let (attribute, value) = (AttributeName::Flag(Flag::Sign), AttributeValue::Bool(false));
+    let set = Command::SetAttribute { key, attribute, value };
+    acts_once(&mut world, &alice, &set, &Made::Nothing, Effect::Revoking);
+    acts_once(&mut world, &alice, &Command::DeleteKey(key), &Made::Nothing, Effect::Revoking);
     let made = Made::Password(world.credential());
     let own = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
     let reply = acts_once(&mut world, &alice, &own, &made, Effect::Revoking);
@@ -146,4 +154,30 @@ fn receipts_go_after_an_hour_and_those_of_creations_stay() {
     assert!(matches!(replayed.reply, Reply::Key(view) if view.reference == key.reference));
     let unchanged = plan(&world.state, &admin, &secret(), &made, &kept, world.now_ms);
     assert!(!matches!(unchanged, Ok(Plan::Change(_))));
+}
+
+/// A login that has ended hears what became of the change that ended it, and nothing else: what it made and did before
+/// is no business of whoever has its ticket now.
+#[test]
+fn a_login_that_has_ended_is_told_of_its_end_alone() {
+    let mut world = World::active();
+    let (admin, alice) = (world.admin(), world.crypto_user("alice"));
+    let (made, creation) = (world.made_secret(KeyType::Aes), world.request());
+    let Ok(Reply::Key(key)) = world.again(&alice, &secret(), &made, &creation) else { panic!() };
+    let (delete, deletion) = (Command::DeleteKey(key.reference), world.request());
+    let (user_made, user_creation) = (world.made_user(), world.request());
+    let create = Command::CreateUser { name: name("bob"), role: Role::CryptoUser };
+    world.again(&admin, &create, &user_made, &user_creation).unwrap();
+    let logout = world.request();
+    world.again(&alice, &Command::Logout, &Made::Nothing, &logout).unwrap();
+    world.done(&admin, &Command::Logout, &Made::Nothing).unwrap();
+    assert_eq!(world.again(&alice, &Command::Logout, &Made::Nothing, &logout), Ok(Reply::Done));
+    assert_eq!(world.again(&alice, &secret(), &made, &creation), Err(Status::LoginEnded));
+    assert_eq!(world.again(&admin, &create, &user_made, &user_creation), Err(Status::LoginEnded));
+    // The same user in another login finds both, before the key is deleted and after.
+    let again = world.login("alice", Role::CryptoUser);
+    assert!(matches!(world.again(&again, &secret(), &made, &creation), Ok(Reply::Key(_))));
+    world.again(&again, &delete, &Made::Nothing, &deletion).unwrap();
+    assert_eq!(world.again(&again, &delete, &Made::Nothing, &deletion), Ok(Reply::Done));
+    assert_eq!(world.again(&alice, &delete, &Made::Nothing, &deletion), Err(Status::LoginEnded));
 }
