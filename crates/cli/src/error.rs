@@ -4,12 +4,20 @@ use std::io;
 use std::path::PathBuf;
 
 use strongroom_client::{ClientError, ConfigError};
-use strongroom_types::{HashFunction, NameError, PasswordError, Refusal, Status};
+use strongroom_types::{HashFunction, NameError, PasswordError, Refusal, Status, TemplateError};
 use thiserror::Error;
 
 /// The closed list.
 #[derive(Debug, Error)]
 pub enum ExpectedError {
+    /// A value that the attribute cannot have.
+    #[error("the value of {name}: {source}")]
+    AttributeValue {
+        /// The attribute.
+        name: &'static str,
+        /// What it takes.
+        source: TemplateError,
+    },
     /// The cluster did not do it.
     #[error("{}", client_text(.0))]
     Client(#[from] ClientError),
@@ -145,9 +153,9 @@ fn wording(status: Status) -> Wording {
         Status::StateDamaged => Wording::OwnWith("the HSMs' logs name the record and what to do"),
         Status::Internal => Wording::OwnWith("the HSM's log says more"),
         Status::MechanismNotApproved => Wording::OwnWith("use an approved one, or a cluster in NON_FIPS mode"),
-        Status::KeyFunctionNotPermitted => {
-            Wording::OwnWith("they are set when a key is made, such as with --private-attributes sign=true")
-        }
+        Status::KeyFunctionNotPermitted => Wording::OwnWith(
+            "its owner sets them when it is made, such as with --private-attributes sign=true, or later with key set-attribute",
+        ),
         Status::NotServing
         | Status::Busy
         | Status::DeadlineExceeded

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use strongroom_crypto::random;
 use strongroom_types::matching::is_for_session;
 use strongroom_types::{
-    DecryptMechanism, Filter, HsmId, KeyReference, KeyType, Password, Role, Secret, SignMechanism, Template, UserName,
+    AttributeName, AttributeValue, DecryptMechanism, Filter, HsmId, KeyReference, KeyType, Password, Refusal, Role,
+    Secret, SignMechanism, Status, Template, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -275,6 +276,49 @@ impl Client {
         }
         let answered = self.0.call(&manner::MANAGEMENT, operation)?;
         answered.read(|answer| matches!(answer, Answer::KeyDelete(_)).then_some(Ok(())))
+    }
+
+    /// Lets a crypto user use a key of one's own; done, too, when it is so already.
+    pub fn key_share(&self, key: KeyReference, user: &UserName, role: Role) -> Result<(), ClientError> {
+        let operation = Operation::KeyShare(v1::KeyShare {
+            reference: key.as_u64(),
+            user_name: user.as_str().to_owned(),
+            role: v1::Role::from(role).into(),
+        });
+        let answered = self.change_stored(key, operation)?;
+        answered.read(|answer| matches!(answer, Answer::KeyShare(_)).then_some(Ok(())))
+    }
+
+    /// Takes that back: when this returns, no HSM lets the user use the key.
+    pub fn key_unshare(&self, key: KeyReference, user: &UserName, role: Role) -> Result<(), ClientError> {
+        let operation = Operation::KeyUnshare(v1::KeyUnshare {
+            reference: key.as_u64(),
+            user_name: user.as_str().to_owned(),
+            role: v1::Role::from(role).into(),
+        });
+        let answered = self.change_stored(key, operation)?;
+        answered.read(|answer| matches!(answer, Answer::KeyUnshare(_)).then_some(Ok(())))
+    }
+
+    /// Changes an attribute: when this returns, it is so on every HSM.
+    pub fn key_set_attribute(
+        &self,
+        key: KeyReference,
+        name: AttributeName,
+        value: &AttributeValue,
+    ) -> Result<(), ClientError> {
+        let attribute = Some(convert::attribute_message(name, value));
+        let operation = Operation::KeySetAttribute(v1::KeySetAttribute { reference: key.as_u64(), attribute });
+        let answered = self.change_stored(key, operation)?;
+        answered.read(|answer| matches!(answer, Answer::KeySetAttribute(_)).then_some(Ok(())))
+    }
+
+    /// Makes a change that only keys of the store take.
+    fn change_stored(&self, key: KeyReference, operation: Operation) -> Result<Answered, ClientError> {
+        if self.0.present_login().is_some_and(|login| login.session_keys.holds(key)) {
+            return Err(Refusal::from(Status::SessionKeyFixed).into());
+        }
+        self.0.call(&manner::MANAGEMENT, operation)
     }
 
     /// A signature of `data`, which is what the mechanism says: a DigestInfo, a digest, a block.

@@ -44,6 +44,16 @@ pub fn filter_message(filter: &Filter) -> Option<(u64, Vec<v1::Attribute>)> {
     Some((reference, attributes))
 }
 
+/// The one attribute of a message; it may not be missing.
+pub fn one_attribute(message: Option<&v1::Attribute>) -> Result<(AttributeName, AttributeValue), Malformed> {
+    attribute(message.ok_or(Malformed { field: "attribute" })?)
+}
+
+/// The message for one attribute.
+pub fn attribute_message(name: AttributeName, value: &AttributeValue) -> v1::Attribute {
+    message(name, value)
+}
+
 fn attribute(attribute: &v1::Attribute) -> Result<(AttributeName, AttributeValue), Malformed> {
     let name = attribute.name.parse().map_err(|_| Malformed { field: "name" })?;
     let value = match attribute.value.as_ref().ok_or(Malformed { field: "value" })? {
@@ -127,5 +137,14 @@ mod tests {
         check("class", Some(Value::Class(77)), "class");
         check("key-type", Some(Value::KeyType(0)), "key_type");
         check("curve", Some(Value::Curve(-1)), "curve");
+    }
+
+    #[test]
+    fn one_attribute_reads_back_and_may_not_be_missing() {
+        for (name, value) in sample() {
+            assert_eq!(one_attribute(Some(&attribute_message(name, &value))), Ok((name, value)));
+        }
+        assert_eq!(one_attribute(None), Err(Malformed { field: "attribute" }));
+        assert_eq!(one_attribute(Some(&v1::Attribute::default())), Err(Malformed { field: "name" }));
     }
 }

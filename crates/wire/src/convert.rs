@@ -10,7 +10,7 @@ use thiserror::Error;
 
 use crate::v1;
 
-pub use crate::attributes::{filter, filter_message, template, template_message};
+pub use crate::attributes::{attribute_message, filter, filter_message, one_attribute, template, template_message};
 
 /// A message, or a field of one, that cannot be what it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use strongroom_types::limits::KEY_PAGE_LEN_MAX;
-use strongroom_types::{AttributeName, AttributeValue, FilterTerm, UserName};
+use strongroom_types::{AttributeName, AttributeValue, FilterTerm, Flag, TemplateError, UserName};
+
+use super::Who;
 
 /// `key`.
 #[derive(Debug, Subcommand)]
@@ -72,6 +74,69 @@ Examples:
         #[arg(short, long)]
         verbose: bool,
     },
+    /// Change an attribute of one key of one's own; admins set trusted, and nothing else
+    #[command(after_long_help = "\
+When this is answered the change holds on every HSM. A key with modifiable=false keeps its attributes. \
+extractable and modifiable go from true to false only, wrap-with-trusted from false to true only.
+
+Examples:
+  cloudhsm-cli key set-attribute --name sign --value false \\
+    --filter attr.label=site attr.class=private-key
+  cloudhsm-cli key set-attribute --name label --value \"old site\" \\
+    --filter key-reference=0x2e06bf
+  cloudhsm-cli key set-attribute --name trusted --value true \\
+    --filter key-reference=0x2e06bf")]
+    SetAttribute {
+        /// Which
+        #[command(flatten)]
+        filter: Filter,
+        /// The attribute, by its name in key list --verbose
+        #[arg(long, value_name = "ATTRIBUTE", value_parser = attribute_name(), hide_possible_values = true)]
+        name: AttributeName,
+        /// Its new value, as key list --verbose prints it
+        #[arg(long)]
+        value: String,
+    },
+    /// Let another crypto user use one key of one's own
+    #[command(after_long_help = "\
+Who has a key shared may sign, verify, encrypt and decrypt with it as its attributes permit, and may neither \
+share, change, delete nor wrap it. The halves of a pair are shared each for itself.
+
+Example:
+  cloudhsm-cli key share --filter attr.label=site attr.class=private-key \\
+    --username bob --role crypto-user")]
+    Share {
+        /// Which
+        #[command(flatten)]
+        filter: Filter,
+        /// With whom
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Take back what key share gave
+    #[command(after_long_help = "\
+When this is answered no HSM lets that user use the key any more. It is no error when the key was not shared.
+
+Example:
+  cloudhsm-cli key unshare --filter attr.label=site attr.class=private-key \\
+    --username bob --role crypto-user")]
+    Unshare {
+        /// Which
+        #[command(flatten)]
+        filter: Filter,
+        /// With whom it is shared
+        #[command(flatten)]
+        who: Who,
+    },
+}
+
+/// Every name is read, so that the HSM says why an attribute cannot be set.
+fn attribute_name() -> impl clap::builder::TypedValueParser<Value = AttributeName> {
+    use clap::builder::TypedValueParser as _;
+    let flags = Flag::ALL.iter().map(|flag| AttributeName::Flag(*flag));
+    let names = AttributeName::OTHERS.into_iter().chain(flags).map(AttributeName::as_str);
+    clap::builder::PossibleValuesParser::new(names.collect::<Vec<_>>())
+        .map(|text| text.parse().expect("each is the name of an attribute"))
 }
 
 fn token(text: &str) -> Result<u32, &'static str> {
@@ -101,9 +166,14 @@ pub type Attribute = (AttributeName, AttributeValue);
 fn attribute(text: &str) -> Result<Attribute, String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as sign=true")?;
     let name: AttributeName = name.parse().map_err(|_| format!("{name} is not a key attribute"))?;
-    let value = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(value);
-    let value = AttributeValue::parse(name, value).map_err(|error| format!("the value of {name}: {error}"))?;
+    let value = attribute_value(name, value).map_err(|error| format!("the value of {name}: {error}"))?;
     Ok((name, value))
+}
+
+/// A value as it is written on a command line; quotes that the shell left are none of it.
+pub fn attribute_value(name: AttributeName, text: &str) -> Result<AttributeValue, TemplateError> {
+    let text = text.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(text);
+    AttributeValue::parse(name, text)
 }
 
 /// `key generate-symmetric`.
@@ -257,8 +327,6 @@ impl From<Curve> for strongroom_types::Curve {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::Flag;
-
     use super::*;
 
     #[test]

@@ -12,7 +12,7 @@ use clap::{Args, Command as Tree, CommandFactory as _, FromArgMatches as _, Pars
 use strongroom_types::{ClusterId, Role};
 
 pub use crypto::{Crypto, DataType, Key as SigningKey, Pss, Sign, Signature, Verify};
-pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions};
+pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 pub use users::User;
 
 use crate::prompt::SecretArgument;
@@ -120,7 +120,7 @@ pub enum Command {
     /// Sign and verify
     #[command(subcommand)]
     Crypto(Crypto),
-    /// Make, find, export and delete keys
+    /// Make, find, share, change, export and delete keys
     #[command(subcommand)]
     Key(Key),
     /// Log in; the login holds on every HSM of the cluster until logout

@@ -61,7 +61,7 @@ fn row(command: &Tree, argument: &Arg) -> String {
     let value = argument.get_value_names().map(|names| names.join(" ")).unwrap_or_default();
     let many = if argument.get_num_args().is_some_and(|count| count.max_values() > 1) { " …" } else { "" };
     let values: Vec<_> = argument.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
-    if !values.is_empty() {
+    if !values.is_empty() && !argument.is_hide_possible_values_set() {
         let _ = write!(meaning, ": {}", values.join(", "));
     }
     // Of data and a signature one form must be given.

@@ -128,6 +128,12 @@ fn command_lines_of_the_guide_are_understood() {
     check("key delete --filter key-reference=0xabc");
     check("key delete --filter attr.key-reference=\"0xabc\"");
     check("key generate-file --encoding reference-pem --path f --filter attr.label=x");
+    check("key share --filter attr.label=x attr.class=secret-key --username bob --role crypto-user");
+    check("key unshare --filter key-reference=0x1 --username bob --role crypto-user --cluster-id cluster-234567abcde");
+    check("key share --username bob --role admin --filter key-reference=0x1");
+    check("key set-attribute --filter attr.label=x --name encrypt --value false");
+    check("key set-attribute --filter attr.label=x --name id --value 0x0a");
+    check("key set-attribute --filter attr.label=x --name class --value secret-key");
     check("crypto sign rsa-pkcs --key-filter attr.label=x --hash-function sha256 --data YQ==");
     check(
         "crypto sign rsa-pkcs-pss --key-filter attr.label=x --hash-function sha256 --mgf mgf1-sha256 \
@@ -184,6 +190,15 @@ fn wrong_lines_are_refused_with_code_2() {
     check("key delete", ErrorKind::MissingRequiredArgument);
     check("key delete --filter", ErrorKind::InvalidValue);
     check("key generate-file --encoding pem --path f", ErrorKind::MissingRequiredArgument);
+    check("key share --username bob --role crypto-user", ErrorKind::MissingRequiredArgument);
+    check("key share --filter attr.label=x --role crypto-user", ErrorKind::MissingRequiredArgument);
+    check("key unshare --filter attr.label=x --username bob", ErrorKind::MissingRequiredArgument);
+    check("key share --filter attr.label=x --username bob --role operator", ErrorKind::InvalidValue);
+    check("key share --filter attr.label=x --username bob --role crypto-user --approval f", ErrorKind::UnknownArgument);
+    check("key set-attribute --filter attr.label=x --name sign", ErrorKind::MissingRequiredArgument);
+    check("key set-attribute --filter attr.label=x --value true", ErrorKind::MissingRequiredArgument);
+    check("key set-attribute --filter attr.label=x --name colour --value red", ErrorKind::InvalidValue);
+    check("key set-attribute --filter attr.label=x --name sign --value true --approval f", ErrorKind::UnknownArgument);
     check("key generate-file --encoding der --path f --filter attr.label=x", ErrorKind::InvalidValue);
     check("crypto sign ecdsa --key-filter attr.label=x --hash-function md5 --data YQ==", ErrorKind::InvalidValue);
     check(one_of, ErrorKind::MissingRequiredArgument);

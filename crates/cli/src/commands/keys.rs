@@ -5,7 +5,7 @@ use strongroom_crypto::{pem, spki};
 use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, Flag, KeyClass, KeyType, Template};
 
 use super::{Outcome, single};
-use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions};
+use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 use crate::error::ExpectedError;
 use crate::output::Detail;
 use crate::{files, output};
@@ -40,6 +40,22 @@ pub fn run(client: &Client, command: Key) -> Outcome {
                 (true, true) => Detail::Full,
             };
             Ok(output::found(&found, offset, detail))
+        }
+        Key::SetAttribute { filter, name, value } => {
+            let value = attribute_value(name, &value)
+                .map_err(|source| ExpectedError::AttributeValue { name: name.as_str(), source })?;
+            client.key_set_attribute(single(client, filter.filter)?.reference, name, &value)?;
+            Ok(output::message("Attribute set successfully"))
+        }
+        Key::Share { filter, who } => {
+            let name = who.username.parse()?;
+            client.key_share(single(client, filter.filter)?.reference, &name, who.role)?;
+            Ok(output::message("Key shared successfully"))
+        }
+        Key::Unshare { filter, who } => {
+            let name = who.username.parse()?;
+            client.key_unshare(single(client, filter.filter)?.reference, &name, who.role)?;
+            Ok(output::message("Key unshared successfully"))
         }
     }
 }

@@ -78,6 +78,9 @@ mod tests {
         check("key generate-symmetric aes", "--lab", &["--label"]);
         check("crypto sign ecdsa --hash-function", "sha5", &["sha512"]);
         check("user create --role", "c", &["crypto-user"]);
+        check("key", "s", &["set-attribute", "share"]);
+        check("key share --role", "c", &["crypto-user"]);
+        check("key set-attribute --name", "si", &["sign"]);
         check("nonsense", "zz", &[]);
         assert!(completion.candidates(&[], "").contains(&"quit".to_owned()));
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message;
+use strongroom_core::permissions::Operation;
 use strongroom_core::{Command, KeyView, Made, MadePair, MadeSecret, PairAlgorithm, Reply, find_keys, is_for_session};
 use strongroom_crypto::random;
 use strongroom_crypto_keys::{KeyError, generate};
@@ -141,6 +142,59 @@ impl Service {
         }
         self.change_only(session, asked, &Command::DeleteKey(reference))?;
         Ok(Answer::KeyDelete(v1::Empty {}))
+    }
+
+    pub(super) fn key_share(
+        &self,
+        session: &Session,
+        message: &v1::KeyShare,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let (name, role) = (user_name(&message.user_name)?, convert::role(message.role)?);
+        let key = self.stored_key(session, Operation::KeyShare, message.reference, asked)?;
+        self.change_only(session, asked, &Command::ShareKey { key, name, role })?;
+        Ok(Answer::KeyShare(v1::Empty {}))
+    }
+
+    pub(super) fn key_unshare(
+        &self,
+        session: &Session,
+        message: &v1::KeyUnshare,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let (name, role) = (user_name(&message.user_name)?, convert::role(message.role)?);
+        let key = self.stored_key(session, Operation::KeyUnshare, message.reference, asked)?;
+        self.change_only(session, asked, &Command::UnshareKey { key, name, role })?;
+        Ok(Answer::KeyUnshare(v1::Empty {}))
+    }
+
+    pub(super) fn key_set_attribute(
+        &self,
+        session: &Session,
+        message: &v1::KeySetAttribute,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let (attribute, value) = convert::one_attribute(message.attribute.as_ref())?;
+        let key = self.stored_key(session, Operation::KeySetAttribute, message.reference, asked)?;
+        self.change_only(session, asked, &Command::SetAttribute { key, attribute, value })?;
+        Ok(Answer::KeySetAttribute(v1::Empty {}))
+    }
+
+    /// The key that a message names, for what session keys cannot do. Whether there is such a key is for the change to
+    /// find out.
+    fn stored_key(
+        &self,
+        session: &Session,
+        operation: Operation,
+        number: u64,
+        asked: &Asked,
+    ) -> Result<KeyReference, Refusal> {
+        let reference = key_reference(number)?;
+        if let Some(named) = asked.session_key(reference) {
+            self.named_session_key(session, operation, named, asked)?;
+            return Err(Status::SessionKeyFixed.into());
+        }
+        Ok(reference)
     }
 
     /// What an error of the room of keys is to a client. What only broken hardware or stored bytes explain is for the

@@ -176,6 +176,9 @@ impl Service {
             Operation::KeyGeneratePair(message) => self.key_generate_pair(session, message, asked),
             Operation::KeyFind(message) => self.key_find(session, message, asked),
             Operation::KeyDelete(message) => self.key_delete(session, message, asked),
+            Operation::KeyShare(message) => self.key_share(session, message, asked),
+            Operation::KeyUnshare(message) => self.key_unshare(session, message, asked),
+            Operation::KeySetAttribute(message) => self.key_set_attribute(session, message, asked),
             Operation::ApplianceState(_) => self.appliance_state(session, asked),
             Operation::ApplianceCsr(_) => self.appliance_csr(session, asked),
             Operation::ApplianceInstallCertificate(message) => {

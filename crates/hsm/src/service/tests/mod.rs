@@ -6,5 +6,6 @@ mod crypto;
 mod life;
 mod logins;
 mod session_keys;
+mod sharing;
 mod tickets;
 mod world;

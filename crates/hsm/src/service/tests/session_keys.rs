@@ -7,8 +7,8 @@ use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 
 use super::world::{
-    CRYPTO_USER, Client, Member, PASSWORD, World, change_password, flag, key_delete, label, refused, session,
-    session_pair, user_delete,
+    CRYPTO_USER, Client, Member, PASSWORD, World, change_password, flag, key_delete, key_share, key_unshare, label,
+    refused, session, session_pair, set_flag, user_delete,
 };
 
 const NEW: &str = "correct horse";
@@ -271,6 +271,18 @@ fn what_session_keys_cannot_be_is_refused() {
     refused(make(&mut Client::admin(&member), session_pair()), Status::RoleNotPermitted);
     refused(make(&mut Client::of(&member), session_pair()), Status::NotLoggedIn);
     assert!(member.keys.session_keys().is_empty());
+    // Whoever does not say that it is a session key learns that there is no such key of the store.
+    let [_, private] = alice.session_pair();
+    for fixed in [
+        key_share(private.reference, "bob"),
+        key_unshare(private.reference, "bob"),
+        set_flag(private.reference, "sign", false),
+    ] {
+        refused(alice.ask_naming(&private, &[], fixed.clone()), Status::SessionKeyFixed);
+        refused(alice.change(fixed.clone()), Status::KeyUnknown);
+        refused(Client::alice(&member).ask_naming(&private, &[], fixed.clone()), Status::SessionKeyMissing);
+        refused(Client::of(&member).ask_naming(&private, &[], fixed), Status::NotLoggedIn);
+    }
     // The key's attributes are looked at as those of any other.
     let [public, private] = alice.session_pair();
     refused(alice.ask_naming(&public, &[], signing(&public)), Status::KeyTypeInconsistent);

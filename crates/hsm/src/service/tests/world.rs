@@ -305,6 +305,20 @@ pub(super) fn key_delete(reference: u64) -> Operation {
     Operation::KeyDelete(v1::KeyDelete { reference })
 }
 
+pub(super) fn key_share(reference: u64, user: &str) -> Operation {
+    Operation::KeyShare(v1::KeyShare { reference, user_name: user.into(), role: CRYPTO_USER })
+}
+
+pub(super) fn key_unshare(reference: u64, user: &str) -> Operation {
+    Operation::KeyUnshare(v1::KeyUnshare { reference, user_name: user.into(), role: CRYPTO_USER })
+}
+
+pub(super) fn set_flag(reference: u64, name: &str, value: bool) -> Operation {
+    let value = Some(v1::attribute::Value::Boolean(value));
+    let attribute = Some(v1::Attribute { name: name.into(), value });
+    Operation::KeySetAttribute(v1::KeySetAttribute { reference, attribute })
+}
+
 pub(super) fn private(pair: &v1::KeyPair) -> u64 {
     pair.private_key.as_ref().unwrap().reference
 }
