@@ -48,6 +48,8 @@ macro_rules! contract_tests {
             members_join_renew_and_leave,
             an_hsm_joins_once,
             fencing_knows_whom_it_may,
+            who_asked_goes_first,
+            nobody_waits_for_long_or_for_the_dead,
         );
     };
     ($make:path: $($name:ident,)*) => {
@@ -272,8 +274,8 @@ pub fn a_commit_wakes_who_waits(doors: &Doors) {
 pub fn entries_wake_who_waits(doors: &Doors) {
     let (one, other) = (doors(), doors());
     let steps: [(&str, &dyn Fn()); 3] = [
-        ("joins", &|| assert!(one.join(&hsm(1), Revision(0)).is_ok())),
-        ("applies", &|| one.renew(Revision(1)).unwrap()),
+        ("joins", &|| assert!(one.join(&hsm(1), Revision(0), 0).is_ok())),
+        ("applies", &|| one.renew(Revision(1), 0).unwrap()),
         ("leaves", &|| one.leave()),
     ];
     for (what, step) in steps {
@@ -296,9 +298,9 @@ pub fn waiting_ends(doors: &Doors) {
 /// An entry shows who it is and what was applied, which never goes back, until its member leaves.
 pub fn members_join_renew_and_leave(doors: &Doors) {
     let (one, other) = (doors(), doors());
-    assert!(matches!(one.renew(Revision(0)), Err(RenewError::NotJoined)));
-    let first = one.join(&hsm(2), Revision(3)).unwrap();
-    let second = other.join(&hsm(1), Revision(0)).unwrap();
+    assert!(matches!(one.renew(Revision(0), 0), Err(RenewError::NotJoined)));
+    let first = one.join(&hsm(2), Revision(3), 0).unwrap();
+    let second = other.join(&hsm(1), Revision(0), 0).unwrap();
     let applied = || other.members().unwrap().iter().map(|entry| entry.applied.0).collect::<Vec<_>>();
     let members = one.members().unwrap();
     let mut ids: Vec<_> = members.iter().map(|entry| (entry.hsm_id.clone(), entry.incarnation)).collect();
@@ -306,14 +308,14 @@ pub fn members_join_renew_and_leave(doors: &Doors) {
     ids.sort_by_key(|(id, _)| *id != hsm(2));
     assert_eq!(ids, [(hsm(2), first), (hsm(1), second)]);
     let of = |id: &HsmId| members.iter().position(|entry| entry.hsm_id == *id).unwrap();
-    one.renew(Revision(5)).unwrap();
+    one.renew(Revision(5), 0).unwrap();
     assert_eq!(applied()[of(&hsm(2))], 5);
-    one.renew(Revision(4)).unwrap();
+    one.renew(Revision(4), 0).unwrap();
     assert_eq!(applied()[of(&hsm(2))], 5);
     one.leave();
-    assert!(matches!(one.renew(Revision(6)), Err(RenewError::NotJoined)));
+    assert!(matches!(one.renew(Revision(6), 0), Err(RenewError::NotJoined)));
     assert_eq!(applied(), [0]);
-    assert_ne!(one.join(&hsm(2), Revision(6)).unwrap(), first, "another life");
+    assert_ne!(one.join(&hsm(2), Revision(6), 0).unwrap(), first, "another life");
     drop(other);
     let deadline = Instant::now() + PATIENCE;
     while one.members().unwrap().len() > 1 {
@@ -324,23 +326,64 @@ pub fn members_join_renew_and_leave(doors: &Doors) {
 /// One entry a door, and one door an HSM.
 pub fn an_hsm_joins_once(doors: &Doors) {
     let (one, other) = (doors(), doors());
-    one.join(&hsm(1), Revision(0)).unwrap();
+    one.join(&hsm(1), Revision(0), 0).unwrap();
     for (door, id) in [(&one, hsm(1)), (&one, hsm(2)), (&other, hsm(1))] {
-        assert!(matches!(door.join(&id, Revision(0)), Err(JoinError::AlreadyJoined { .. })));
+        assert!(matches!(door.join(&id, Revision(0), 0), Err(JoinError::AlreadyJoined { .. })));
     }
     one.leave();
-    other.join(&hsm(1), Revision(0)).unwrap();
+    other.join(&hsm(1), Revision(0), 0).unwrap();
 }
 
 /// Nobody fences itself, and an entry that is gone is fenced already.
 pub fn fencing_knows_whom_it_may(doors: &Doors) {
     let store = doors();
-    store.join(&hsm(1), Revision(0)).unwrap();
+    store.join(&hsm(1), Revision(0), 0).unwrap();
     let own = store.members().unwrap().remove(0);
     assert!(matches!(store.fence(&own), Err(FenceError::Itself { .. })));
     store.leave();
     store.fence(&own).unwrap();
-    store.join(&hsm(1), Revision(0)).unwrap();
+    store.join(&hsm(1), Revision(0), 0).unwrap();
     store.fence(&own).unwrap();
     assert_eq!(store.members().unwrap().len(), 1, "the next life is another one");
+}
+
+/// A member that asks to go first is waited for until it has had its turn.
+pub fn who_asked_goes_first(doors: &Doors) {
+    let (one, other) = (doors(), doors());
+    assert!(!one.announce_turn(), "without an entry");
+    one.join(&hsm(1), Revision(0), 0).unwrap();
+    other.join(&hsm(2), Revision(0), 0).unwrap();
+    assert!(!other.yield_turn(PATIENCE), "nobody asked");
+    assert!(one.announce_turn());
+    assert!(!other.announce_turn(), "one at a time");
+    assert!(!one.yield_turn(PATIENCE), "it is its own turn");
+    other.withdraw_turn();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = Arc::clone(&other);
+    let thread = std::thread::spawn(move || sender.send(waiting.yield_turn(PATIENCE)).unwrap());
+    assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err(), "another's withdrawal ended the turn");
+    one.withdraw_turn();
+    assert!(receiver.recv_timeout(PATIENCE).unwrap());
+    thread.join().unwrap();
+    assert!(!other.yield_turn(PATIENCE));
+    assert!(other.announce_turn());
+}
+
+/// A member that asked to go first and then does nothing delays the others once; one that is gone, not at all.
+pub fn nobody_waits_for_long_or_for_the_dead(doors: &Doors) {
+    let (one, other) = (doors(), doors());
+    one.join(&hsm(1), Revision(0), 0).unwrap();
+    other.join(&hsm(2), Revision(0), 0).unwrap();
+    assert!(one.announce_turn());
+    assert!(other.yield_turn(Duration::from_millis(20)));
+    assert!(!other.yield_turn(PATIENCE), "once is enough");
+    one.withdraw_turn();
+    assert!(one.announce_turn());
+    let waiting = Arc::clone(&other);
+    let thread = std::thread::spawn(move || waiting.yield_turn(PATIENCE));
+    drop(one);
+    let began = Instant::now();
+    thread.join().unwrap();
+    assert!(began.elapsed() < PATIENCE / 2);
+    assert!(other.announce_turn());
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use strongroom_types::limits::DELETIONS_KEPT_REVISIONS;
 use strongroom_types::{HsmId, Incarnation, RecordPath, Revision};
@@ -56,6 +56,9 @@ struct State {
     incarnations: u128,
     seats: BTreeMap<u64, Seat>,
     seats_made: u64,
+    /// Who asked to go first, and which asking it was.
+    turn: Option<(u64, u64)>,
+    turns: u64,
 }
 
 #[derive(Default)]
@@ -65,6 +68,9 @@ struct Seat {
     paused: bool,
     unavailable: bool,
     next_commit: Option<CommitFault>,
+    every_commit: Option<CommitFault>,
+    /// The turn that this member waited for in vain.
+    exhausted: u64,
 }
 
 impl Default for MemoryStore {
@@ -91,6 +97,8 @@ impl MemoryStore {
             incarnations: 0,
             seats: BTreeMap::new(),
             seats_made: 0,
+            turn: None,
+            turns: 0,
         };
         MemoryStore::sit(Arc::new(World { state: Mutex::new(state), changed: Condvar::new() }))
     }
@@ -103,6 +111,11 @@ impl MemoryStore {
     /// Makes this member's next commit fail.
     pub fn fail_next_commit(&self, fault: CommitFault) {
         self.state().seat(self.seat).next_commit = Some(fault);
+    }
+
+    /// Makes all of this member's commits fail, or ends that.
+    pub fn fail_commits(&self, fault: Option<CommitFault>) {
+        self.state().seat(self.seat).every_commit = fault;
     }
 
     /// Makes every read and commit of this member fail, or ends that. The member table stays in reach.
@@ -153,6 +166,11 @@ impl MemoryStore {
 
     fn entry_changed(&self, state: &mut State) {
         state.entries += 1;
+        if let Some((seat, _)) = state.turn
+            && state.seats.get(&seat).is_none_or(|seat| seat.entry.is_none())
+        {
+            state.turn = None;
+        }
         self.world.changed.notify_all();
     }
 }
@@ -199,7 +217,8 @@ impl Store for MemoryStore {
     ) -> Result<Revision, CommitError> {
         batch::check(puts, deletes)?;
         let mut state = self.enter_records().map_err(CommitError::Unavailable)?;
-        let fault = state.seat(self.seat).next_commit.take();
+        let seat = state.seat(self.seat);
+        let fault = seat.next_commit.take().or(seat.every_commit);
         let newest = state.revision;
         match fault {
             Some(CommitFault::Conflict) => return Err(CommitError::Conflict { newest }),
@@ -251,7 +270,7 @@ impl Store for MemoryStore {
         }
     }
 
-    fn join(&self, hsm_id: &HsmId, applied: Revision) -> Result<Incarnation, JoinError> {
+    fn join(&self, hsm_id: &HsmId, applied: Revision, clock_ms: u64) -> Result<Incarnation, JoinError> {
         let mut state = self.enter();
         if state.seats.values().filter_map(|seat| seat.entry.as_ref()).any(|entry| entry.hsm_id == *hsm_id)
             || state.seat(self.seat).entry.is_some()
@@ -261,18 +280,25 @@ impl Store for MemoryStore {
         state.incarnations += 1;
         let incarnation = Incarnation::from_bytes(state.incarnations.to_be_bytes());
         let seat = state.seat(self.seat);
-        seat.entry = Some(MemberEntry { hsm_id: hsm_id.clone(), incarnation, applied, beat: 0 });
+        seat.entry = Some(MemberEntry {
+            hsm_id: hsm_id.clone(),
+            incarnation,
+            applied,
+            beat: 0,
+            clock_ahead_ms: clock_ahead_ms(clock_ms),
+        });
         seat.fenced = false;
         self.entry_changed(&mut state);
         Ok(incarnation)
     }
 
-    fn renew(&self, applied: Revision) -> Result<(), RenewError> {
+    fn renew(&self, applied: Revision, clock_ms: u64) -> Result<(), RenewError> {
         let mut state = self.enter();
         let seat = state.seat(self.seat);
         let fenced = seat.fenced;
         let entry = seat.entry.as_mut().ok_or(if fenced { RenewError::Fenced } else { RenewError::NotJoined })?;
         entry.beat += 1;
+        entry.clock_ahead_ms = clock_ahead_ms(clock_ms);
         if applied > entry.applied {
             entry.applied = applied;
             self.entry_changed(&mut state);
@@ -287,6 +313,44 @@ impl Store for MemoryStore {
         if seat.entry.take().is_some() {
             self.entry_changed(&mut state);
         }
+    }
+
+    fn announce_turn(&self) -> bool {
+        let mut state = self.enter();
+        if state.turn.is_some() || state.seat(self.seat).entry.is_none() {
+            return false;
+        }
+        state.turns += 1;
+        state.turn = Some((self.seat, state.turns));
+        true
+    }
+
+    fn withdraw_turn(&self) {
+        let mut state = self.enter();
+        if state.turn.is_some_and(|(seat, _)| seat == self.seat) {
+            state.turn = None;
+            self.world.changed.notify_all();
+        }
+    }
+
+    fn yield_turn(&self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut has_waited = false;
+        let mut state = self.enter();
+        while let Some((_, turn)) = state.turn.filter(|(seat, _)| *seat != self.seat) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let exhausted = &mut state.seat(self.seat).exhausted;
+            if *exhausted == turn {
+                break;
+            }
+            has_waited = true;
+            if left.is_zero() {
+                *exhausted = turn;
+                break;
+            }
+            state = self.world.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        has_waited
     }
 
     fn members(&self) -> Result<Vec<MemberEntry>, StoreError> {
@@ -317,6 +381,11 @@ impl Drop for MemoryStore {
             self.entry_changed(&mut state);
         }
     }
+}
+
+fn clock_ahead_ms(clock_ms: u64) -> i64 {
+    let machine_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    clock_ms.wrapping_sub(u64::try_from(machine_ms).unwrap_or(u64::MAX)).cast_signed()
 }
 
 fn stored((path, (revision, sealed)): (&RecordPath, &(Revision, Vec<u8>))) -> StoredRecord {
@@ -379,10 +448,21 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_shows_its_clock() {
+        let store = MemoryStore::new();
+        let ahead_ms = || store.members().unwrap()[0].clock_ahead_ms;
+        let machine_ms = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+        store.join(&HsmId::from_random([1; 7]), Revision(0), machine_ms() + 90_000).unwrap();
+        assert!((80_000..=90_000).contains(&ahead_ms()), "{}", ahead_ms());
+        store.renew(Revision(0), machine_ms() - 90_000).unwrap();
+        assert!((-100_000..=-90_000).contains(&ahead_ms()), "{}", ahead_ms());
+    }
+
+    #[test]
     fn a_dropped_door_takes_its_entry_along() {
         let store = MemoryStore::new();
         let other = store.member();
-        other.join(&HsmId::from_random([1; 7]), Revision(0)).unwrap();
+        other.join(&HsmId::from_random([1; 7]), Revision(0), 0).unwrap();
         assert_eq!(store.members().unwrap().len(), 1);
         drop(other);
         assert_eq!(store.members().unwrap(), []);

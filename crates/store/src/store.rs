@@ -57,6 +57,9 @@ pub struct MemberEntry {
     pub applied: Revision,
     /// Changes whenever the member renews its entry; means nothing else.
     pub beat: u64,
+    /// How far the member's clock was ahead of this machine's when the entry was last renewed, in milliseconds. 0 in a
+    /// store whose members share a machine, and so its clock.
+    pub clock_ahead_ms: i64,
 }
 
 /// A point in the store's life: what a waiter has seen.
@@ -112,15 +115,27 @@ pub trait Store: Send + Sync {
     /// wake anybody, within 100 ms.
     fn wait(&self, seen: Moment, timeout: Duration) -> Result<Moment, StoreError>;
 
-    /// Makes this value's entry in the member table, as a new incarnation that has applied `applied`.
-    fn join(&self, hsm_id: &HsmId, applied: Revision) -> Result<Incarnation, JoinError>;
+    /// Makes this value's entry in the member table, as a new incarnation that has applied `applied` and whose clock
+    /// shows `clock_ms`, in milliseconds since 1970.
+    fn join(&self, hsm_id: &HsmId, applied: Revision, clock_ms: u64) -> Result<Incarnation, JoinError>;
 
-    /// Says that the entry's member is alive and has applied `applied`. An entry never goes back: a lower revision
-    /// than it shows leaves it as it is.
-    fn renew(&self, applied: Revision) -> Result<(), RenewError>;
+    /// Says that the entry's member is alive, has applied `applied` and reads `clock_ms` on its clock. An entry never
+    /// goes back: a lower revision than it shows leaves it as it is.
+    fn renew(&self, applied: Revision, clock_ms: u64) -> Result<(), RenewError>;
 
     /// Removes this value's entry, if it has one. Dropping the value does it too.
     fn leave(&self);
+
+    /// Asks the other members to let this one commit first, until [`withdraw_turn`](Store::withdraw_turn). False when
+    /// another member asked before, or when this value has no entry.
+    fn announce_turn(&self) -> bool;
+
+    /// Ends what [`announce_turn`](Store::announce_turn) began; does nothing when it did not.
+    fn withdraw_turn(&self);
+
+    /// Lets a member go first that has asked for it: waits until it withdraws or is gone, for at most `patience`. Who
+    /// exhausts that is not waited for again until it asks anew. True when there was anything to wait for.
+    fn yield_turn(&self, patience: Duration) -> bool;
 
     /// Every entry that stands, ordered by HSM id.
     fn members(&self) -> Result<Vec<MemberEntry>, StoreError>;

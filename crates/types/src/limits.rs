@@ -97,6 +97,9 @@ pub const DELETIONS_KEPT_REVISIONS: u64 = 100_000;
 pub const LEASE_MS_DEFAULT: u64 = 10_000;
 /// How long a login's ticket lasts, in seconds.
 pub const TICKET_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// How far a member's clock may be from the others' median, in milliseconds. Beyond, it makes no changes: each batch
+/// carries its time to all members, and cluster time never goes back.
+pub const CLOCK_OFF_MS_MAX: u64 = 60_000;
 /// How long a change's receipt is kept, in seconds.
 pub const RECEIPT_SECONDS: u64 = 60 * 60;
 /// PBKDF2-HMAC-SHA-512 iterations of a password (SP 800-132), unless the cluster says otherwise.

@@ -6,11 +6,7 @@ use crate::{Actor, Batch, Command, Draft, Effect, Made, Plan, PlanError, Reply, 
 
 /// Changes that may wait for a batch at once; beyond, the HSM is busy.
 pub const CHANGES_WAITING_MAX: usize = 1_024;
-/// How long a member that keeps winning lets the others go first, in milliseconds.
-pub const POLITE_PAUSE_MS: u64 = 2;
-/// Batches in a row after which a member lets the others go first.
-const POLITE_AFTER: u32 = 8;
-/// Conflicts in a row after which a member should announce its turn.
+/// Conflicts in a row after which a member asks the others to let it commit first.
 const LOSSES_UNTIL_TURN: u32 = 3;
 
 /// A change asked for, with everything that planning needs.
@@ -109,7 +105,6 @@ pub struct Batcher<T> {
     planned: Vec<(Waiting<T>, Verdict)>,
     base: Revision,
     losses: u32,
-    wins: u32,
 }
 
 impl<T: PartialEq> Default for Batcher<T> {
@@ -121,7 +116,7 @@ impl<T: PartialEq> Default for Batcher<T> {
 impl<T: PartialEq> Batcher<T> {
     /// Nothing waits.
     pub fn new() -> Batcher<T> {
-        Batcher { waiting: VecDeque::new(), planned: Vec::new(), base: Revision(0), losses: 0, wins: 0 }
+        Batcher { waiting: VecDeque::new(), planned: Vec::new(), base: Revision(0), losses: 0 }
     }
 
     /// Whether nothing waits for a batch.
@@ -181,14 +176,12 @@ impl<T: PartialEq> Batcher<T> {
     /// The batch is durable.
     pub fn committed(&mut self) -> Vec<Answered<T>> {
         self.losses = 0;
-        self.wins = self.wins.saturating_add(1);
         self.answer(self.base.next())
     }
 
     /// Another batch came first: nothing was written. Apply the newest state, then plan again.
     pub fn lost(&mut self) {
         self.losses = self.losses.saturating_add(1);
-        self.wins = 0;
         self.put_back(false);
     }
 
@@ -204,7 +197,6 @@ impl<T: PartialEq> Batcher<T> {
 
     /// Whether the batch was written is not known. Apply the newest state, then plan again: receipts tell.
     pub fn unknown(&mut self) {
-        self.wins = 0;
         self.put_back(true);
     }
 
@@ -234,19 +226,10 @@ impl<T: PartialEq> Batcher<T> {
         self.waiting.drain(..).map(|waiting| refused(waiting.ticket, why.clone())).collect()
     }
 
-    /// Whether this member lost so often in a row that it should announce its turn, so that the others let it commit.
+    /// Whether this member lost so often in a row that it should announce its turn, so that the others let it commit. It
+    /// has had it when it has committed.
     pub fn should_announce(&self) -> bool {
         self.losses >= LOSSES_UNTIL_TURN
-    }
-
-    /// Whether this member won so often in a row that it should let others go first, for [`POLITE_PAUSE_MS`] and only
-    /// if there are any. Asked after each commit.
-    pub fn should_pause(&mut self) -> bool {
-        let due = self.wins >= POLITE_AFTER;
-        if due {
-            self.wins = 0;
-        }
-        due
     }
 
     fn answer(&mut self, revision: Revision) -> Vec<Answered<T>> {

@@ -118,6 +118,11 @@ impl Life {
         self.retry_at_ms = self.renew_at_ms;
     }
 
+    /// The entry shows something that is true no more: renew it before its time.
+    pub fn renew_early(&mut self) {
+        self.renew_at_ms = 0;
+    }
+
     /// The entry is gone.
     pub fn fenced(&mut self) {
         self.phase = Phase::Out;

@@ -1,6 +1,6 @@
 //! One member's life, as decisions: joining and serving ([`Life`]), gathering changes into batches ([`Batcher`]),
-//! waiting for the others ([`Acknowledgements`]), keeping count of what the store holds ([`Ledger`]), and knowing a
-//! store that is older than what was seen of it ([`Anchor`]).
+//! waiting for the others ([`Acknowledgements`]), keeping count of what the store holds ([`Ledger`]), knowing a store
+//! that is older than what was seen of it ([`Anchor`]), and a clock that is wrong ([`clock_off`]).
 //!
 //! Events go in, actions come out; time is an argument, in milliseconds of a clock that also counts while the machine
 //! sleeps. An HSM carries the actions out with threads and a store, a simulation in virtual time.
@@ -8,6 +8,7 @@
 mod acknowledge;
 mod anchor;
 mod batcher;
+mod clocks;
 mod ledger;
 mod life;
 #[cfg(test)]
@@ -15,7 +16,8 @@ mod tests;
 
 pub use acknowledge::{Acknowledgements, ReadMark, Seen};
 pub use anchor::{Anchor, AnchorConflict, revokes};
-pub use batcher::{Answer, Answered, Batcher, CHANGES_WAITING_MAX, Change, Next, POLITE_PAUSE_MS, Withdrawn};
+pub use batcher::{Answer, Answered, Batcher, CHANGES_WAITING_MAX, Change, Next, Withdrawn};
+pub use clocks::clock_off;
 pub use ledger::{CorruptLedger, Entered, Ledger, Mac};
 pub use life::{Life, Step};
 use strongroom_types::{HsmId, Incarnation, Revision};

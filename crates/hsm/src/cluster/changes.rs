@@ -156,7 +156,8 @@ impl Shared {
     fn fence(&self, entry: Entry) {
         let id = entry.hsm_id.clone();
         let Entry { hsm_id, incarnation, applied, beat } = entry;
-        match self.store.fence(&MemberEntry { hsm_id, incarnation, applied, beat }) {
+        // Whom it names is all that counts.
+        match self.store.fence(&MemberEntry { hsm_id, incarnation, applied, beat, clock_ahead_ms: 0 }) {
             Ok(()) => self.notices.say(&format!("{id} kept a change waiting for longer than a lease and was stopped")),
             Err(error) => self.notices.say(&format!("{id} keeps a change waiting and cannot be stopped: {error}")),
         }
@@ -176,7 +177,7 @@ impl Shared {
     }
 }
 
-fn entry(MemberEntry { hsm_id, incarnation, applied, beat }: MemberEntry) -> Entry {
+fn entry(MemberEntry { hsm_id, incarnation, applied, beat, .. }: MemberEntry) -> Entry {
     Entry { hsm_id, incarnation, applied, beat }
 }
 

@@ -1,8 +1,38 @@
 //! The two clocks of a member.
 
+#[cfg(test)]
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+
+/// The machine's clock; a story's member has its own, which it moves.
+#[derive(Default)]
+pub(crate) struct Clock {
+    #[cfg(test)]
+    ahead_ms: AtomicI64,
+}
+
+impl Clock {
+    /// Milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        wall_ms().saturating_add_signed(self.ahead_ms())
+    }
+
+    /// How far it is ahead of the machine's, in milliseconds.
+    pub(crate) fn ahead_ms(&self) -> i64 {
+        #[cfg(test)]
+        return self.ahead_ms.load(SeqCst);
+        #[cfg(not(test))]
+        0
+    }
+
+    /// Moves it forward or back.
+    #[cfg(test)]
+    pub(crate) fn move_by(&self, ms: i64) {
+        self.ahead_ms.fetch_add(ms, SeqCst);
+    }
+}
 
 /// Milliseconds since 1970; 0 before.
 pub(super) fn wall_ms() -> u64 {

@@ -3,21 +3,26 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_core::Batch;
-use strongroom_core::member::{Next, POLITE_PAUSE_MS};
+use strongroom_core::member::{Next, clock_off};
 use strongroom_store::CommitError;
 use strongroom_types::{Refusal, Revision, Status};
 
 use super::changes::maybe_made;
-use super::clock;
 use super::sealing::{self, Sealed};
 use super::shared::Shared;
 
+/// How long a member that asked to commit first is waited for.
+const TURN_PATIENCE: Duration = Duration::from_millis(100);
+/// How long others may take to show their clocks after all were moved; they look twice a second.
+const CLOCK_PATIENCE: Duration = Duration::from_millis(1_500);
+const CLOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs until the member stops.
 pub(super) fn run(shared: &Shared) {
-    let mut committer = Committer { shared, failing: false, committing: false };
+    let mut committer = Committer { shared, failing: false, committing: false, clock_is_off: false };
     while wait_for_work(shared) {
         // A bug met by one change must not take all later ones with it.
         if catch_unwind(AssertUnwindSafe(|| committer.turn())).is_err() {
@@ -43,6 +48,8 @@ struct Committer<'a> {
     failing: bool,
     /// Whether what is planned may be in the store already.
     committing: bool,
+    /// Whether the last change was refused for this: said once.
+    clock_is_off: bool,
 }
 
 impl Committer<'_> {
@@ -50,12 +57,64 @@ impl Committer<'_> {
         if self.shared.damaged.load(Ordering::Acquire) {
             return self.refuse_all(&Status::StateDamaged.into());
         }
+        self.take_turn();
         let state = self.shared.state.load_full();
-        let next = self.shared.desk().batcher.plan(&state, clock::wall_ms());
+        let next = self.shared.desk().batcher.plan(&state, self.shared.clock.now_ms());
         match next {
             Next::Rest => {}
             Next::Confirm => self.confirm(),
-            Next::Commit(batch) => self.commit(&batch),
+            Next::Commit(batch) => match self.clock_refusal() {
+                Some(refusal) => self.refuse_all(&refusal),
+                None => {
+                    let is_lost = self.commit(&batch);
+                    if is_lost {
+                        // A turn that was asked for stands.
+                        return;
+                    }
+                }
+            },
+        }
+        self.shared.store.withdraw_turn();
+    }
+
+    /// A member whose clock is off commits nothing: the time of a batch becomes everybody's.
+    fn clock_refusal(&mut self) -> Option<Refusal> {
+        let deadline = Instant::now() + CLOCK_PATIENCE;
+        loop {
+            let Some(off_ms) = self.clock_off_ms() else {
+                if std::mem::take(&mut self.clock_is_off) {
+                    self.shared.notices.tell("this HSM's clock agrees with the others' again");
+                }
+                return None;
+            };
+            if self.clock_is_off || Instant::now() >= deadline || self.shared.stopping.is_set() {
+                let by = format!("{} s {}", off_ms.unsigned_abs() / 1_000, if off_ms > 0 { "ahead" } else { "behind" });
+                if !std::mem::replace(&mut self.clock_is_off, true) {
+                    let text = "this HSM's clock is {by} of the other HSMs'; it makes no changes until it is set right";
+                    self.shared.notices.say(&text.replace("{by}", &by));
+                }
+                return Some(Refusal::new(Status::ClockOff, format!("{by}; set the clock of this HSM's host")));
+            }
+            self.shared.stopping.pause(CLOCK_PAUSE);
+        }
+    }
+
+    fn clock_off_ms(&self) -> Option<i64> {
+        // Committing will say what is wrong with a table that cannot be read.
+        let members = self.shared.store.members().ok()?;
+        let others = members.iter().filter(|entry| entry.hsm_id != self.shared.hsm_id);
+        clock_off(self.shared.clock.ahead_ms(), &mut others.map(|entry| entry.clock_ahead_ms).collect::<Vec<_>>())
+    }
+
+    /// Lets a member go first that lost often, or asks to be that member. A hint: the store decides who commits.
+    fn take_turn(&self) {
+        let should_announce = self.shared.desk().batcher.should_announce();
+        if should_announce && self.shared.store.announce_turn() {
+            return;
+        }
+        if self.shared.store.yield_turn(TURN_PATIENCE) {
+            // What the other committed.
+            self.catch_up();
         }
     }
 
@@ -77,11 +136,14 @@ impl Committer<'_> {
         }
     }
 
-    fn commit(&mut self, batch: &Batch) {
-        let Some(sealed) = self.seal(batch) else { return };
+    /// True when another member's batch came first.
+    fn commit(&mut self, batch: &Batch) -> bool {
+        let Some(sealed) = self.seal(batch) else { return false };
         let base = Revision(batch.revision.0.saturating_sub(1));
         self.committing = true;
-        match self.shared.store.commit(base, &sealed.puts, &sealed.deletes) {
+        let committed = self.shared.store.commit(base, &sealed.puts, &sealed.deletes);
+        let is_lost = matches!(committed, Err(CommitError::Conflict { .. }));
+        match committed {
             Ok(_) => self.committed(batch, &sealed),
             Err(CommitError::Conflict { .. }) => {
                 self.shared.desk().batcher.lost();
@@ -104,6 +166,7 @@ impl Committer<'_> {
             }
         }
         self.committing = false;
+        is_lost
     }
 
     /// None when the state moved on since planning, and the changes wait again. The lock is not held while the batch is committed.
@@ -137,20 +200,16 @@ impl Committer<'_> {
         }
         let answered = self.shared.desk().batcher.committed();
         self.shared.deliver(answered);
-        let should_pause = self.shared.desk().batcher.should_pause();
-        if should_pause && self.shared.members().len() > 1 {
-            self.shared.stopping.pause(Duration::from_millis(POLITE_PAUSE_MS));
-        }
     }
 
     /// Applies the newest state before planning again. If that fails, nobody is left waiting for it.
-    fn catch_up(&mut self) {
+    fn catch_up(&self) {
         if let Err(error) = self.shared.follow() {
             self.refuse_all(&error.refusal());
         }
     }
 
-    fn refuse_all(&mut self, why: &Refusal) {
+    fn refuse_all(&self, why: &Refusal) {
         let answered = self.shared.desk().batcher.refuse_all(why);
         self.shared.deliver(answered);
     }

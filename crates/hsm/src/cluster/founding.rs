@@ -16,6 +16,7 @@ use strongroom_types::{Curve, Family, RecordPath, RequestId, Revision, UserId};
 
 use super::anchor::{AnchorFile, Anchored};
 use super::changes::{self, Desk};
+use super::clock::Clock;
 use super::member::Member;
 use super::reads::Reads;
 use super::sealing::{self, anchor_of};
@@ -72,6 +73,7 @@ pub(super) fn open(
         reads: Reads::new(),
         serving: Serving::new(),
         anchor: Mutex::new(anchor),
+        clock: Clock::default(),
         stopping: Stopping::new(),
     })
 }

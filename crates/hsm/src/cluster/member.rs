@@ -17,6 +17,8 @@ use super::{StartError, StateError, clock};
 
 /// The longest sleep without looking whether the member stops.
 const REST_MS_MAX: u64 = 500;
+/// A clock that moved by more, in milliseconds, is shown at once.
+const CLOCK_JUMP_MS: u64 = 1_000;
 /// After a failure.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,13 +27,15 @@ pub(super) struct Member {
     life: Life,
     /// What the last wait saw.
     moment: Option<Moment>,
+    /// The clock that the entry shows, less CLOCK_BOOTTIME, in milliseconds.
+    clock_shown_ms: u64,
     /// What went wrong last, so that it is said once.
     trouble: Option<String>,
 }
 
 impl Member {
     pub(super) fn new(lease: LeaseKind, lease_ms: u64, state: &State) -> Member {
-        Member { life: Life::new(lease, lease_ms, state.revision()), moment: None, trouble: None }
+        Member { life: Life::new(lease, lease_ms, state.revision()), moment: None, clock_shown_ms: 0, trouble: None }
     }
 }
 
@@ -92,6 +96,10 @@ pub(super) fn run(shared: &Shared) {
 /// One step.
 fn turn(shared: &Shared, member: &mut Member, may_rest: bool) -> Result<(), Trouble> {
     member.life.applied(shared.state.load().revision());
+    if member.life.has_served() && clock_less_boottime(shared).abs_diff(member.clock_shown_ms) > CLOCK_JUMP_MS {
+        // Others judge their clocks by the entry.
+        member.life.renew_early();
+    }
     let step = member.life.next(clock::boottime_ms());
     set_serving(shared, &member.life);
     match step {
@@ -128,16 +136,23 @@ fn join(shared: &Shared, member: &mut Member) -> Result<(), Trouble> {
     // An entry whose lease ran out may still stand.
     shared.store.leave();
     let began_ms = clock::boottime_ms();
-    shared.store.join(&shared.hsm_id, anchored(shared)).map_err(Trouble::Join)?;
+    member.clock_shown_ms = clock_less_boottime(shared);
+    shared.store.join(&shared.hsm_id, anchored(shared), shared.clock.now_ms()).map_err(Trouble::Join)?;
     member.life.joined(began_ms);
     Ok(())
+}
+
+/// Changes when the clock is moved, and with nothing else.
+fn clock_less_boottime(shared: &Shared) -> u64 {
+    shared.clock.now_ms().saturating_sub(clock::boottime_ms())
 }
 
 /// Shows what was applied, the anchor first.
 fn renew(shared: &Shared, member: &mut Member) -> Result<(), Trouble> {
     let shown = anchored(shared);
     let began_ms = clock::boottime_ms();
-    match shared.store.renew(shown) {
+    member.clock_shown_ms = clock_less_boottime(shared);
+    match shared.store.renew(shown, shared.clock.now_ms()) {
         Ok(()) => member.life.renewed(shown, began_ms),
         Err(RenewError::Fenced | RenewError::NotJoined) => member.life.fenced(),
         Err(RenewError::Store(error)) => {

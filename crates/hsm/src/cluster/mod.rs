@@ -104,9 +104,6 @@ pub struct Changed {
 pub struct Cluster {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// What a story adds to the clock that requests are judged by.
-    #[cfg(test)]
-    pub(crate) ahead_ms: std::sync::atomic::AtomicU64,
 }
 
 impl Cluster {
@@ -132,12 +129,7 @@ impl Cluster {
         watcher: Box<dyn Watcher>,
     ) -> Result<Arc<Cluster>, StartError> {
         let shared = Arc::new(founding::open(store, lease, setup, notices, watcher)?);
-        let cluster = Cluster {
-            shared: Arc::clone(&shared),
-            threads: Mutex::new(Vec::new()),
-            #[cfg(test)]
-            ahead_ms: std::sync::atomic::AtomicU64::new(0),
-        };
+        let cluster = Cluster { shared: Arc::clone(&shared), threads: Mutex::new(Vec::new()) };
         // From here on dropping `cluster` leaves the member table and ends the threads.
         let thread = |name: &str, run: fn(&Shared)| {
             let shared = Arc::clone(&shared);
@@ -160,10 +152,13 @@ impl Cluster {
 
     /// This machine's clock, in milliseconds since 1970. `core` makes cluster time of it.
     pub fn now_ms(&self) -> u64 {
-        #[cfg(test)]
-        return clock::wall_ms() + self.ahead_ms.load(std::sync::atomic::Ordering::Relaxed);
-        #[cfg(not(test))]
-        clock::wall_ms()
+        self.shared.clock.now_ms()
+    }
+
+    /// The clock, for a story that moves it.
+    #[cfg(test)]
+    pub(crate) fn clock(&self) -> &clock::Clock {
+        &self.shared.clock
     }
 
     /// Seals and opens what this cluster's HSMs keep.

@@ -13,6 +13,7 @@ use strongroom_types::{HsmId, Refusal, Status};
 
 use super::anchor::Anchored;
 use super::changes::Desk;
+use super::clock::Clock;
 use super::member::Member;
 use super::reads::Reads;
 use super::view::View;
@@ -37,6 +38,7 @@ pub(super) struct Shared {
     /// The member thread's own.
     pub(super) member: Mutex<Member>,
     pub(super) anchor: Mutex<Anchored>,
+    pub(super) clock: Clock,
     pub(super) stopping: Stopping,
 }
 

@@ -293,12 +293,24 @@ impl Store for SqliteStore {
         }
     }
 
-    fn join(&self, hsm_id: &HsmId, applied: Revision) -> Result<Incarnation, JoinError> {
+    fn join(&self, hsm_id: &HsmId, applied: Revision, _clock_ms: u64) -> Result<Incarnation, JoinError> {
         self.table.join(hsm_id, applied)
     }
 
-    fn renew(&self, applied: Revision) -> Result<(), RenewError> {
+    fn renew(&self, applied: Revision, _clock_ms: u64) -> Result<(), RenewError> {
         self.table.renew(applied)
+    }
+
+    fn announce_turn(&self) -> bool {
+        self.table.announce_turn()
+    }
+
+    fn withdraw_turn(&self) {
+        self.table.withdraw_turn();
+    }
+
+    fn yield_turn(&self, patience: Duration) -> bool {
+        self.table.yield_turn(patience)
     }
 
     fn leave(&self) {

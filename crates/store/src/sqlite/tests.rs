@@ -146,7 +146,7 @@ fn a_stuck_writer_of_this_process_is_told_of_and_not_killed() {
     };
     // Without an entry nobody knows whom to kill.
     stuck.while_writing(|| refused("locked by another process"));
-    stuck.join(&HsmId::from_random([1; 7]), Revision(0)).unwrap();
+    stuck.join(&HsmId::from_random([1; 7]), Revision(0), 0).unwrap();
     stuck.while_writing(|| refused("does not kill itself"));
     waits.commit(Revision(0), &[], &[]).unwrap();
 }

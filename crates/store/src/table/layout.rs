@@ -48,7 +48,11 @@ pub(super) struct Header {
     pub(super) writer: AtomicU64,
     /// Offset 88. Writes begun.
     pub(super) writes: AtomicU64,
-    rest: [AtomicU64; 4],
+    /// Offset 96. Who wants to commit first: 0, or the number of the asking times 256, plus slot + 1.
+    pub(super) turn: AtomicU64,
+    /// Offset 104. Askings begun.
+    pub(super) turns: AtomicU64,
+    rest: [AtomicU64; 2],
 }
 
 /// 128 bytes of one member.
@@ -249,8 +253,14 @@ mod tests {
     #[test]
     fn offsets_are_the_documented_ones() {
         use std::mem::offset_of;
-        let header = [offset_of!(Header, entries), offset_of!(Header, writer), offset_of!(Header, writes)];
-        assert_eq!(header, [72, 80, 88]);
+        let header = [
+            offset_of!(Header, entries),
+            offset_of!(Header, writer),
+            offset_of!(Header, writes),
+            offset_of!(Header, turn),
+            offset_of!(Header, turns),
+        ];
+        assert_eq!(header, [72, 80, 88, 96, 104]);
         assert_eq!(offset_of!(Layout, slots), 128);
         let slot = [
             offset_of!(Slot, sequence),

@@ -11,13 +11,14 @@ mod seat;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use layout::{FILE_LEN, FIXED_LEN, Fixed, SLOT_LEN};
@@ -37,6 +38,8 @@ pub(crate) struct Table {
     path: PathBuf,
     id: [u8; 16],
     membership: Mutex<Membership>,
+    /// The note of another's turn that this door waited for in vain.
+    exhausted_turn: AtomicU64,
 }
 
 impl Table {
@@ -70,7 +73,14 @@ impl Table {
             return Err(foreign("its length is another"));
         }
         let map = sys::Mapping::new(&file).map_err(inaccessible("mapping it"))?;
-        Ok(Table { file, map, path: path.to_owned(), id, membership: Mutex::new(Membership::None) })
+        Ok(Table {
+            file,
+            map,
+            path: path.to_owned(),
+            id,
+            membership: Mutex::new(Membership::None),
+            exhausted_turn: AtomicU64::new(0),
+        })
     }
 
     /// Where it lies.

@@ -75,11 +75,8 @@ impl Table {
             Membership::Fenced => return Err(RenewError::Fenced),
             Membership::None => return Err(RenewError::NotJoined),
         };
-        let renewed = self
-            .map
-            .slots
-            .get(seat.slot)
-            .and_then(|slot| slot.renew(seat.sequence, seat.incarnation, applied, sys::boottime_ms()));
+        let slot = self.map.slots.get(seat.slot);
+        let renewed = slot.and_then(|slot| slot.renew(seat.sequence, seat.incarnation, applied, sys::boottime_ms()));
         match renewed {
             Some(true) => self.entry_changed(),
             Some(false) => {}
@@ -95,6 +92,7 @@ impl Table {
 
     /// Empties the slot and gives it back.
     pub(crate) fn leave(&self) {
+        self.withdraw_turn();
         let mut membership = self.membership();
         if matches!(*membership, Membership::Held(_)) {
             self.give_back(&membership);
@@ -112,9 +110,8 @@ impl Table {
             if !self.is_live(index)? {
                 continue;
             }
-            let hsm_id = occupant.hsm_id.ok_or_else(|| StoreError::damaged(SlotDamaged { slot: index }))?;
-            let Occupant { incarnation, applied, heartbeat, .. } = occupant;
-            members.push(MemberEntry { hsm_id, incarnation, applied, beat: heartbeat });
+            let hsm_id = occupant.hsm_id.clone().ok_or_else(|| StoreError::damaged(SlotDamaged { slot: index }))?;
+            members.push(occupant.entry(hsm_id));
         }
         members.sort_unstable_by(|one, other| one.hsm_id.cmp(&other.hsm_id));
         Ok(members)
@@ -196,12 +193,11 @@ impl Table {
         let Some((index, occupant)) = slot.and_then(|slot| Some((slot, self.map.slots.get(slot)?.read()?))) else {
             return Ok(false);
         };
-        let Some(hsm_id) = occupant.hsm_id.filter(|_| self.writer() == mark) else { return Ok(false) };
+        let Some(hsm_id) = occupant.hsm_id.clone().filter(|_| self.writer() == mark) else { return Ok(false) };
         if !self.is_live(index)? {
             return Ok(false);
         }
-        let Occupant { incarnation, applied, heartbeat, .. } = occupant;
-        self.fence(&MemberEntry { hsm_id, incarnation, applied, beat: heartbeat })?;
+        self.fence(&occupant.entry(hsm_id))?;
         Ok(true)
     }
 
@@ -272,7 +268,7 @@ impl Table {
     }
 
     /// Whether somebody holds the slot.
-    fn is_live(&self, index: usize) -> Result<bool, StoreError> {
+    pub(super) fn is_live(&self, index: usize) -> Result<bool, StoreError> {
         if self.own_slot() == Some(index) {
             return Ok(true);
         }
@@ -294,6 +290,20 @@ impl Table {
 
     fn joining(&self, error: std::io::Error) -> JoinError {
         JoinError::Store(self.error("joining", error).into())
+    }
+}
+
+impl Occupant {
+    /// What the table's readers are told.
+    pub(super) fn entry(&self, hsm_id: HsmId) -> MemberEntry {
+        MemberEntry {
+            hsm_id,
+            incarnation: self.incarnation,
+            applied: self.applied,
+            beat: self.heartbeat,
+            // One host, one clock.
+            clock_ahead_ms: 0,
+        }
     }
 }
 

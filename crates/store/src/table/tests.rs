@@ -42,12 +42,7 @@ fn hsm(number: usize) -> HsmId {
 }
 
 fn entry_of(occupant: &Occupant) -> MemberEntry {
-    MemberEntry {
-        hsm_id: occupant.hsm_id.clone().unwrap(),
-        incarnation: occupant.incarnation,
-        applied: occupant.applied,
-        beat: occupant.heartbeat,
-    }
+    occupant.entry(occupant.hsm_id.clone().unwrap())
 }
 
 /// A process that is none of the cluster's.

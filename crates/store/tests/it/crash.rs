@@ -105,7 +105,7 @@ fn child_that_commits() {
 fn child_that_joins() {
     let Some(folder) = told_folder() else { return };
     let store = SqliteStore::open(config(&folder)).expect("opens");
-    store.join(&HsmId::from_random([9; 7]), Revision(0)).expect("joins");
+    store.join(&HsmId::from_random([9; 7]), Revision(0), 0).expect("joins");
     say(format_args!("joined"));
     loop {
         std::thread::park();
@@ -252,7 +252,7 @@ fn a_stopped_member_is_fenced_by_killing_it() {
     let entry = store.members().expect("read").remove(0);
     store.fence(&entry).expect("fenced");
     assert_eq!(store.members().expect("read"), []);
-    assert_ne!(store.join(&entry.hsm_id, Revision(0)).expect("its place is free"), entry.incarnation);
+    assert_ne!(store.join(&entry.hsm_id, Revision(0), 0).expect("its place is free"), entry.incarnation);
     waited("the process's end", || member.child.try_wait().expect("asked").is_some());
 }
 
@@ -272,7 +272,7 @@ fn whoever_holds_the_write_lock_for_longer_than_a_lease_is_killed() {
 fn child_that_holds_the_lock() {
     let Some(folder) = told_folder() else { return };
     let store = SqliteStore::open(config(&folder)).expect("opens");
-    store.join(&HsmId::from_random([8; 7]), Revision(0)).expect("joins");
+    store.join(&HsmId::from_random([8; 7]), Revision(0), 0).expect("joins");
     store.commit(Revision(0), &[(path(1), vec![1])], &[]).expect("committed");
     store.while_writing(|| {
         say(format_args!("holding"));

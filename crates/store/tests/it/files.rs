@@ -172,7 +172,7 @@ fn a_database_that_was_removed_moved_or_replaced_is_neither_read_nor_written() {
         let folder = tempfile::tempdir().expect("a folder");
         filled(folder.path());
         let store = opened(folder.path()).expect("opens");
-        store.join(&HsmId::from_random([1; 7]), Revision(1)).expect("joins");
+        store.join(&HsmId::from_random([1; 7]), Revision(1), 0).expect("joins");
         let (place, away) = (folder.path().join(name), folder.path().join("away"));
         fs::rename(&place, &away).expect("moved");
         if is_back {
@@ -189,7 +189,7 @@ fn a_database_that_was_removed_moved_or_replaced_is_neither_read_nor_written() {
         let error = store.commit(Revision(1), &[(path(), vec![8])], &[]).expect_err("nowhere to write");
         assert!(matches!(error, CommitError::Unavailable(_)), "{name}: {error}");
         // The member table is another matter: it stands, and so do its entries.
-        store.renew(Revision(1)).expect("renewed");
+        store.renew(Revision(1), 0).expect("renewed");
         assert_eq!(store.members().expect("read").len(), 1);
         fs::rename(&away, &place).expect("put back");
         assert_eq!(store.commit(Revision(1), &[(path(), vec![8])], &[]).expect("committed"), Revision(2));
@@ -201,7 +201,7 @@ fn no_new_database_is_made_beside_members_that_run_on_another() {
     let folder = tempfile::tempdir().expect("a folder");
     filled(folder.path());
     let store = opened(folder.path()).expect("opens");
-    store.join(&HsmId::from_random([1; 7]), Revision(1)).expect("joins");
+    store.join(&HsmId::from_random([1; 7]), Revision(1), 0).expect("joins");
     fs::create_dir(folder.path().join("away")).expect("made");
     for name in ["cluster.sqlite", "cluster.sqlite-wal", "cluster.sqlite-shm"] {
         fs::rename(folder.path().join(name), folder.path().join("away").join(name)).expect("moved");
@@ -220,7 +220,7 @@ fn no_new_database_is_made_beside_members_that_run_on_another() {
 fn another_member_table_is_taken_only_when_nobody_uses_the_first() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = opened(folder.path()).expect("opens");
-    store.join(&HsmId::from_random([1; 7]), Revision(0)).expect("joins");
+    store.join(&HsmId::from_random([1; 7]), Revision(0), 0).expect("joins");
     fs::rename(folder.path().join("members"), folder.path().join("elsewhere")).expect("renamed");
     match opened(folder.path()) {
         Err(error) => assert!(matches!(error, SqliteError::OtherTable { .. }), "{error}"),

@@ -258,20 +258,3 @@ fn too_many_changes_wait_at_the_door() {
     let refusal: Refusal = member.batcher.add(u64::MAX, change).unwrap_err();
     assert_eq!(refusal.status, Status::Busy);
 }
-
-#[test]
-fn who_keeps_winning_lets_the_others_go_first_now_and_then() {
-    let mut member = Member::new();
-    let mut pauses = 0;
-    for ticket in 0..24 {
-        member.create(ticket, &format!("user-{ticket}"));
-        member.commit();
-        pauses += u32::from(member.batcher.should_pause());
-    }
-    assert_eq!(pauses, 3);
-    member.create(99, "lost");
-    member.plan();
-    member.batcher.lost();
-    member.commit();
-    assert!(!member.batcher.should_pause());
-}

@@ -82,12 +82,24 @@ impl Store for Altered {
         self.door.wait(seen, timeout)
     }
 
-    fn join(&self, hsm_id: &HsmId, applied: Revision) -> Result<Incarnation, JoinError> {
-        self.door.join(hsm_id, applied)
+    fn join(&self, hsm_id: &HsmId, applied: Revision, clock_ms: u64) -> Result<Incarnation, JoinError> {
+        self.door.join(hsm_id, applied, clock_ms)
     }
 
-    fn renew(&self, applied: Revision) -> Result<(), RenewError> {
-        self.door.renew(applied)
+    fn announce_turn(&self) -> bool {
+        self.door.announce_turn()
+    }
+
+    fn withdraw_turn(&self) {
+        self.door.withdraw_turn();
+    }
+
+    fn yield_turn(&self, patience: Duration) -> bool {
+        self.door.yield_turn(patience)
+    }
+
+    fn renew(&self, applied: Revision, clock_ms: u64) -> Result<(), RenewError> {
+        self.door.renew(applied, clock_ms)
     }
 
     fn leave(&self) {

@@ -7,4 +7,5 @@ mod damage;
 mod others;
 mod sqlite;
 mod starts;
+mod times;
 mod world;

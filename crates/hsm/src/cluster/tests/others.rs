@@ -6,6 +6,7 @@ use std::time::Instant;
 use strongroom_store::{MemoryStore, RenewError, Store};
 use strongroom_types::{Revision, Status};
 
+use super::super::clock::wall_ms;
 use super::super::{ChangeError, Changed, Cluster};
 use super::world::{Asks, LONG, Paused, World, delete, hsm_id, wait_until};
 
@@ -30,7 +31,7 @@ fn with_silent_member(world: &World) -> (Arc<Cluster>, MemoryStore) {
     cluster.create_user("alice").unwrap();
     cluster.create_user("bob").unwrap();
     let silent = world.store.member();
-    silent.join(&hsm_id(2), cluster.state().revision()).unwrap();
+    silent.join(&hsm_id(2), cluster.state().revision(), wall_ms()).unwrap();
     (cluster, silent)
 }
 
@@ -50,10 +51,10 @@ fn a_revoking_change_waits_until_the_other_member_shows_it() {
         let answer = delete_apart(scope, &cluster, "alice");
         assert_unanswered(&cluster, &answer, "alice");
         // One revision short.
-        silent.renew(Revision(cluster.state().revision().0 - 2)).unwrap();
+        silent.renew(Revision(cluster.state().revision().0 - 2), wall_ms()).unwrap();
         cluster.shared.acknowledge();
         assert!(answer.try_recv().is_err());
-        silent.renew(Revision(cluster.state().revision().0 - 1)).unwrap();
+        silent.renew(Revision(cluster.state().revision().0 - 1), wall_ms()).unwrap();
         answer.recv_timeout(LONG).unwrap().unwrap();
     });
 }
@@ -77,7 +78,7 @@ fn a_member_that_dies_or_leaves_is_not_waited_for() {
         answer.recv_timeout(LONG).unwrap().unwrap();
     });
     let silent = world.store.member();
-    silent.join(&hsm_id(3), Revision(0)).unwrap();
+    silent.join(&hsm_id(3), Revision(0), wall_ms()).unwrap();
     std::thread::scope(|scope| {
         let answer = delete_apart(scope, &cluster, "bob");
         assert_unanswered(&cluster, &answer, "bob");
@@ -93,7 +94,7 @@ fn a_member_silent_for_longer_than_a_lease_is_fenced() {
     let began = Instant::now();
     cluster.delete_user("alice").unwrap();
     assert!(began.elapsed().as_millis() >= 150, "{:?}", began.elapsed());
-    assert!(matches!(silent.renew(Revision(9)), Err(RenewError::Fenced)));
+    assert!(matches!(silent.renew(Revision(9), wall_ms()), Err(RenewError::Fenced)));
     assert!(world.said.all().iter().any(|text| text.contains("longer than a lease")), "{:?}", world.said.all());
 }
 

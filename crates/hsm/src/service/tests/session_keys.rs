@@ -186,7 +186,7 @@ fn it_ends_with_its_tickets_time() {
     let (_world, member) = World::active();
     let mut alice = Client::alice(&member);
     let [_, key] = alice.session_pair();
-    member.cluster.ahead_ms.store(7 * 24 * 60 * 60 * 1_000 + 1, std::sync::atomic::Ordering::Relaxed);
+    member.cluster.clock().move_by(7 * 24 * 60 * 60 * 1_000 + 1);
     refused(sign(&mut alice, &key), Status::LoginEnded);
     refused(sign_sealed(&mut alice, &key), Status::LoginEnded);
 }

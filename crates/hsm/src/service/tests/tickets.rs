@@ -1,7 +1,5 @@
 //! Tickets over their life, on a clock that the story moves.
 
-use std::sync::atomic::Ordering;
-
 use strongroom_core::{LoginActor, Ticket};
 use strongroom_types::limits::TICKET_SECONDS;
 use strongroom_types::{ClusterId, CredentialId, Role, Status};
@@ -15,7 +13,7 @@ const LIST: Operation = Operation::KeyFind(v1::KeyFind { reference: 0, filter: V
 
 fn advance(members: &[&Member], by_ms: u64) {
     for member in members {
-        member.cluster.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+        member.cluster.clock().move_by(by_ms.cast_signed());
     }
 }
 
