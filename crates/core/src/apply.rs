@@ -163,14 +163,14 @@ impl State {
 
     fn put_receipt(&mut self, receipt: &Receipt) {
         self.remove_receipt(receipt.request);
-        self.receipts_by_time.insert((receipt.time_ms, receipt.request));
+        self.receipt_ages.insert(&receipt.asker, receipt.time_ms, receipt.request);
         self.receipts.insert(receipt.request, Arc::new(receipt.clone()));
     }
 
     fn put_ended_login(&mut self, ended: &EndedLogin) {
         self.remove_ended_login(ended.login);
-        self.ended_logins_by_time.insert((ended.until_ms, ended.login));
-        self.ended_logins.insert(ended.login, ended.until_ms);
+        self.ended_login_ages.insert(&(ended.user, ended.credential), ended.until_ms, ended.login);
+        self.ended_logins.insert(ended.login, *ended);
     }
 
     fn remove(&mut self, path: RecordPath) -> Result<(), CorruptState> {
@@ -214,13 +214,13 @@ impl State {
 
     fn remove_receipt(&mut self, request: RequestId) {
         if let Some(receipt) = self.receipts.remove(&request) {
-            self.receipts_by_time.remove(&(receipt.time_ms, request));
+            self.receipt_ages.remove(&receipt.asker, receipt.time_ms, request);
         }
     }
 
     fn remove_ended_login(&mut self, login: LoginId) {
-        if let Some(until_ms) = self.ended_logins.remove(&login) {
-            self.ended_logins_by_time.remove(&(until_ms, login));
+        if let Some(ended) = self.ended_logins.remove(&login) {
+            self.ended_login_ages.remove(&(ended.user, ended.credential), ended.until_ms, login);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use strongroom_types::limits::BATCH_LEN_MAX;
-use strongroom_types::{RecordKind, RecordPath, RequestId, UserId};
+use strongroom_types::limits::{BATCH_LEN_MAX, RECEIPT_SECONDS_MIN, RECEIPTS_LASTING_EACH_MAX, RECEIPTS_LASTING_MAX};
+use strongroom_types::{CredentialId, LoginId, RecordKind, RecordPath, RequestId, UserId};
 
 use crate::apply::change;
 use crate::plan::internal;
@@ -11,9 +11,13 @@ use crate::receipts::RECEIPT_MS;
 use crate::records::{EndedLogin, Receipt};
 use crate::{Actor, Batch, Command, Key, Made, Plan, PlanError, Planned, Record, Request, State, plan};
 
-/// Records that plans may fill. The rest of a batch is for removing what is over, so that this keeps pace with what
-/// is written: a plan leaves at most one record that will be over some day.
-pub const PLANNED_RECORDS_MAX: usize = 64;
+/// Records that plans may fill. The rest of a batch is for removing what is over. Each record that a plan writes or removes
+/// leaves at most one that will be over some day (a receipt, an ended login), and a plan may write nothing else: so the rest
+/// must be as much again for removing to keep pace.
+pub const PLANNED_RECORDS_MAX: usize = BATCH_LEN_MAX / 2;
+
+/// How long a receipt is kept at least, in milliseconds.
+const RECEIPT_MS_MIN: u64 = RECEIPT_SECONDS_MIN * 1_000;
 
 /// A batch in the making, on top of one state.
 ///
@@ -89,7 +93,13 @@ impl Draft {
     pub fn finish(mut self) -> Batch {
         if !self.is_empty() {
             let room = BATCH_LEN_MAX.saturating_sub(self.len());
-            let over: Vec<RecordPath> = self.over().take(room).collect();
+            let mut over = BTreeSet::new();
+            for path in self.over().filter(|path| !self.puts.contains_key(path) && !self.deletes.contains(path)) {
+                if over.len() >= room {
+                    break;
+                }
+                over.insert(path);
+            }
             self.deletes.extend(over);
         }
         Batch {
@@ -100,21 +110,43 @@ impl Draft {
         }
     }
 
-    /// Receipts older than an hour and ended logins whose tickets ran out, oldest first.
+    /// What may go, some of it twice: receipts older than an hour and ended logins whose tickets ran out, oldest first; then
+    /// what is there in excess.
     fn over(&self) -> impl Iterator<Item = RecordPath> + '_ {
-        let now_ms = self.state.time_ms;
-        let receipts = self.base.receipts_by_time.iter();
-        let receipts = receipts
-            .take_while(move |(time_ms, _)| time_ms.saturating_add(RECEIPT_MS) <= now_ms)
-            .map(|(_, request)| Receipt::path_of(*request));
-        let logins = self.base.ended_logins_by_time.iter();
-        let logins =
-            logins.take_while(move |(until_ms, _)| *until_ms <= now_ms).map(|(_, login)| EndedLogin::path_of(*login));
-        receipts.chain(logins).filter(|path| !self.puts.contains_key(path) && !self.deletes.contains(path))
+        let (base, now_ms) = (&self.base, self.state.time_ms);
+        let receipts = base.receipt_ages.oldest();
+        let receipts = receipts.take_while(move |(time_ms, _)| time_ms.saturating_add(RECEIPT_MS) <= now_ms);
+        let logins = base.ended_login_ages.oldest().take_while(move |(until_ms, _)| *until_ms <= now_ms);
+        let logins = logins.map(|(_, login)| login).chain(base.needless_ended_logins());
+        let receipts = receipts.map(|(_, request)| request).chain(base.crowding_receipts(now_ms));
+        receipts.map(Receipt::path_of).chain(logins.map(EndedLogin::path_of))
     }
 }
 
 impl State {
+    /// Of logins that have ended without them: the user is gone, or has another password.
+    fn needless_ended_logins(&self) -> impl Iterator<Item = LoginId> + '_ {
+        let is_needless = |(user, credential): &(UserId, CredentialId)| {
+            let current = self.user(*user).and_then(|user| user.credential.as_ref());
+            current.is_none_or(|current| current.id != *credential)
+        };
+        let owners = self.ended_login_ages.owners().map(|(owner, _)| owner).filter(move |owner| is_needless(owner));
+        owners.flat_map(|owner| self.ended_login_ages.oldest_of(owner)).map(|(_, login)| login)
+    }
+
+    /// The oldest receipts of whoever has too many, and of everybody when all together are too many; none so young that a
+    /// client may still repeat its request.
+    fn crowding_receipts(&self, now_ms: u64) -> impl Iterator<Item = RequestId> + '_ {
+        let is_old = move |(time_ms, _): &(u64, RequestId)| time_ms.saturating_add(RECEIPT_MS_MIN) <= now_ms;
+        let ages = &self.receipt_ages;
+        let excess = ages.len().saturating_sub(RECEIPTS_LASTING_MAX);
+        let each = ages.owners().filter(|(_, len)| *len > RECEIPTS_LASTING_EACH_MAX);
+        let each = each.flat_map(move |(owner, len)| {
+            ages.oldest_of(owner).take(len - RECEIPTS_LASTING_EACH_MAX).take_while(is_old)
+        });
+        each.chain(ages.oldest().take(excess).take_while(is_old)).map(|(_, request)| request)
+    }
+
     /// Whether there is a record at `path`. The cluster key and the head are none of the state's.
     pub fn holds(&self, path: RecordPath) -> bool {
         match path.kind {
@@ -124,7 +156,7 @@ impl State {
             RecordKind::User => self.user(UserId::from_bytes(path.id)).is_some(),
             RecordKind::Key => Key::reference_of(path).is_some_and(|reference| self.key(reference).is_some()),
             RecordKind::Receipt => self.receipt(RequestId::from_bytes(path.id)).is_some(),
-            RecordKind::EndedLogin => self.is_login_ended(strongroom_types::LoginId::from_bytes(path.id)),
+            RecordKind::EndedLogin => self.is_login_ended(LoginId::from_bytes(path.id)),
         }
     }
 }

@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod actor;
+mod aging;
 pub mod algorithms;
 mod apply;
 mod attributes;

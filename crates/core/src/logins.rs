@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use strongroom_types::limits::{LAST_ADMIN_LOCK_SECONDS, LOGIN_FAILURES_MAX, TICKET_SECONDS};
+use strongroom_types::limits::{ENDED_LOGINS_EACH_MAX, LAST_ADMIN_LOCK_SECONDS, LOGIN_FAILURES_MAX, TICKET_SECONDS};
 use strongroom_types::{CredentialId, LoginId, Refusal, Role, Status, UserId, UserName};
 
 use crate::permissions::{Operation, permit};
@@ -109,13 +109,25 @@ fn lock_of(state: &State, user: &User, now_ms: u64) -> Lock {
 
 /// Ends the actor's login. The record stays until no ticket of the login can be good any more: one that another member
 /// renewed at this moment lasts longer than the one in hand.
+///
+/// Of a user with too many such records every login ends, as with a new password, and then none of the records is needed:
+/// however often somebody logs in and out, the store does not fill, and no logout is refused. The id that logins rest on
+/// from then on is that of the login which ends, as random as any.
 pub(crate) fn logout(asking: &Asking<'_>) -> Result<Plan, PlanError> {
     let Actor::Login(login) = asking.actor else {
         return Err(internal("login").into());
     };
-    let until_ms = asking.now_ms.saturating_add(TICKET_MS).saturating_add(RENEWAL_SLACK_MS).max(login.expires_ms);
-    let ended = Record::EndedLogin(EndedLogin { login: login.login, until_ms });
-    Ok(asking.done(vec![ended], Effect::Revoking))
+    let user = asking.user()?;
+    let LoginActor { login, credential, expires_ms, .. } = *login;
+    let record = if asking.state.ended_login_ages.len_of(&(user.id, credential)) < ENDED_LOGINS_EACH_MAX {
+        let until_ms = asking.now_ms.saturating_add(TICKET_MS).saturating_add(RENEWAL_SLACK_MS).max(expires_ms);
+        Record::EndedLogin(EndedLogin { login, user: user.id, credential, until_ms })
+    } else {
+        let id = CredentialId::from_bytes(*login.as_bytes());
+        let credential = user.credential.as_ref().map(|credential| Credential { id, ..credential.clone() });
+        Record::User(User { credential, ..user.clone() })
+    };
+    Ok(asking.done(vec![record], Effect::Revoking))
 }
 
 impl PasswordCheck {

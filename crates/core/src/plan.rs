@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_types::limits::RECEIPTS_EACH_MAX;
 use strongroom_types::{Refusal, Revision, Status};
 
 use crate::permissions::permit;
@@ -121,7 +122,36 @@ fn ask<'a>(
     }
     let user = permitted?;
     replayed?;
+    check_receipts(state, actor.asker(), command)?;
     Ok(Asked::Now(Asking { state, actor, user, request, now_ms: state.cluster_time(now_ms) }))
+}
+
+/// Refuses one more change of a user whose receipts are too many to be kept, until the oldest of them may go. What ends logins
+/// is never refused so, and what makes something keeps its receipt in what it makes.
+fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), Refusal> {
+    let leaves_receipt = match command {
+        Command::DeleteUser { .. }
+        | Command::DeleteKey(_)
+        | Command::ShareKey { .. }
+        | Command::UnshareKey { .. }
+        | Command::SetAttribute { .. } => true,
+        Command::CreateCluster { .. }
+        | Command::RegisterHsm(_)
+        | Command::InstallCertificate { .. }
+        | Command::Activate
+        | Command::CreateUser { .. }
+        | Command::ChangePassword { .. }
+        | Command::LoginFailed { .. }
+        | Command::LoginSucceeded { .. }
+        | Command::Logout
+        | Command::GenerateSecret { .. }
+        | Command::GeneratePair { .. } => false,
+    };
+    if leaves_receipt && state.receipts_len_of(asker) >= RECEIPTS_EACH_MAX {
+        let about = format!("the user made {RECEIPTS_EACH_MAX} changes in the last minutes");
+        return Err(Refusal::new(Status::Busy, about));
+    }
+    Ok(())
 }
 
 /// Whether the command can end the login that it comes with.

@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-use strongroom_types::{HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, UserId, UserName};
+use strongroom_types::{
+    CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, UserId, UserName,
+};
 
+use crate::aging::Aging;
 use crate::head::cluster_time;
 use crate::index::{KeyIndex, Term};
-use crate::{Cluster, Hsm, Key, Receipt, User};
+use crate::{Asker, Cluster, EndedLogin, Hsm, Key, Receipt, User};
 
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
 ///
@@ -24,9 +27,10 @@ pub struct State {
     /// What each request id created. A pair has two entries.
     pub(crate) creations: OrdSet<(RequestId, Created)>,
     pub(crate) receipts: OrdMap<RequestId, Arc<Receipt>>,
-    pub(crate) receipts_by_time: OrdSet<(u64, RequestId)>,
-    pub(crate) ended_logins: OrdMap<LoginId, u64>,
-    pub(crate) ended_logins_by_time: OrdSet<(u64, LoginId)>,
+    pub(crate) receipt_ages: Aging<Asker, RequestId>,
+    pub(crate) ended_logins: OrdMap<LoginId, EndedLogin>,
+    /// By the time until which they are kept, and by the user and the password that they rested on.
+    pub(crate) ended_login_ages: Aging<(UserId, CredentialId), LoginId>,
 }
 
 /// What carries the receipt of its own creation.
@@ -125,6 +129,11 @@ impl State {
     /// The receipt kept for a request, if it is one with a record of its own.
     pub fn receipt(&self, request: RequestId) -> Option<&Arc<Receipt>> {
         self.receipts.get(&request)
+    }
+
+    /// How many receipts with records of their own stand under a name.
+    pub(crate) fn receipts_len_of(&self, asker: Asker) -> usize {
+        self.receipt_ages.len_of(&asker)
     }
 
     /// What a request created and still exists.

@@ -102,6 +102,16 @@ pub const TICKET_SECONDS: u64 = 7 * 24 * 60 * 60;
 pub const CLOCK_OFF_MS_MAX: u64 = 60_000;
 /// How long a change's receipt is kept, in seconds.
 pub const RECEIPT_SECONDS: u64 = 60 * 60;
+/// How long it is kept at least, in seconds, when there are too many: longer than any client repeats a request.
+pub const RECEIPT_SECONDS_MIN: u64 = 5 * 60;
+/// Receipts of one user that are kept for [`RECEIPT_SECONDS`]; of more, the oldest go after [`RECEIPT_SECONDS_MIN`].
+pub const RECEIPTS_LASTING_EACH_MAX: usize = 32_768;
+/// The same of all users and HSMs together.
+pub const RECEIPTS_LASTING_MAX: usize = 262_144;
+/// Receipts of one user; further changes of that user, but for what ends logins, are refused as busy.
+pub const RECEIPTS_EACH_MAX: usize = 65_536;
+/// Logouts of one user that are remembered one by one until their tickets run out; the next one ends every login of that user.
+pub const ENDED_LOGINS_EACH_MAX: usize = 65_536;
 /// PBKDF2-HMAC-SHA-512 iterations of a password (SP 800-132), unless the cluster says otherwise.
 pub const PASSWORD_ITERATIONS_DEFAULT: u32 = 210_000;
 /// Bytes of a customer CA chain.

@@ -77,9 +77,12 @@ impl Record {
             }
             Record::Key(key) => with_version(&key_message(key)),
             Record::Receipt(receipt) => with_version(&receipt_message(receipt)),
-            Record::EndedLogin(ended) => {
-                with_version(&EndedLoginMessage { login: ended.login.as_bytes().to_vec(), until_ms: ended.until_ms })
-            }
+            Record::EndedLogin(ended) => with_version(&EndedLoginMessage {
+                login: ended.login.as_bytes().to_vec(),
+                until_ms: ended.until_ms,
+                user: ended.user.as_bytes().to_vec(),
+                credential: ended.credential.as_bytes().to_vec(),
+            }),
         }
     }
 
@@ -466,8 +469,12 @@ fn receipt_of(message: ReceiptMessage) -> Field<Receipt> {
 }
 
 fn ended_login_of(message: &EndedLoginMessage) -> Field<EndedLogin> {
-    let login = LoginId::try_from(message.login.as_slice()).map_err(|_| "login")?;
-    Ok(EndedLogin { login, until_ms: message.until_ms })
+    Ok(EndedLogin {
+        login: LoginId::try_from(message.login.as_slice()).map_err(|_| "login")?,
+        user: UserId::try_from(message.user.as_slice()).map_err(|_| "user")?,
+        credential: CredentialId::try_from(message.credential.as_slice()).map_err(|_| "credential")?,
+        until_ms: message.until_ms,
+    })
 }
 
 fn octets(bytes: Vec<u8>, field: &'static str) -> Field<Vec<u8>> {

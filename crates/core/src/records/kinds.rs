@@ -134,7 +134,7 @@ pub struct Creation {
 }
 
 /// Under whose name a request id stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
     /// An HSM.
     Hsm,
@@ -212,6 +212,10 @@ pub enum Outcome {
 pub struct EndedLogin {
     /// The login.
     pub login: LoginId,
+    /// Whose it was; when the user is gone, this record may go.
+    pub user: UserId,
+    /// The password it rested on; when the user has another, this record may go.
+    pub credential: CredentialId,
     /// When its ticket runs out, in milliseconds since 1970; then this record may go.
     pub until_ms: u64,
 }

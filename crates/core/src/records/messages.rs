@@ -190,4 +190,8 @@ pub(super) struct EndedLoginMessage {
     pub login: Vec<u8>,
     #[prost(uint64, tag = "2")]
     pub until_ms: u64,
+    #[prost(bytes = "vec", tag = "3")]
+    pub user: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub credential: Vec<u8>,
 }

@@ -1,5 +1,6 @@
 //! Stories of the rules.
 
+mod bounds;
 mod keys;
 mod lifecycle;
 mod logins;

@@ -43,7 +43,12 @@ fn samples() -> Vec<Record> {
             samples.push(Record::Receipt(Receipt { asker, request, digest, outcome, effect, time_ms: 5 }));
         }
     }
-    samples.push(Record::EndedLogin(EndedLogin { login: LoginId::from_bytes([3; 16]), until_ms: 12 }));
+    samples.push(Record::EndedLogin(EndedLogin {
+        login: LoginId::from_bytes([3; 16]),
+        user: UserId::from_bytes([4; 16]),
+        credential: CredentialId::from_bytes([5; 16]),
+        until_ms: 12,
+    }));
     samples
 }
 

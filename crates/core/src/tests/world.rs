@@ -261,6 +261,15 @@ impl World {
         }
     }
 
+    /// Makes a key without comparing what a member would load, which takes its time where there is much.
+    pub(crate) fn aes_reference_unchecked(&mut self, actor: &Actor) {
+        let (key_type, length_bytes) = (KeyType::Aes, 32);
+        let command =
+            Command::GenerateSecret { key_type, length_bytes, template: Template::new(), share_with: Vec::new() };
+        let (made, request) = (self.made_secret(key_type), self.request());
+        self.again(actor, &command, &made, &request).unwrap();
+    }
+
     /// Public and private reference of a pair with all usage flags.
     pub(crate) fn pair(&mut self, actor: &Actor, algorithm: &PairAlgorithm) -> (KeyReference, KeyReference) {
         use strongroom_types::{AttributeName, AttributeValue, Flag};

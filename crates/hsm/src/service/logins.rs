@@ -73,17 +73,19 @@ impl Service {
             self.pay(user, asked)?;
             return Err(Status::LoginFailed.into());
         }
-        // The password may have been changed, or the user locked, while it was hashed.
+        // The password may have been changed, or the user locked, while it was hashed. The same password may have another
+        // id: every login of the user was ended.
         let again = check()?;
-        if again.credential.id != checked.credential.id {
+        let of = |check: &PasswordCheck| (check.credential.salt, check.credential.hash.clone());
+        if of(&again) != of(&checked) {
             return Err(Status::LoginFailed.into());
         }
         let state = self.cluster.state();
         let is_clean = state.user(user).is_some_and(|user| user.failures == 0 && user.lock == Lock::Open);
         if !is_clean {
-            self.own_change(Command::LoginSucceeded { user, credential: checked.credential.id }, asked)?;
+            self.own_change(Command::LoginSucceeded { user, credential: again.credential.id }, asked)?;
         }
-        Ok(checked)
+        Ok(again)
     }
 
     fn is_right(&self, checked: &PasswordCheck, password: &Password, asked: &Asked) -> Result<bool, Refusal> {
