@@ -215,6 +215,40 @@ fn a_login_has_as_many_as_the_limit_and_no_more() {
 }
 
 #[test]
+fn only_keys_of_the_store_are_shared_and_changed() {
+    let world = World::new(1);
+    play(&world.hsms[0], 5..);
+    let client = logged_in(&world);
+    let (own, stored) = (make(&client).unwrap(), KeyReference::from_u64(100).unwrap());
+    let (bob, role) = ("bob".parse().unwrap(), Role::CryptoUser);
+    let (name, value) = (AttributeName::Flag(Flag::Sign), AttributeValue::Bool(false));
+    let changes = |kind: &Operation| {
+        matches!(kind, Operation::KeyShare(_) | Operation::KeyUnshare(_) | Operation::KeySetAttribute(_))
+    };
+    assert_eq!(status(client.key_share(own, &bob, role)), Status::SessionKeyFixed);
+    assert_eq!(status(client.key_unshare(own, &bob, role)), Status::SessionKeyFixed);
+    assert_eq!(status(client.key_set_attribute(own, name, &value)), Status::SessionKeyFixed);
+    assert_eq!(world.count(changes), 0, "no HSM was asked");
+    client.key_share(stored, &bob, role).unwrap();
+    client.key_unshare(stored, &bob, role).unwrap();
+    client.key_set_attribute(stored, name, &value).unwrap();
+    let heard = world.hsms[0].heard();
+    let asked: Vec<_> = heard.iter().filter(|heard| heard.request.operation.as_ref().is_some_and(changes)).collect();
+    let (reference, user_name, number) = (100, String::from("bob"), v1::Role::CryptoUser.into());
+    let attribute = v1::Attribute { name: "sign".into(), value: Some(v1::attribute::Value::Boolean(false)) };
+    let expected = [
+        Operation::KeyShare(v1::KeyShare { reference, user_name: user_name.clone(), role: number }),
+        Operation::KeyUnshare(v1::KeyUnshare { reference, user_name, role: number }),
+        Operation::KeySetAttribute(v1::KeySetAttribute { reference, attribute: Some(attribute) }),
+    ];
+    assert_eq!(asked.len(), expected.len());
+    for (heard, expected) in asked.iter().zip(expected) {
+        assert!(heard.request.operation == Some(expected));
+        assert_eq!((heard.request.request_id.len(), heard.request.session_keys.len()), (16, 0));
+    }
+}
+
+#[test]
 fn a_key_without_its_sealed_form_is_no_answer() {
     let world = World::new(1);
     world.hsms[0].script(|request| match request.operation {

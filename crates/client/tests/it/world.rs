@@ -396,6 +396,9 @@ impl Shared {
             Operation::Sign(sign) => Ok(Answer::Sign(v1::SignResult { signature: sign.data.clone() })),
             Operation::Decrypt(decrypt) => Ok(Answer::Decrypt(v1::DecryptResult { data: decrypt.data.clone() })),
             Operation::KeyDelete(_) => Ok(Answer::KeyDelete(v1::Empty {})),
+            Operation::KeyShare(_) => Ok(Answer::KeyShare(v1::Empty {})),
+            Operation::KeyUnshare(_) => Ok(Answer::KeyUnshare(v1::Empty {})),
+            Operation::KeySetAttribute(_) => Ok(Answer::KeySetAttribute(v1::Empty {})),
             Operation::KeyFind(_) => Ok(Answer::KeyFind(v1::KeyFindResult::default())),
             _ => refused(Status::OperationUnknown),
         };

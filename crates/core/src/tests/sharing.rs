@@ -154,6 +154,47 @@ fn a_deleted_user_leaves_the_list_and_a_new_one_of_the_name_is_another() {
     assert_eq!(list(&world, &alice, key), ["carol"]);
 }
 
+/// What waits together is planned together, each seeing what those before it do.
+#[test]
+fn changes_of_one_key_in_one_batch_follow_each_other() {
+    let mut world = World::active();
+    let (alice, bob) = (world.crypto_user("alice"), world.crypto_user("bob"));
+    world.create("carol", Role::CryptoUser).unwrap();
+    let (admin, (_, key)) = (world.admin(), world.pair(&alice, &P256));
+    let off = Command::SetAttribute {
+        key,
+        attribute: AttributeName::Flag(Flag::Decrypt),
+        value: AttributeValue::Bool(false),
+    };
+    let delete_carol = Command::DeleteUser { name: name("carol"), role: Role::CryptoUser };
+    let planned = [
+        (&alice, share(key, "bob"), Ok(Effect::Granting)),
+        (&alice, share(key, "carol"), Ok(Effect::Granting)),
+        (&alice, off, Ok(Effect::Revoking)),
+        (&admin, delete_carol, Ok(Effect::Revoking)),
+        (&alice, share(key, "carol"), Err(Status::UserUnknown)),
+        (&bob, unshare(key, "bob"), Err(Status::KeyNotOwned)),
+        (&alice, unshare(key, "bob"), Ok(Effect::Revoking)),
+        (&alice, share(key, "bob"), Ok(Effect::Granting)),
+    ];
+    let mut draft = crate::Draft::new(world.state.clone());
+    for (actor, command, expected) in planned {
+        let request = world.request();
+        let outcome = match draft.plan(actor, &command, &Made::Nothing, &request, world.now_ms) {
+            Ok(Plan::Change(planned)) => Ok(planned.effect),
+            Err(crate::PlanError::Refused(refusal)) => Err(refusal.status),
+            other => panic!("{command:?}: {other:?}"),
+        };
+        assert_eq!(outcome, expected, "{command:?}");
+    }
+    world.commit(&draft.finish());
+    assert_eq!(world.loaded(), world.state);
+    assert_eq!((signs(&world, &bob, key), list(&world, &alice, key)), (None, vec!["bob".into()]));
+    let key = world.state.key(key).unwrap();
+    assert!(!key.attributes.flags.has(Flag::Decrypt) && key.attributes.flags.has(Flag::Sign));
+    assert_eq!(key.revision, world.state.revision());
+}
+
 #[test]
 fn both_halves_are_shared_each_for_itself() {
     let mut world = World::active();
