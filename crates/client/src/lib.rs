@@ -25,7 +25,7 @@ mod logging;
 mod manner;
 mod pool;
 pub mod reference_pem;
-mod routing;
+pub mod routing;
 mod session_keys;
 
 pub use answers::{ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo};

@@ -17,7 +17,7 @@ use crate::generation::{Generation, Login};
 use crate::logging::Level;
 use crate::manner::{CONNECT_MAX, Manner};
 use crate::pool::Seat;
-use crate::routing::{Outcome, Turn};
+use crate::routing::{Outcome, Turn, outcome_of};
 
 /// How a try ended.
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and lives on the stack")]
@@ -236,26 +236,19 @@ impl Engine {
             }
             (_, Some(status)) => Refusal::new(status, response.about),
         };
-        let outcome = match refusal.status {
-            Status::Busy => Outcome::Busy(asked),
-            Status::NotServing => Outcome::Failed(asked),
-            Status::DeadlineExceeded | Status::StoreUnavailable | Status::ClockOff | Status::Internal => {
-                Outcome::Answered
+        if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) {
+            let ticket = (std::mem::take(&mut connection.attached), connection.ticket);
+            self.give_back(seat, connection, address, Outcome::Answered);
+            // A ticket that was replaced since this connection saw it ends alone; the next try shows the new one.
+            let is_old = |login: &Arc<Login>| ticket.0 == login.number && ticket.1 != login.ticket_number;
+            if errand.login.as_ref().is_some_and(is_old) {
+                return Tried::Stale;
             }
-            Status::LoginEnded | Status::NotLoggedIn => {
-                let ticket = (std::mem::take(&mut connection.attached), connection.ticket);
-                self.give_back(seat, connection, address, Outcome::Answered);
-                // A ticket that was replaced since this connection saw it ends alone; the next try shows the new one.
-                let is_old = |login: &Arc<Login>| ticket.0 == login.number && ticket.1 != login.ticket_number;
-                if errand.login.as_ref().is_some_and(is_old) {
-                    return Tried::Stale;
-                }
-                return Tried::Done(Err(refusal));
-            }
-            _ => {
-                self.give_back(seat, connection, address, Outcome::Answered);
-                return Tried::Done(Err(refusal));
-            }
+            return Tried::Done(Err(refusal));
+        }
+        let Some(outcome) = outcome_of(refusal.status, asked) else {
+            self.give_back(seat, connection, address, Outcome::Answered);
+            return Tried::Done(Err(refusal));
         };
         let cause = Cause::Status(refusal);
         self.note(seat.end(outcome, Some(connection).filter(|c| !c.spent)), address, Some(&cause));

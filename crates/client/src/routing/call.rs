@@ -8,7 +8,7 @@ use crate::error::Cause;
 
 /// What a call does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// Ask this member.
     Try(MemberNumber),
     /// The member to ask has as many calls as it may have: wait until one ends.
@@ -21,7 +21,7 @@ pub(crate) enum Decision {
 
 /// One call on its way.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     deadline: Instant,
     repeats: bool,
     /// Members tried in this round; a busy one counts as not tried.
@@ -37,7 +37,7 @@ pub(crate) struct Call {
 
 impl Call {
     /// A call that must be done by `deadline`; `repeats` says whether a failure is followed by another try.
-    pub(crate) fn new(deadline: Instant, repeats: bool) -> Call {
+    pub fn new(deadline: Instant, repeats: bool) -> Call {
         Call {
             deadline,
             repeats,
@@ -51,12 +51,12 @@ impl Call {
     }
 
     /// When it must be done.
-    pub(crate) fn deadline(&self) -> Instant {
+    pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// A try failed. A busy member, which `busy` tells, is asked again in the same round.
-    pub(crate) fn failed(&mut self, member: MemberNumber, cause: Cause, busy: bool, asked: Duration) {
+    pub fn failed(&mut self, member: MemberNumber, cause: Cause, busy: bool, asked: Duration) {
         self.lasting &= cause.is_lasting();
         self.asked = self.asked.max(asked.min(BUSY_MAX));
         if !busy {
@@ -69,12 +69,12 @@ impl Call {
     }
 
     /// What the tries came to, one cause a member.
-    pub(crate) fn into_causes(self) -> Vec<(MemberNumber, Cause)> {
+    pub fn into_causes(self) -> Vec<(MemberNumber, Cause)> {
         self.causes
     }
 
     /// What to do now. Changes nothing that another answer would depend on, but the turn among equals.
-    pub(crate) fn decide(&mut self, members: &mut Members, now: Instant) -> Decision {
+    pub fn decide(&mut self, members: &mut Members, now: Instant) -> Decision {
         if now >= self.deadline || (!self.repeats && !self.causes.is_empty()) {
             return Decision::GiveUp;
         }

@@ -10,11 +10,11 @@ use crate::config::Server;
 
 /// A member as long as this process knows it. Identity is the address: an HSM made anew at an old address is the old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MemberNumber(u32);
+pub struct MemberNumber(u32);
 
 /// Host and port, ready to be printed.
 #[derive(Clone, Debug)]
-pub(crate) struct Address {
+pub struct Address {
     pub(crate) server: Server,
     pub(crate) text: Arc<str>,
 }
@@ -35,7 +35,7 @@ impl fmt::Display for Address {
 
 /// What a try says about its member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It answered, whatever the answer.
     Answered,
     /// It asks to be spared for a while.
@@ -50,7 +50,7 @@ pub(crate) enum Outcome {
 
 /// A change in a member's standing, worth a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
     /// It was fine and is left.
     Left,
     /// It was left and answers again.
@@ -87,7 +87,7 @@ impl Entry {
 
 /// All that a process knows about the members of a cluster.
 #[derive(Debug)]
-pub(crate) struct Members {
+pub struct Members {
     pub(super) list: Vec<Entry>,
     numbered: u32,
     /// Where the search for the least busy one begins.
@@ -97,7 +97,7 @@ pub(crate) struct Members {
 
 impl Members {
     /// Those of a configuration.
-    pub(crate) fn new(servers: &[Server]) -> Members {
+    pub fn new(servers: &[Server]) -> Members {
         let mut members = Members { list: Vec::new(), numbered: 0, turn: 0, last: None };
         for server in servers {
             if !members.list.iter().any(|entry| entry.address.server == *server) {
@@ -126,7 +126,7 @@ impl Members {
 
     /// Takes over what the cluster says of its members. Those that it does not name stay as a last resort: they may be
     /// other addresses of the same HSMs.
-    pub(crate) fn refresh(&mut self, told: &[Member]) {
+    pub fn refresh(&mut self, told: &[Member]) {
         if told.is_empty() {
             return;
         }
@@ -150,14 +150,14 @@ impl Members {
     }
 
     /// A call begins a try on this member.
-    pub(crate) fn begin(&mut self, number: MemberNumber) {
+    pub fn begin(&mut self, number: MemberNumber) {
         if let Some(entry) = self.entry(number) {
             entry.in_flight += 1;
         }
     }
 
     /// The try that began at `began` has ended.
-    pub(crate) fn end(&mut self, number: MemberNumber, began: Instant, outcome: Outcome, now: Instant) -> Option<Turn> {
+    pub fn end(&mut self, number: MemberNumber, began: Instant, outcome: Outcome, now: Instant) -> Option<Turn> {
         let entry = self.entry(number)?;
         entry.in_flight = entry.in_flight.saturating_sub(1);
         let at_least = match outcome {
@@ -185,12 +185,12 @@ impl Members {
     }
 
     /// Where a member listens.
-    pub(crate) fn address(&self, number: MemberNumber) -> Option<&Arc<Address>> {
+    pub fn address(&self, number: MemberNumber) -> Option<&Arc<Address>> {
         self.list.iter().find(|entry| entry.number == number).map(|entry| &entry.address)
     }
 
     /// Which HSM answered last, if the cluster has told which it is.
-    pub(crate) fn last(&self) -> Option<HsmId> {
+    pub fn last(&self) -> Option<HsmId> {
         self.list.iter().find(|entry| Some(entry.number) == self.last)?.hsm_id.clone()
     }
 }

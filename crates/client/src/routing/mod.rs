@@ -15,8 +15,10 @@ mod tests;
 
 use std::time::Duration;
 
-pub(crate) use call::{Call, Decision};
-pub(crate) use members::{Address, MemberNumber, Members, Outcome, Turn};
+use strongroom_types::Status;
+
+pub use call::{Call, Decision};
+pub use members::{Address, MemberNumber, Members, Outcome, Turn};
 
 /// The first pause after a failure, and of a call between two rounds.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -29,6 +31,19 @@ const ROUND_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The shortest and the longest time that a busy member is spared; it says what it wants between them.
 const BUSY_MIN: Duration = Duration::from_millis(10);
 const BUSY_MAX: Duration = Duration::from_secs(1);
+
+/// What a refusal that came in `status` says of the member, if another one may do better; none when every member would
+/// refuse alike. `asked` is the pause that the member wants.
+pub fn outcome_of(status: Status, asked: Duration) -> Option<Outcome> {
+    match status {
+        Status::Busy => Some(Outcome::Busy(asked)),
+        Status::NotServing => Some(Outcome::Failed(asked)),
+        Status::DeadlineExceeded | Status::StoreUnavailable | Status::ClockOff | Status::Internal => {
+            Some(Outcome::Answered)
+        }
+        _ => None,
+    }
+}
 
 /// `first`, doubled `times` times, at most `max`.
 fn doubled(first: Duration, times: u32, max: Duration) -> Duration {

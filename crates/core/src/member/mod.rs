@@ -20,7 +20,7 @@ pub use batcher::{Answer, Answered, Batcher, CHANGES_WAITING_MAX, Change, Next, 
 pub use clocks::clock_off;
 pub use ledger::{CorruptLedger, Entered, Ledger, Mac};
 pub use life::{Life, Step};
-use strongroom_types::{HsmId, Incarnation, Revision};
+use strongroom_types::{HsmId, Incarnation, Revision, Status};
 
 /// What ends a member that no longer takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,4 +55,18 @@ pub struct Entry {
     pub applied: Revision,
     /// Changes whenever the member renews.
     pub beat: u64,
+}
+
+/// Whether a member that has not applied a granting change would refuse so: ask the store for its
+/// newest revision first, and decide again.
+pub fn rests_on_absence(status: Status) -> bool {
+    matches!(
+        status,
+        Status::WrongClusterState
+            | Status::LoginEnded
+            | Status::LoginFailed
+            | Status::UserUnknown
+            | Status::LastAdmin
+            | Status::KeyUnknown
+    )
 }

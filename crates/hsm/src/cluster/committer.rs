@@ -11,7 +11,7 @@ use strongroom_store::CommitError;
 use strongroom_types::{Refusal, Revision, Status};
 
 use super::changes::maybe_made;
-use super::sealing::{self, Sealed};
+use super::sealing::Sealed;
 use super::shared::Shared;
 
 /// How long a member that asked to commit first is waited for.
@@ -171,16 +171,17 @@ impl Committer<'_> {
 
     /// None when the state moved on since planning, and the changes wait again. The lock is not held while the batch is committed.
     fn seal(&self, batch: &Batch) -> Option<Sealed> {
-        let view = self.shared.view.lock().unwrap_or_else(PoisonError::into_inner);
-        if view.state.revision().next() != batch.revision {
-            drop(view);
-            self.shared.desk().batcher.overtaken();
-            return None;
-        }
-        match sealing::seal(&self.shared.sealer, &view.ledger, batch, Vec::new()) {
-            Ok(sealed) => Some(sealed),
-            Err(error) => {
-                drop(view);
+        let sealed = {
+            let following = self.shared.following.lock().unwrap_or_else(PoisonError::into_inner);
+            following.view.seal(&self.shared.sealer, batch)
+        };
+        match sealed {
+            None => {
+                self.shared.desk().batcher.overtaken();
+                None
+            }
+            Some(Ok(sealed)) => Some(sealed),
+            Some(Err(error)) => {
                 self.shared.notices.say(&format!("a batch cannot be sealed: {error}"));
                 let answered = self.shared.desk().batcher.not_written(&Status::Internal.into());
                 self.shared.deliver(answered);

@@ -17,11 +17,12 @@ use strongroom_types::{Curve, Family, RecordPath, RequestId, Revision, UserId};
 use super::anchor::{AnchorFile, Anchored};
 use super::changes::{self, Desk};
 use super::clock::Clock;
+use super::following::Following;
 use super::member::Member;
 use super::reads::Reads;
 use super::sealing::{self, anchor_of};
 use super::shared::{Serving, Shared, Stopping};
-use super::view::{self, View};
+use super::view::View;
 use super::{ChangeError, Notices, Setup, StartError, StateError, Watcher, clock};
 
 /// The first life of a cluster. Clusters made from backups will count on.
@@ -41,7 +42,8 @@ pub(super) fn open(
     let root_key = RootKey::read(&setup.root_key)?;
     let loaded = load_or_make(store.as_ref(), &root_key, setup, notices.as_ref())?;
     let sealer = open_sealer(&root_key, setup, &loaded)?;
-    let (state, ledger) = view::check_loaded(&sealer, FIRST_EPOCH, &loaded)?;
+    let view = View::load(&sealer, FIRST_EPOCH, &loaded)?;
+    let state = view.state().clone();
     let cluster = state.cluster().ok_or(StateError::Missing(RecordPath::CLUSTER))?;
     if cluster.id != setup.cluster_id {
         let (found, wanted) = (cluster.id.clone(), setup.cluster_id.clone());
@@ -51,7 +53,7 @@ pub(super) fn open(
         notices.say("the mode and the type in this HSM's settings are not the cluster's; the cluster's count");
     }
     let mut anchor = Anchored::new(Box::new(AnchorFile::new(&setup.anchor)));
-    let newest = anchor_of(ledger.head());
+    let newest = anchor_of(view.head());
     let known = anchor.read(&sealer)?;
     Anchor::check(known.as_ref(), &newest, state.hsm(&setup.hsm.id).is_some()).map_err(StateError::from)?;
     if known != Some(newest) {
@@ -67,7 +69,7 @@ pub(super) fn open(
         member: Mutex::new(Member::new(lease, lease_ms, &state)),
         desk: Mutex::new(Desk::new(lease, lease_ms)),
         state: ArcSwap::from_pointee(state.clone()),
-        view: Mutex::new(View::new(state, ledger)),
+        following: Mutex::new(Following::new(view)),
         damaged: AtomicBool::new(false),
         work: Condvar::new(),
         reads: Reads::new(),

@@ -10,9 +10,9 @@ use strongroom_store::{JoinError, Moment, RenewError, StoreError};
 use strongroom_types::Revision;
 use thiserror::Error;
 
+use super::following::FollowError;
 use super::sealing::anchor_of;
 use super::shared::Shared;
-use super::view::FollowError;
 use super::{StartError, StateError, clock};
 
 /// The longest sleep without looking whether the member stops.

@@ -20,14 +20,15 @@ mod changes;
 mod clock;
 mod committer;
 mod error;
+mod following;
 mod founding;
 mod member;
 mod reads;
-mod sealing;
+pub mod sealing;
 mod shared;
 #[cfg(test)]
 mod tests;
-mod view;
+pub mod view;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use strongroom_types::{Refusal, Revision, Status};
 
+use super::following::FollowError;
 use super::shared::Shared;
-use super::view::FollowError;
 
 pub(super) struct Reads {
     reads: Mutex<Numbered>,

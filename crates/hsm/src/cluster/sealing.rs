@@ -3,26 +3,54 @@
 use strongroom_core::member::{Anchor, CorruptLedger, Entered, Ledger, Mac};
 use strongroom_core::{Batch, CorruptHead, Head, Record};
 use strongroom_crypto::digest::digest;
-use strongroom_crypto_keys::seal::Sealer;
+use strongroom_crypto_keys::seal::{SealError, Sealer};
 use strongroom_store::StoredRecord;
-use strongroom_types::{HashFunction, RecordKind, RecordPath, Revision};
+use strongroom_types::{HashFunction, RecordKind, RecordPath, Revision, Secret};
 
 use super::StateError;
 
+/// How records are sealed for a store and told apart in its head. [`Sealer`] is the one way; a simulation tries wrong
+/// ones too, to see that they are noticed.
+pub trait SealsRecords {
+    /// As [`Sealer::seal_record`].
+    fn seal_record(&self, path: RecordPath, revision: Revision, plain: &[u8]) -> Vec<u8>;
+    /// As [`Sealer::open_record`].
+    fn open_record(&self, path: RecordPath, revision: Revision, sealed: &[u8]) -> Result<Secret, SealError>;
+    /// As [`Sealer::record_mac`].
+    fn record_mac(&self, path: RecordPath, revision: Revision, sealed: &[u8]) -> Mac;
+}
+
+impl SealsRecords for Sealer {
+    fn seal_record(&self, path: RecordPath, revision: Revision, plain: &[u8]) -> Vec<u8> {
+        Sealer::seal_record(self, path, revision, plain)
+    }
+
+    fn open_record(&self, path: RecordPath, revision: Revision, sealed: &[u8]) -> Result<Secret, SealError> {
+        Sealer::open_record(self, path, revision, sealed)
+    }
+
+    fn record_mac(&self, path: RecordPath, revision: Revision, sealed: &[u8]) -> Mac {
+        Sealer::record_mac(self, path, revision, sealed)
+    }
+}
+
 /// A batch as a store takes it.
-pub(super) struct Sealed {
-    pub(super) revision: Revision,
+pub struct Sealed {
+    /// The revision that it becomes.
+    pub revision: Revision,
     /// The head among them.
-    pub(super) puts: Vec<(RecordPath, Vec<u8>)>,
-    pub(super) deletes: Vec<RecordPath>,
-    pub(super) head: Head,
+    pub puts: Vec<(RecordPath, Vec<u8>)>,
+    /// What it removes.
+    pub deletes: Vec<RecordPath>,
+    /// The head that it writes.
+    pub head: Head,
     /// The records without the head.
-    pub(super) entered: Vec<Entered>,
+    pub entered: Vec<Entered>,
 }
 
 /// Seals a batch on top of what the ledger holds. `extra` are records that are sealed already: the cluster key.
-pub(super) fn seal(
-    sealer: &Sealer,
+pub fn seal(
+    sealer: &impl SealsRecords,
     ledger: &Ledger,
     batch: &Batch,
     extra: Vec<(RecordPath, Vec<u8>)>,
@@ -52,7 +80,7 @@ pub(super) struct Opened {
 }
 
 /// Opens each record, or names the one that is damaged.
-pub(super) fn open(sealer: &Sealer, stored: &[StoredRecord]) -> Result<Opened, StateError> {
+pub(super) fn open(sealer: &impl SealsRecords, stored: &[StoredRecord]) -> Result<Opened, StateError> {
     let mut opened = Opened { head: None, entered: Vec::new(), records: Vec::new() };
     for StoredRecord { path, revision, sealed } in stored {
         let (path, revision) = (*path, *revision);
@@ -81,7 +109,7 @@ pub(super) fn open(sealer: &Sealer, stored: &[StoredRecord]) -> Result<Opened, S
 }
 
 /// The anchor of a head.
-pub(super) fn anchor_of(head: &Head) -> Anchor {
+pub fn anchor_of(head: &Head) -> Anchor {
     let bytes = digest(HashFunction::Sha256, &head.encode());
     Anchor::of(head, bytes.try_into().expect("a SHA-256 digest has 32 bytes"))
 }

@@ -14,9 +14,9 @@ use strongroom_types::{HsmId, Refusal, Status};
 use super::anchor::Anchored;
 use super::changes::Desk;
 use super::clock::Clock;
+use super::following::Following;
 use super::member::Member;
 use super::reads::Reads;
-use super::view::View;
 use super::{Notices, Watcher, clock};
 
 pub(super) struct Shared {
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) watcher: Box<dyn Watcher>,
     /// The newest state that was applied.
     pub(super) state: ArcSwap<State>,
-    pub(super) view: Mutex<View>,
+    pub(super) following: Mutex<Following>,
     /// Whether what the store holds could not be applied.
     pub(super) damaged: AtomicBool,
     pub(super) desk: Mutex<Desk>,

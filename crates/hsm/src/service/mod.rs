@@ -24,6 +24,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use strongroom_core::member::rests_on_absence;
 use strongroom_core::{Request, State};
 use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
@@ -218,19 +219,6 @@ impl Service {
             self.log.client(crate::log::Level::Warn, format_args!("a list may lack what is newest: {refusal}"));
         }
     }
-}
-
-/// Whether a member that has not applied a granting change would refuse so.
-fn rests_on_absence(status: Status) -> bool {
-    matches!(
-        status,
-        Status::WrongClusterState
-            | Status::LoginEnded
-            | Status::LoginFailed
-            | Status::UserUnknown
-            | Status::LastAdmin
-            | Status::KeyUnknown
-    )
 }
 
 fn refused(id: u64, refusal: Refusal) -> v1::Response {

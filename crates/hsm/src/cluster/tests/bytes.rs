@@ -7,7 +7,7 @@ use strongroom_store::{Loaded, Store, StoredRecord};
 use strongroom_types::{RecordPath, Revision};
 
 use super::super::founding::{FIRST_EPOCH, open_sealer};
-use super::super::view::check_loaded;
+use super::super::view::View;
 use super::super::{Setup, StateError};
 use super::world::{Asks, World};
 
@@ -16,7 +16,7 @@ const SAMPLE_STEP: usize = 37;
 
 /// What a starting HSM says of the records.
 fn refusal(root_key: &RootKey, setup: &Setup, loaded: &Loaded) -> Option<StateError> {
-    open_sealer(root_key, setup, loaded).and_then(|sealer| check_loaded(&sealer, FIRST_EPOCH, loaded)).err()
+    open_sealer(root_key, setup, loaded).and_then(|sealer| View::load(&sealer, FIRST_EPOCH, loaded)).err()
 }
 
 /// The bits of `len` bytes that this run alters.
