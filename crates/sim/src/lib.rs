@@ -1,0 +1,12 @@
+//! # Room: sim (layer 5)
+//!
+//! Owns the judgement over what clients saw: [`history`] says whether the answers that were recorded keep the promises of
+//! the store (linearizable changes, nothing revoked honoured after its acknowledgement, nobody sees time go back, a change
+//! acts once). The same checker judges simulated worlds and real processes (`cargo xtask chaos`).
+//!
+//! * May use: every room.
+//! * Never: in [`history`], anything but what clients saw: no record, revision or log of a member. Input, output, a clock,
+//!   threads, randomness other than that of a seed.
+#![forbid(unsafe_code)]
+
+pub mod history;
