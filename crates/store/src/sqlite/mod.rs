@@ -14,7 +14,7 @@ mod rows;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -78,8 +78,9 @@ pub struct SqliteStore {
     reader: Mutex<Connection>,
     /// The highest revision that this door has seen.
     seen: AtomicU64,
-    /// Whether a commit of this door ended without an outcome, and nothing was read since.
-    is_unsettled: AtomicBool,
+    /// One more than the revision on which a commit of this door ended without an outcome; 0 when there is none, or it
+    /// is settled.
+    unsettled: AtomicU64,
 }
 
 impl SqliteStore {
@@ -96,7 +97,7 @@ impl SqliteStore {
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             seen: AtomicU64::new(0),
-            is_unsettled: AtomicBool::new(false),
+            unsettled: AtomicU64::new(0),
         })
     }
 
@@ -117,8 +118,8 @@ impl SqliteStore {
     /// The connection that reads, once what it reads is what everybody reads and goes on to.
     fn reader(&self) -> Result<MutexGuard<'_, Connection>, StoreError> {
         self.files.check()?;
-        if self.is_unsettled.load(SeqCst) {
-            self.settle()?;
+        if self.unsettled.load(SeqCst) != 0 {
+            self.settle(&self.writer())?;
         }
         Ok(self.reader.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -139,10 +140,7 @@ impl SqliteStore {
     /// Begins a write, as soon as nobody else writes. Kills who holds the lock for longer than a lease.
     fn begin(&self, writer: &Connection) -> Result<(), StoreError> {
         self.files.check()?;
-        if !writer.is_autocommit() {
-            // A panic or a failed rollback left it open; nobody was told that it succeeded.
-            writer.execute_batch("ROLLBACK").map_err(|error| self.wrap(error))?;
-        }
+        self.end_transaction(writer)?;
         let mut begun = Instant::now();
         let mut mark = self.table.writer();
         loop {
@@ -167,25 +165,43 @@ impl SqliteStore {
         }
     }
 
+    /// A panic or a failed rollback may have left one open; nobody was told that it succeeded.
+    fn end_transaction(&self, writer: &Connection) -> Result<(), StoreError> {
+        if writer.is_autocommit() {
+            return Ok(());
+        }
+        writer.execute_batch("ROLLBACK").map_err(|error| self.wrap(error))
+    }
+
     /// Makes sure that a commit without an outcome either is there already or never will be.
     ///
     /// A failed `COMMIT` may have left all its frames in the log, behind the end that every process goes by. Nobody
-    /// reads them there, but whoever recovers the log one day would take them for committed. A write of no effect takes
-    /// their place.
-    fn settle(&self) -> Result<(), StoreError> {
-        let writer = self.writer();
-        if !self.is_unsettled.load(SeqCst) {
-            return Ok(());
+    /// reads them there, but whoever recovers the log one day would take them for committed. Any later commit takes
+    /// their place; if there was none, a write of no effect does.
+    fn settle(&self, writer: &Connection) -> Result<(), StoreError> {
+        let Some(base) = self.unsettled.load(SeqCst).checked_sub(1) else { return Ok(()) };
+        self.end_transaction(writer)?;
+        if self.newest(writer)?.0 <= base {
+            self.begin(writer)?;
+            let _writing = self.table.writing();
+            // SQLite writes no page that it finds unchanged; a page that changed twice it does write.
+            let there_and_back =
+                "UPDATE meta SET revision = revision + 1; UPDATE meta SET revision = revision - 1; COMMIT";
+            if let Err(error) = writer.execute_batch(there_and_back) {
+                return Err(abandoned(writer, self.wrap(error)));
+            }
         }
-        self.begin(&writer)?;
-        let _writing = self.table.writing();
-        // SQLite writes no page that it finds unchanged; a page that changed twice it does write.
-        let there_and_back = "UPDATE meta SET revision = revision + 1; UPDATE meta SET revision = revision - 1; COMMIT";
-        if let Err(error) = writer.execute_batch(there_and_back) {
-            return Err(abandoned(&writer, self.wrap(error)));
-        }
-        self.is_unsettled.store(false, SeqCst);
+        self.unsettled.store(0, SeqCst);
         Ok(())
+    }
+
+    /// What is to be said of a commit on `base` that failed at its end: that nothing was written, if that can be made
+    /// sure of at once.
+    fn outcome(&self, writer: &Connection, base: Revision, error: StoreError) -> CommitError {
+        match self.settle(writer).and_then(|()| self.newest(writer)) {
+            Ok(newest) if newest == base => CommitError::Unavailable(error),
+            _ => CommitError::Unknown(error),
+        }
     }
 
     fn write(
@@ -239,11 +255,13 @@ impl Store for SqliteStore {
         let written = self.write(&writer, expected, puts, deletes);
         let revision = written.map_err(|error| abandoned(&writer, error))?;
         if let Err(error) = writer.execute_batch("COMMIT") {
-            self.is_unsettled.store(true, SeqCst);
-            return Err(abandoned(&writer, CommitError::Unknown(self.wrap(error))));
+            self.unsettled.store(revision.0, SeqCst);
+            let error = abandoned(&writer, self.wrap(error));
+            drop(writing);
+            return Err(self.outcome(&writer, expected, error));
         }
         // This write has taken the place of one without an outcome.
-        self.is_unsettled.store(false, SeqCst);
+        self.unsettled.store(0, SeqCst);
         drop(writing);
         drop(writer);
         self.seen.fetch_max(revision.0, SeqCst);

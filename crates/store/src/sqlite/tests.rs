@@ -50,9 +50,9 @@ fn a_commit_whose_sync_failed_is_gone_for_good_once_it_was_read_as_gone() {
     // The danger: whoever recovers this log takes the frames for committed.
     assert_eq!(recovered(folder.path(), "failed", "danger").revision, Revision(2));
 
-    failed.is_unsettled.store(true, SeqCst);
+    failed.unsettled.store(2, SeqCst);
     assert_eq!(failed.revision().unwrap(), Revision(1));
-    assert!(!failed.is_unsettled.load(SeqCst));
+    assert_eq!(failed.unsettled.load(SeqCst), 0);
     let settled = recovered(folder.path(), "failed", "settled");
     assert_eq!((settled.revision, settled.records.len()), (Revision(1), 1));
     // A commit takes their place as well as a settlement does.
@@ -74,8 +74,20 @@ fn a_commit_that_failed_at_its_end_is_unknown_until_a_read_settles_it() {
     assert!(matches!(store.revision(), Err(StoreError::Unavailable { .. })));
     refuse_commits(false);
     assert_eq!(store.revision().unwrap(), Revision(1));
-    assert!(!store.is_unsettled.load(SeqCst));
+    assert_eq!(store.unsettled.load(SeqCst), 0);
     assert_eq!(store.load().unwrap().records.len(), 1);
+}
+
+#[test]
+fn a_commit_of_anybody_settles_one_without_an_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, other) = (SqliteStore::open(config(folder.path()).lease_ms(20)).unwrap(), open(folder.path()));
+    store.commit(Revision(0), &[put(1, 10)], &[]).unwrap();
+    store.unsettled.store(2, SeqCst);
+    other.commit(Revision(1), &[put(2, 10)], &[]).unwrap();
+    // The lock is taken: nothing is written for it.
+    other.while_writing(|| assert_eq!(store.revision().unwrap(), Revision(2)));
+    assert_eq!(store.unsettled.load(SeqCst), 0);
 }
 
 #[test]
@@ -83,7 +95,7 @@ fn nothing_is_read_while_a_commit_cannot_be_settled() {
     let folder = tempfile::tempdir().unwrap();
     let (store, other) = (SqliteStore::open(config(folder.path()).lease_ms(20)).unwrap(), open(folder.path()));
     store.commit(Revision(0), &[put(1, 10)], &[]).unwrap();
-    store.is_unsettled.store(true, SeqCst);
+    store.unsettled.store(2, SeqCst);
     other.while_writing(|| {
         assert!(matches!(store.revision(), Err(StoreError::Unavailable { .. })));
         assert!(matches!(store.load(), Err(StoreError::Unavailable { .. })));
