@@ -256,7 +256,9 @@ pub(super) fn wrap(path: &Path, error: rusqlite::Error) -> SqliteError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => SqliteError::DiskFull { path },
         Some(ErrorCode::DatabaseCorrupt) => {
-            SqliteError::Damaged { path, what: "SQLite finds its pages damaged", source: Some(error) }
+            // Also what SQLite makes of EIO when it reads.
+            let what = "a page of it is damaged, or its disk does not give it back";
+            SqliteError::Damaged { path, what, source: Some(error) }
         }
         Some(ErrorCode::NotADatabase) => SqliteError::Foreign { path },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => SqliteError::NotWritable { path },

@@ -10,7 +10,7 @@ use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
 
 use crate::config;
 
-const FOLDER: &str = "STRONGROOM_STORE_TEST_FOLDER";
+pub(crate) const FOLDER: &str = "STRONGROOM_STORE_TEST_FOLDER";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A child process; killed when dropped.
@@ -65,16 +65,16 @@ impl Drop for Running {
 }
 
 /// The folder, when this process is a child.
-fn told_folder() -> Option<std::path::PathBuf> {
+pub(crate) fn told_folder() -> Option<std::path::PathBuf> {
     std::env::var_os(FOLDER).map(Into::into)
 }
 
-fn say(text: std::fmt::Arguments<'_>) {
+pub(crate) fn say(text: std::fmt::Arguments<'_>) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).expect("the parent reads");
 }
 
-fn path(number: u64) -> RecordPath {
+pub(crate) fn path(number: u64) -> RecordPath {
     RecordPath { kind: RecordKind::Receipt, id: u128::from(number).to_be_bytes() }
 }
 

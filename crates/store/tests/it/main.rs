@@ -1,6 +1,7 @@
 //! The contract on each implementation, and what SQLite and the member table keep across processes.
 
 mod crash;
+mod faults;
 mod files;
 mod model;
 
