@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 use strongroom_core::LoginActor;
-use strongroom_types::limits::{CONNECTIONS_MAX, FRAME_LEN_LARGE, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX};
+use strongroom_types::limits::{
+    CONNECTIONS_MAX, FRAME_LEN_LARGE, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX, REFUSALS_WITHOUT_LOGIN_MAX,
+};
 use strongroom_types::{Refusal, Status, UserId};
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
 use strongroom_wire::v1;
 use thiserror::Error;
 use zeroize::Zeroize;
 
-use crate::connections::ConnectionLimits;
+use crate::connections::{ConnectionLimits, Entry, Origin};
 use crate::pools::{Place, Pool};
 use crate::service::{self, Service, Session};
 
@@ -49,6 +51,9 @@ pub enum End {
     /// TLS failed.
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// Whoever is there without a login asks for what is refused, again and again.
+    #[error("{REFUSALS_WITHOUT_LOGIN_MAX} requests without a login were refused")]
+    Refused,
     /// Too many others shake hands, or have large frames on their way.
     #[error("{0}")]
     Busy(Refusal),
@@ -77,26 +82,20 @@ pub fn large() -> Large {
     Pool::some_each(LARGE_FRAMES_MAX, CONNECTIONS_MAX, LARGE_FRAMES_EACH_MAX)
 }
 
-/// Answers requests until the connection ends. Without `large` there is no bound on large frames. `on_login` hears of each change of its login, before the client does. The
-/// channel comes with the deadline of the first request.
+/// Answers requests until the connection ends. Without `large` there is no bound on large frames. `entry` hears of each
+/// change of its login, before the client does. The channel comes with the deadline of the first request.
 pub fn converse(
     channel: &mut impl Channel,
     service: &Service,
     session: &mut Session,
     limits: &ConnectionLimits,
     large: Option<&Large>,
-    mut on_login: impl FnMut(Option<LoginActor>),
+    entry: Option<&mut Entry>,
 ) -> End {
     let mut incoming = Vec::with_capacity(BUFFER_LEN);
     let mut outgoing = Vec::with_capacity(BUFFER_LEN);
     let mut has_deadline = true;
-    let mut had_login = None;
-    let mut note_login = |login: Option<LoginActor>| {
-        if login != had_login {
-            had_login = login;
-            on_login(login);
-        }
-    };
+    let mut guest = Guest { entry, login: None, refusals: 0 };
     loop {
         let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
         let user = session.standing_login().map(|login| login.user);
@@ -115,7 +114,7 @@ pub fn converse(
             }
         };
         let frame = &mut incoming[..end];
-        if let Err(error) = one_request(channel, service, session, frame, &mut outgoing, &mut gate, &mut note_login) {
+        if let Err(error) = one_request(channel, service, session, frame, &mut outgoing, &mut gate, &mut guest) {
             return error;
         }
         incoming.drain(..end);
@@ -124,6 +123,43 @@ pub fn converse(
                 buffer.shrink_to(BUFFER_LEN);
             }
         }
+    }
+}
+
+/// What is known of who is at the other end.
+struct Guest<'a> {
+    entry: Option<&'a mut Entry>,
+    login: Option<LoginActor>,
+    /// Requests without a login that were refused.
+    refusals: u32,
+}
+
+impl Guest<'_> {
+    /// While the HSM works on a request.
+    fn works(&mut self, works: bool) {
+        if let Some(entry) = &mut self.entry {
+            entry.set_working(works);
+        }
+    }
+
+    /// After a request: the login that the connection has now.
+    fn has_login(&mut self, login: Option<LoginActor>) {
+        if login != self.login {
+            self.login = login;
+            self.refusals = 0;
+            if let Some(entry) = &mut self.entry {
+                entry.set_login(login);
+            }
+        }
+    }
+
+    /// After an answer: whether there were too many refusals. Each costs the HSM more than it costs a stranger to ask, but
+    /// for the handshake before. Busy HSMs, and those that do not serve, are no stranger's fault.
+    fn is_too_much(&mut self, response: &v1::Response) -> bool {
+        let excused = [Status::Busy, Status::NotServing, Status::DeadlineExceeded];
+        let is_refused = Status::from_number(response.status).is_some_and(|status| !excused.contains(&status));
+        self.refusals += u32::from(self.entry.is_some() && self.login.is_none() && is_refused);
+        self.refusals >= REFUSALS_WITHOUT_LOGIN_MAX
     }
 }
 
@@ -188,7 +224,7 @@ fn one_request(
     whole_frame: &mut [u8],
     outgoing: &mut Vec<u8>,
     gate: &mut Gate<'_>,
-    note_login: &mut impl FnMut(Option<LoginActor>),
+    guest: &mut Guest<'_>,
 ) -> Result<(), End> {
     let arrived = Instant::now();
     let Ok(request) = frame::decode_request(&whole_frame[PREFIX_LEN..]) else {
@@ -202,16 +238,19 @@ fn one_request(
         whole_frame.zeroize();
     }
     let id = request.id;
+    guest.works(true);
     let mut response = match gate_of(gate, &request) {
         Ok(()) => service.answer(session, request, arrived),
         Err(refusal) => v1::Response { id, ..service.refuse(refusal) },
     };
-    note_login(session.standing_login());
+    guest.has_login(session.standing_login());
+    guest.works(false);
     let sent = send(channel, &response, outgoing);
     if service::wipe(&mut response) {
         outgoing.zeroize();
     }
-    sent
+    sent?;
+    if guest.is_too_much(&response) { Err(End::Refused) } else { Ok(()) }
 }
 
 fn send(channel: &mut impl Channel, response: &v1::Response, outgoing: &mut Vec<u8>) -> Result<(), End> {
@@ -246,14 +285,14 @@ pub struct TlsChannel {
 }
 
 impl TlsChannel {
-    /// Shakes hands. What that costs in computing is done by few at once, which `pool` sees to; waiting for the client
-    /// takes no place in it.
-    pub fn accept(
+    /// Shakes hands. What that costs in computing is done by few at once, whose `turn` it is; waiting for the client takes
+    /// no place among them.
+    pub fn accept<'a>(
         mut tls: ServerConnection,
         socket: Arc<TcpStream>,
         deadline: Instant,
         unread_max: Duration,
-        pool: &Pool<()>,
+        turn: impl Fn() -> Result<Place<'a, Origin>, Refusal>,
     ) -> Result<TlsChannel, End> {
         tls.set_buffer_limit(None);
         socket.set_write_timeout(Some(unread_max))?;
@@ -261,7 +300,7 @@ impl TlsChannel {
         while channel.tls.is_handshaking() {
             channel.flush()?;
             channel.read_some()?;
-            let place = pool.enter((), deadline).map_err(End::Busy)?;
+            let place = turn().map_err(End::Busy)?;
             let processed = channel.tls.process_new_packets();
             drop(place);
             channel.check(processed.map(drop))?;
@@ -466,5 +505,68 @@ impl Channel for PlainChannel {
     /// The control plane may take its time: it is the owner of this process.
     fn wait_until(&mut self, _: Option<Instant>) -> Result<(), End> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    const MAX: Duration = Duration::from_millis(60);
+
+    /// Writes as a socket that takes a byte every now and then, until the pace is too slow.
+    #[test]
+    fn an_answer_that_goes_byte_by_byte_is_given_up() {
+        let began = Instant::now();
+        let shortest = Cell::new(MAX);
+        let mut pace = Pace::new(MAX);
+        let end = loop {
+            let note = |left: Duration| {
+                assert!(left <= shortest.replace(left), "the time that is left only shrinks");
+                Ok(())
+            };
+            match pace.written(Ok(1), false, note) {
+                Ok(1) => {}
+                other => break other,
+            }
+            assert!(began.elapsed() < MAX * 100, "it goes on for ever");
+        };
+        assert!(matches!(end, Err(End::Unread)), "{end:?}");
+        assert!(began.elapsed() >= MAX);
+    }
+
+    #[test]
+    fn an_answer_that_goes_in_time_leaves_the_socket_as_it_was() {
+        let mut pace = Pace::new(MAX);
+        // Whole at once: nothing is set.
+        pace.written(Ok(10), true, |_| panic!("nothing is left")).unwrap();
+        pace.done(|_| panic!("nothing was shortened")).unwrap();
+        let mut pace = Pace::new(MAX);
+        let set = Cell::new(Duration::ZERO);
+        let note = |to: Duration| {
+            set.set(to);
+            Ok(())
+        };
+        pace.written(Ok(4), false, note).unwrap();
+        assert!(set.get() > Duration::ZERO && set.get() <= MAX);
+        pace.written(Ok(6), true, note).unwrap();
+        pace.done(note).unwrap();
+        assert_eq!(set.get(), MAX);
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let check = |error: ErrorKind, is_expected: fn(&End) -> bool| {
+            let end = Pace::new(MAX).written(Err(error.into()), false, |_| Ok(())).unwrap_err();
+            assert!(is_expected(&end), "{error:?}: {end:?}");
+        };
+        check(ErrorKind::WouldBlock, |end| matches!(end, End::Unread));
+        check(ErrorKind::TimedOut, |end| matches!(end, End::Unread));
+        check(ErrorKind::BrokenPipe, |end| matches!(end, End::Closed));
+        check(ErrorKind::ConnectionReset, |end| matches!(end, End::Closed));
+        check(ErrorKind::PermissionDenied, |end| matches!(end, End::Io(_)));
+        assert!(matches!(Pace::new(MAX).written(Ok(0), false, |_| Ok(())), Err(End::Closed)));
     }
 }

@@ -1,7 +1,7 @@
 //! Taking connections: clients over TCP, the control plane over a Unix socket; each gets a thread.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::{ServerConfig, ServerConnection};
 
 use crate::connection::{End, Large, PlainChannel, TlsChannel, converse};
-use crate::connections::{ConnectionLimits, Connections, Endable, Entry};
+use crate::connections::{ConnectionLimits, Connections, Endable, Entry, Origin};
 use crate::log::{Level, Log};
 use crate::os;
 use crate::pools::Pool;
@@ -35,8 +35,8 @@ pub struct Common {
     pub log: Arc<Log>,
     /// What connections may do.
     pub limits: ConnectionLimits,
-    /// TLS handshakes at once.
-    pub handshakes: Pool<()>,
+    /// TLS handshakes at once, in turns between where they come from.
+    pub handshakes: Pool<Origin>,
     /// Places for large frames.
     pub large: Large,
 }
@@ -108,7 +108,7 @@ pub fn take_clients(
     let take = |(socket, peer): (TcpStream, SocketAddr)| {
         let socket = Arc::new(socket);
         let deadline = Instant::now() + common.limits.first_request_max;
-        let Some(entry) = connections.enter(Arc::clone(&socket) as Arc<dyn Endable>) else {
+        let Some(entry) = connections.enter(Arc::clone(&socket) as Arc<dyn Endable>, Origin::of(peer.ip())) else {
             common.log.client(Level::Warn, format_args!("{peer} was turned away: too many connections"));
             return;
         };
@@ -140,7 +140,8 @@ pub fn take_control(
             }
         }
         let socket = Arc::new(socket);
-        let Some(mut entry) = connections.enter(Arc::clone(&socket) as Arc<dyn Endable>) else { return };
+        let here = Origin::of(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let Some(mut entry) = connections.enter(Arc::clone(&socket) as Arc<dyn Endable>, here) else { return };
         // The system says who it is.
         entry.set_known(true);
         let common_of_thread = Arc::clone(common);
@@ -151,7 +152,7 @@ pub fn take_control(
             let Ok(mut channel) = PlainChannel::new(socket, common.limits.unread_max) else { return };
             let whole = common.limits.frame_len_max;
             let limits = ConnectionLimits { frame_len_max_before_login: whole, ..common.limits };
-            let end = converse(&mut channel, &common.service, &mut Session::of_appliance(), &limits, None, |_| {});
+            let end = converse(&mut channel, &common.service, &mut Session::of_appliance(), &limits, None, None);
             if !matches!(end, End::Closed) {
                 common.log.client(Level::Warn, format_args!("the control plane's connection ended: {end}"));
             }
@@ -179,23 +180,25 @@ struct Client {
 impl Client {
     fn serve(self) {
         let Client { common, tls, socket, peer, deadline, mut entry } = self;
+        entry.served_here();
         let end = (|| {
             socket.set_nodelay(true)?;
             rustix::net::sockopt::set_socket_keepalive(&*socket, true).map_err(io::Error::from)?;
             rustix::net::sockopt::set_tcp_keepidle(&*socket, KEEPALIVE).map_err(io::Error::from)?;
             rustix::net::sockopt::set_tcp_keepintvl(&*socket, KEEPALIVE).map_err(io::Error::from)?;
             let tls = ServerConnection::new(tls)?;
-            let (unread_max, handshakes) = (common.limits.unread_max, &common.handshakes);
-            let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, unread_max, handshakes)?;
+            let origin = Origin::of(peer.ip());
+            let turn = || common.handshakes.enter_while(origin, deadline, || !entry.is_ended());
+            let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, common.limits.unread_max, turn)?;
             let mut session = Session::of_client(peer);
-            let on_login = |login| entry.set_login(login);
-            let end =
-                converse(&mut channel, &common.service, &mut session, &common.limits, Some(&common.large), on_login);
+            let (large, entry) = (Some(&common.large), Some(&mut entry));
+            let end = converse(&mut channel, &common.service, &mut session, &common.limits, large, entry);
             channel.close();
             Err::<(), End>(end)
         })();
         if let Err(end) = end
             && !matches!(end, End::Closed)
+            && !entry.is_ended()
         {
             common.log.client(Level::Info, format_args!("the connection of {peer} ended: {end}"));
         }

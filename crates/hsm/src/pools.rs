@@ -72,6 +72,17 @@ impl<K: Ord + Clone> Pool<K> {
     /// Waits for a place. [`Status::Busy`] when too many wait already, [`Status::DeadlineExceeded`] when the time is over
     /// before there is one.
     pub fn enter(&self, key: K, deadline: Instant) -> Result<Place<'_, K>, Refusal> {
+        self.enter_while(key, deadline, || true)
+    }
+
+    /// As [`enter`](Pool::enter), and [`Status::Busy`] also when the place is not wanted any more. That is asked when this
+    /// thread is unparked.
+    pub fn enter_while(
+        &self,
+        key: K,
+        deadline: Instant,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Place<'_, K>, Refusal> {
         let mut state = self.lock();
         // Nobody who waits for themselves alone keeps others out.
         if self.next(&state).is_none() && self.has_room(&state, &key) {
@@ -97,11 +108,12 @@ impl<K: Ord + Clone> Pool<K> {
                 return Ok(Place { pool: self, key });
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let is_wanted = is_wanted();
+            if left.is_zero() || !is_wanted {
                 state.waiting.remove(&number);
                 state.forget(&key);
                 self.wake_next(&state);
-                return Err(Status::DeadlineExceeded.into());
+                return Err(if is_wanted { Status::DeadlineExceeded } else { Status::Busy }.into());
             }
             drop(state);
             thread::park_timeout(left);

@@ -57,6 +57,8 @@ pub const HSM_PORT: u16 = 2223;
 pub const CONNECTIONS_MAX: usize = 4_096;
 /// Connections without a login an HSM keeps at once; beyond, the one that waited longest is closed.
 pub const CONNECTIONS_WITHOUT_LOGIN_MAX: usize = 256;
+/// Refused requests of a connection without a login, after which it is closed.
+pub const REFUSALS_WITHOUT_LOGIN_MAX: u32 = 8;
 /// From accepting a connection to its first complete request, in milliseconds.
 pub const FIRST_REQUEST_MS_MAX: u64 = 5_000;
 /// From the first byte of an answer to its last, when the client takes it slowly, in milliseconds.

@@ -6,4 +6,6 @@ mod frames;
 mod keys;
 mod limits;
 mod process;
+mod slow;
+mod strangers;
 mod world;

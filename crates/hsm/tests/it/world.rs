@@ -1,7 +1,7 @@
 //! A server in this process on a free port, and raw connections to it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,10 +98,25 @@ impl World {
     }
 
     pub fn socket(&self) -> TcpStream {
+        self.socket_by(|| TcpStream::connect(self.address))
+    }
+
+    /// From another address of this machine.
+    pub fn socket_from(&self, ip: IpAddr) -> TcpStream {
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+        self.socket_by(|| {
+            let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+            bind(&socket, &SocketAddr::new(ip, 0))?;
+            connect(&socket, &self.address)?;
+            Ok(TcpStream::from(socket))
+        })
+    }
+
+    fn socket_by(&self, connect: impl Fn() -> std::io::Result<TcpStream>) -> TcpStream {
         // The listener opens a moment after the certificate is there.
         let deadline = Instant::now() + LONG;
         let socket = loop {
-            match TcpStream::connect(self.address) {
+            match connect() {
                 Ok(socket) => break socket,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
@@ -114,11 +129,23 @@ impl World {
         self.try_connect().unwrap()
     }
 
-    pub fn try_connect(&self) -> std::io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
+    pub fn connect_from(&self, ip: IpAddr) -> Connection<StreamOwned<ClientConnection, TcpStream>> {
+        self.shake_hands(self.socket_from(ip)).unwrap()
+    }
+
+    /// A client of TLS that has said nothing yet.
+    pub fn client(&self) -> ClientConnection {
         let anchors = Anchors::from_pem(self.ca.certificate().to_pem().as_bytes(), now_s()).unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
-        let tls = ClientConnection::new(tls::client_config(&anchors), name).unwrap();
-        let mut stream = StreamOwned::new(tls, self.socket());
+        ClientConnection::new(tls::client_config(&anchors), name).unwrap()
+    }
+
+    pub fn try_connect(&self) -> std::io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
+        self.shake_hands(self.socket())
+    }
+
+    fn shake_hands(&self, socket: TcpStream) -> std::io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
+        let mut stream = StreamOwned::new(self.client(), socket);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
@@ -264,9 +291,18 @@ pub fn hello() -> Operation {
     Operation::Hello(v1::Hello { client: "a test".into() })
 }
 
-/// A request whose message has about so many bytes.
-pub fn long_request(len: usize) -> v1::Request {
-    let filter = v1::Attribute { name: "x".repeat(len), value: None };
-    let find = v1::KeyFind { filter: vec![filter], ..v1::KeyFind::default() };
-    v1::Request { operation: Some(Operation::KeyFind(find)), ..v1::Request::default() }
+/// A frame whose message has exactly so many bytes.
+pub fn request_of_len(len: usize) -> Vec<u8> {
+    let frame_of = |name_len: usize| {
+        let filter = v1::Attribute { name: "x".repeat(name_len), value: None };
+        let find = v1::KeyFind { filter: vec![filter], ..v1::KeyFind::default() };
+        let request = v1::Request { id: 1, operation: Some(Operation::KeyFind(find)), ..v1::Request::default() };
+        let content = prost::Message::encode_to_vec(&request);
+        [u32::try_from(content.len()).unwrap().to_be_bytes().to_vec(), content].concat()
+    };
+    // Lengths are written in as many bytes as they need, so that the first guess may be off by a few.
+    let first = frame_of(len - 32);
+    let frame = frame_of(2 * len - 32 - (first.len() - 4));
+    assert_eq!(frame.len() - 4, len);
+    frame
 }
