@@ -4,7 +4,7 @@
 //! cut no answer short unnoticed, and a forked child must send nothing over its parent's connections.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,8 +20,9 @@ use strongroom_wire::v1;
 use zeroize::Zeroize;
 
 use crate::config::Server;
-use crate::descriptors::{Descriptors, Entered};
+use crate::descriptors::Entered;
 use crate::error::{Cause, ConnectError};
+use crate::generation::Generation;
 
 /// What every connection of a client has in common.
 pub(crate) struct Trust {
@@ -65,17 +66,18 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and shakes hands within `limit`. The certificate must be of `wanted`, if that is known; the cluster it
+    /// Connects and shakes hands within `limit`; looking up a host name has a time of its own. The certificate must be of `wanted`, if that is known; the cluster it
     /// is of comes back.
     pub(crate) fn open(
         server: &Server,
         trust: &Trust,
         wanted: Option<&ClusterId>,
-        descriptors: &Arc<Descriptors>,
+        generation: &Generation,
         limit: Duration,
     ) -> Result<(Connection, ClusterId), ConnectError> {
+        let addresses = generation.names.addresses(server)?;
         let began = Instant::now();
-        let socket = connect(server, limit)?;
+        let socket = connect(&addresses, limit).inspect_err(|_| generation.names.forget(server))?;
         // Refused only by a socket that is no TCP any more; then the handshake says so.
         let _ = socket.set_nodelay(true);
         let name = match socket.peer_addr() {
@@ -87,7 +89,7 @@ impl Connection {
         // A frame is written in one piece.
         tls.set_buffer_limit(None);
         let mut connection = Connection {
-            _entered: descriptors.enter(socket.as_raw_fd()),
+            _entered: generation.descriptors.enter(socket.as_raw_fd()),
             socket,
             tls,
             limit: Duration::ZERO,
@@ -110,7 +112,7 @@ impl Connection {
         while self.tls.is_handshaking() {
             let left = limit.saturating_sub(began.elapsed());
             if left.is_zero() {
-                return Err(ConnectError::Silent(limit.as_millis()));
+                return Err(ConnectError::Mute(limit.as_millis()));
             }
             let step = self
                 .set_limit(left)
@@ -119,7 +121,7 @@ impl Connection {
             match step {
                 Ok(None | Some(1..)) => {}
                 Ok(Some(0)) => return Err(ConnectError::Lost("closed by the other side".into())),
-                Err(error) if is_timeout(&error) => return Err(ConnectError::Silent(limit.as_millis())),
+                Err(error) if is_timeout(&error) => return Err(ConnectError::Mute(limit.as_millis())),
                 Err(error) => return Err(ConnectError::Lost(error.to_string())),
             }
             if let Err(error) = self.tls.process_new_packets() {
@@ -272,15 +274,8 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-/// A TCP connection to the first address of the server that takes one.
-fn connect(server: &Server, limit: Duration) -> Result<TcpStream, ConnectError> {
-    let addresses = match server.address.parse::<IpAddr>() {
-        Ok(ip) => vec![SocketAddr::new(ip, server.port)],
-        Err(_) => (server.address.as_str(), server.port)
-            .to_socket_addrs()
-            .map_err(|error| ConnectError::Name(error.to_string()))?
-            .collect(),
-    };
+/// A TCP connection to the first of the addresses that takes one.
+fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, ConnectError> {
     let began = Instant::now();
     let mut failure = ConnectError::Name("none is known".into());
     for address in addresses {
@@ -288,7 +283,7 @@ fn connect(server: &Server, limit: Duration) -> Result<TcpStream, ConnectError> 
         if left.is_zero() {
             return Err(ConnectError::Silent(limit.as_millis()));
         }
-        match TcpStream::connect_timeout(&address, left) {
+        match TcpStream::connect_timeout(address, left) {
             Ok(socket) => return Ok(socket),
             Err(error) if is_timeout(&error) => failure = ConnectError::Silent(limit.as_millis()),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {

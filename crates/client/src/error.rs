@@ -207,6 +207,12 @@ pub enum ConnectError {
     /// Nobody answered in time.
     #[error("no connection within {0} ms")]
     Silent(u128),
+    /// The port is open, and who listens there says nothing.
+    #[error(
+        "something takes connections there and does not answer the TLS handshake within {0} ms; check address and port, \
+         and whether the HSM is stopped or overloaded"
+    )]
+    Mute(u128),
     /// Connected, and closed during the handshake.
     #[error("the connection was lost during the TLS handshake: {0}")]
     Lost(String),
@@ -238,7 +244,11 @@ pub enum ConnectError {
 impl ConnectError {
     fn is_lasting(&self) -> bool {
         match self {
-            ConnectError::Name(_) | ConnectError::Socket(_) | ConnectError::Silent(_) | ConnectError::Lost(_) => false,
+            ConnectError::Name(_)
+            | ConnectError::Socket(_)
+            | ConnectError::Silent(_)
+            | ConnectError::Mute(_)
+            | ConnectError::Lost(_) => false,
             ConnectError::NoTls
             | ConnectError::NoHsm
             | ConnectError::Ca(_)

@@ -12,6 +12,7 @@ use strongroom_types::{ClusterId, Password, Refusal, Role, Secret, UserName};
 use crate::answers::{Hello, LoggedIn};
 use crate::config::Server;
 use crate::descriptors::Descriptors;
+use crate::names::Names;
 use crate::pool::Pool;
 use crate::session_keys::SessionKeys;
 
@@ -49,6 +50,7 @@ pub(crate) struct Generation {
     pub(crate) mark: Mark,
     pub(crate) pool: Pool,
     pub(crate) descriptors: Arc<Descriptors>,
+    pub(crate) names: Names,
     pub(crate) login: ArcSwapOption<Login>,
     logins: AtomicU64,
     turn: LoginTurn,
@@ -69,6 +71,7 @@ impl Generation {
             mark: Mark::new(),
             pool: Pool::new(servers),
             descriptors: Descriptors::new(),
+            names: Names::default(),
             login: ArcSwapOption::empty(),
             logins: AtomicU64::new(0),
             turn: LoginTurn::default(),

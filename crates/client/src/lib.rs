@@ -23,6 +23,7 @@ mod error;
 mod generation;
 mod logging;
 mod manner;
+mod names;
 mod pool;
 pub mod reference_pem;
 pub mod routing;

@@ -121,7 +121,7 @@ impl Engine {
             return Err(Cause::Silent(0));
         }
         let wanted = self.cluster.cluster_id.as_ref().or(generation.cluster());
-        let (connection, cluster) = Connection::open(server, &self.trust, wanted, &generation.descriptors, limit)?;
+        let (connection, cluster) = Connection::open(server, &self.trust, wanted, generation, limit)?;
         generation.met_cluster(cluster);
         let mut connection = Box::new(connection);
         if generation.greeting_is_due() {
@@ -262,7 +262,7 @@ impl Engine {
     /// A member that can't be used at present.
     fn failed(&self, seat: Seat<'_>, address: &Arc<str>, cause: Cause) -> Tried {
         let outcome = match &cause {
-            Cause::Silent(_) | Cause::Connect(ConnectError::Silent(_)) => Outcome::Silent,
+            Cause::Silent(_) | Cause::Connect(ConnectError::Silent(_) | ConnectError::Mute(_)) => Outcome::Silent,
             _ => Outcome::Failed(Duration::ZERO),
         };
         self.note(seat.end(outcome, None), address, Some(&cause));

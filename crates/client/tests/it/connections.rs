@@ -174,7 +174,7 @@ fn whoever_says_nothing_or_hangs_up_is_given_up_at_the_deadline() {
     let hangs_up = client_of(listener(b"", true));
     let [silent, hangs_up] =
         [silent, hangs_up].map(|client| thread::spawn(move || causes(&client))).map(|thread| thread.join().unwrap());
-    assert!(matches!(silent[..], [Cause::Connect(ConnectError::Silent(1..=1000))]), "{silent:?}");
+    assert!(matches!(silent[..], [Cause::Connect(ConnectError::Mute(1..=1000))]), "{silent:?}");
     assert!(matches!(hangs_up[..], [Cause::Connect(ConnectError::Lost(_))]), "{hangs_up:?}");
     let took = began.elapsed();
     assert!((Duration::from_secs(9)..Duration::from_secs(15)).contains(&took), "{took:?}");
