@@ -221,6 +221,12 @@ pub enum SqliteError {
         #[source]
         source: std::io::Error,
     },
+    /// HSMs use the database, or something else does.
+    #[error("{} is in use: HSMs of the cluster run, or another program has it open; stop them first", path.display())]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
     /// The linked SQLite may corrupt a database that several processes use.
     #[error("this program is linked to SQLite {found}; it needs 3.51.3 or later")]
     LibraryTooOld {

@@ -26,7 +26,7 @@ pub use error::{
     AccessError, BatchError, CommitError, FenceError, JoinError, RenewError, SqliteError, StoreError, TableError,
 };
 pub use memory::{CommitFault, MemoryStore};
-pub use sqlite::{SqliteConfig, SqliteStore};
+pub use sqlite::{OfflineDatabase, SqliteConfig, SqliteStore};
 pub use store::{Changes, Delta, Loaded, MemberEntry, Moment, Store, StoredRecord};
 
 /// Makes a new name in the file's folder durable.

@@ -8,12 +8,13 @@
 //! * A database that was moved away, removed or replaced while it is open is neither read nor written.
 
 mod files;
+mod offline;
 mod open;
 mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use strongroom_types::limits::{DELETIONS_KEPT_REVISIONS, LEASE_MS_DEFAULT};
 use strongroom_types::{HsmId, Incarnation, RecordPath, Revision};
+
+pub use self::offline::OfflineDatabase;
 
 use self::files::Files;
 use self::rows::{all_records, deleted, forgotten, newest, records_since, write_batch};
@@ -54,6 +57,11 @@ impl SqliteConfig {
             lease: Duration::from_millis(LEASE_MS_DEFAULT),
             deletions_kept: DELETIONS_KEPT_REVISIONS,
         }
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Path {
+        &self.database
     }
 
     /// How long another process may hold the write lock before it is killed, in milliseconds.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
+use strongroom_types::Revision;
+
+use super::rows::number;
 use super::{SqliteConfig, is_busy};
 use crate::table::{Table, user};
 use crate::{SqliteError, StoreError, access};
@@ -155,7 +158,7 @@ fn marks(connection: &Connection, path: &Path) -> Result<(i64, i64, i64), Sqlite
 }
 
 /// Whether this project made the database; false when it is new.
-fn is_made(connection: &Connection, path: &Path) -> Result<bool, SqliteError> {
+pub(super) fn is_made(connection: &Connection, path: &Path) -> Result<bool, SqliteError> {
     match marks(connection, path)? {
         (APPLICATION_ID, FORMAT, _) => Ok(true),
         (APPLICATION_ID, found, _) if found > FORMAT => {
@@ -171,18 +174,19 @@ fn make(connection: &Connection, path: &Path, table: &Table) -> Result<(), Sqlit
     if table.is_anybody_in()? {
         return Err(SqliteError::MembersElsewhere { database: path.to_owned(), table: table.path().to_owned() });
     }
-    let made = connection
-        .execute_batch(SCHEMA)
-        .and_then(|()| connection.pragma_update(None, "application_id", APPLICATION_ID))
-        .and_then(|()| connection.pragma_update(None, "user_version", FORMAT))
-        .and_then(|()| {
-            let insert = "INSERT INTO meta (id, revision, forgotten, member_table) VALUES (1, 0, 0, ?1)";
-            connection.execute(insert, params![table.id()])
-        });
-    made.map(drop).map_err(|error| wrap(path, error))
+    make_schema(connection, Revision(0), table.id()).map_err(|error| wrap(path, error))
 }
 
-fn check_schema(connection: &Connection, path: &Path) -> Result<(), SqliteError> {
+/// The tables and the numbers of a new database, which stands at `revision` and remembers no deletion before it.
+pub(super) fn make_schema(connection: &Connection, revision: Revision, table: [u8; 16]) -> rusqlite::Result<()> {
+    connection.execute_batch(SCHEMA)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    let insert = "INSERT INTO meta (id, revision, forgotten, member_table) VALUES (1, ?1, ?1, ?2)";
+    connection.execute(insert, params![number(revision), table]).map(drop)
+}
+
+pub(super) fn check_schema(connection: &Connection, path: &Path) -> Result<(), SqliteError> {
     let damaged =
         |source| SqliteError::Damaged { path: path.to_owned(), what: "a table of it is missing or another", source };
     for query in [

@@ -11,7 +11,7 @@ use strongroom_types::{RecordPath, Revision};
 use crate::StoredRecord;
 
 /// SQLite's integers are signed; no cluster lives for half of them.
-fn number(revision: Revision) -> i64 {
+pub(super) fn number(revision: Revision) -> i64 {
     i64::try_from(revision.0).unwrap_or(i64::MAX)
 }
 
@@ -61,6 +61,12 @@ pub(super) fn deleted(connection: &Connection, seen: Revision) -> rusqlite::Resu
     let mut statement = connection.prepare_cached(query)?;
     let rows = statement.query_map(params![number(seen)], |row| path_at(row, 0))?;
     rows.collect()
+}
+
+/// Writes one record into a database that is being made.
+pub(super) fn write_record(writer: &Connection, record: &StoredRecord) -> rusqlite::Result<()> {
+    let mut insert = writer.prepare_cached("INSERT INTO records (path, revision, sealed) VALUES (?1, ?2, ?3)")?;
+    insert.execute(params![record.path.to_bytes(), number(record.revision), record.sealed]).map(drop)
 }
 
 /// Writes a batch as `revision`, and forgets the deletions that are too old.

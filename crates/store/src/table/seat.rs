@@ -51,7 +51,7 @@ impl Table {
             return Err(JoinError::AlreadyJoined { hsm_id: hsm_id.clone(), pid: std::process::id() });
         }
         let occupant = self.new_occupant(hsm_id, applied).map_err(|error| self.joining(error))?;
-        self.lock_joins()?;
+        self.lock_joins().map_err(StoreError::from)?;
         let taken = self.take_slot(hsm_id, &occupant);
         // Unlocking a byte that is locked fails only with the whole file.
         let unlocked = sys::unlock(&self.file, JOIN_LOCK_BYTE).map_err(|error| self.joining(error));
@@ -218,11 +218,17 @@ impl Table {
         Ok(Occupant { hsm_id: Some(hsm_id.clone()), incarnation, pid, start_time, applied, heartbeat })
     }
 
-    fn lock_joins(&self) -> Result<(), JoinError> {
+    /// Keeps everybody from joining until this door is dropped; false when somebody is in.
+    pub(crate) fn close_joins(&self) -> Result<bool, TableError> {
+        self.lock_joins()?;
+        Ok(!self.is_anybody_in()?)
+    }
+
+    fn lock_joins(&self) -> Result<(), TableError> {
         let deadline = Instant::now() + JOIN_WAIT;
-        while !sys::lock(&self.file, JOIN_LOCK_BYTE).map_err(|error| self.joining(error))? {
+        while !sys::lock(&self.file, JOIN_LOCK_BYTE).map_err(|error| self.error("locking joins", error))? {
             if Instant::now() >= deadline {
-                return Err(JoinError::Store(TableError::Locked { path: self.path.clone() }.into()));
+                return Err(TableError::Locked { path: self.path.clone() });
             }
             std::thread::sleep(PAUSE);
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use strongroom_store::{CommitError, SqliteStore, Store, StoreError};
+use strongroom_store::{CommitError, Loaded, OfflineDatabase, SqliteStore, Store, StoreError, StoredRecord};
 use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
 
 use crate::config;
@@ -280,4 +280,56 @@ fn child_that_holds_the_lock() {
             std::thread::park();
         }
     });
+}
+
+/// What [`child_that_replaces`] puts in the old database's place.
+fn replacement() -> Loaded {
+    let record = |number| StoredRecord { path: path(number), revision: Revision(1_000), sealed: vec![2; 4_000] };
+    Loaded { revision: Revision(1_000), records: (1..=2_000).map(record).collect() }
+}
+
+/// Child: replaces the database.
+#[test]
+fn child_that_replaces() {
+    let Some(folder) = told_folder() else { return };
+    let mut database = OfflineDatabase::open(&config(&folder)).expect("opens");
+    let replacement = replacement();
+    say(format_args!("begins"));
+    database.replace(&replacement).expect("replaced");
+}
+
+#[test]
+fn a_database_that_is_being_replaced_is_the_old_or_the_new_one_whenever_the_process_dies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name);
+    let store = SqliteStore::open(config(folder.path())).expect("opens");
+    store.commit(Revision(0), &[(path(1), vec![1; 100])], &[]).expect("committed");
+    let old = store.load().expect("loaded");
+    drop(store);
+    let len_of = |path: &Path| path.metadata().map_or(0, |metadata| metadata.len());
+    let new = file(".new-cluster.sqlite");
+    let moments: [(&str, &dyn Fn() -> bool); 5] = [
+        ("before anything", &|| true),
+        ("the new one begun", &|| new.exists()),
+        ("half of the new one written", &|| len_of(&new) > 4_000_000),
+        ("the old one linked", &|| file("cluster.sqlite.before-rollback-1").exists()),
+        ("the new one in its place", &|| len_of(&file("cluster.sqlite")) > 4_000_000),
+    ];
+    for (moment, came) in moments {
+        let mut replacing = Running::start("crash::child_that_replaces", folder.path());
+        assert!(replacing.told("begins").is_some());
+        waited(moment, || came() || replacing.child.try_wait().expect("looked").is_some());
+        // It may have ended by itself, and be known to have.
+        let _ = replacing.child.kill();
+        replacing.child.wait().expect("ended");
+        let database = OfflineDatabase::open(&config(folder.path())).expect("opens");
+        let loaded = database.load().expect("loaded");
+        assert!(loaded == old || loaded == replacement(), "{moment}: revision {}", loaded.revision);
+        if loaded != old {
+            // It was quicker than the signal: the next round begins anew.
+            drop(database);
+            let kept = file("cluster.sqlite.before-rollback-1");
+            std::fs::rename(kept, file("cluster.sqlite")).expect("the old one is whole under its other name");
+        }
+    }
 }

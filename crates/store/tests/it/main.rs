@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod files;
 mod model;
+mod offline;
 
 use std::sync::Arc;
 

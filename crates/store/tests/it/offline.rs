@@ -1,0 +1,137 @@
+//! A database that is replaced as a whole while no HSM runs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use strongroom_store::{Changes, Loaded, OfflineDatabase, SqliteError, SqliteStore, Store, StoredRecord};
+use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
+
+use crate::config;
+
+fn record(number: u8, revision: u64, len: usize) -> StoredRecord {
+    let path = RecordPath { kind: RecordKind::Key, id: [number; 16] };
+    StoredRecord { path, revision: Revision(revision), sealed: vec![number; len] }
+}
+
+/// A database of two revisions, nobody in it.
+fn filled(folder: &Path) -> Loaded {
+    let store = SqliteStore::open(config(folder)).expect("opens");
+    let put = |number| (record(number, 0, 0).path, record(number, 0, 9_000).sealed);
+    store.commit(Revision(0), &[put(1), put(2)], &[]).expect("committed");
+    store.commit(Revision(1), &[put(3)], &[put(1).0]).expect("committed");
+    store.load().expect("loaded")
+}
+
+fn another() -> Loaded {
+    let records = (1..=200).map(|number| record(number, 1_000, 5_000)).collect();
+    Loaded { revision: Revision(1_000), records }
+}
+
+fn offline(folder: &Path) -> Result<OfflineDatabase, SqliteError> {
+    OfflineDatabase::open(&config(folder))
+}
+
+fn kept(folder: &Path) -> PathBuf {
+    folder.join("cluster.sqlite.before-rollback-2")
+}
+
+#[test]
+fn a_database_is_replaced_and_the_old_one_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = filled(folder.path());
+    let mut database = offline(folder.path()).expect("nobody uses it");
+    assert_eq!(database.load().expect("loaded"), old);
+    assert_eq!(database.replace(&another()).expect("replaced"), kept(folder.path()));
+    drop(database);
+    let store = SqliteStore::open(config(folder.path())).expect("opens");
+    assert_eq!(store.load().expect("loaded"), another());
+    // Whoever saw the old one has to load anew.
+    assert_eq!(store.changes_since(Revision(2)).expect("told"), Changes::TooOld);
+    let put = (record(7, 0, 0).path, vec![1]);
+    assert_eq!(store.commit(Revision(1_000), &[put], &[]).expect("committed"), Revision(1_001));
+    for entry in fs::read_dir(folder.path()).expect("listed") {
+        let entry = entry.expect("an entry");
+        let mode = entry.metadata().expect("metadata").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", entry.path().display());
+        assert!(!entry.file_name().to_string_lossy().starts_with(".new-"), "{}", entry.path().display());
+    }
+    drop(store);
+    // The old one is whole, and is put back by its name.
+    fs::rename(kept(folder.path()), folder.path().join("cluster.sqlite")).expect("put back");
+    assert_eq!(offline(folder.path()).expect("opens").load().expect("loaded"), old);
+}
+
+#[test]
+fn each_replaced_database_is_kept_under_a_name_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let old = filled(folder.path());
+    let copy = folder.path().join("copy");
+    offline(folder.path()).expect("opens");
+    fs::copy(folder.path().join("cluster.sqlite"), &copy).expect("copied");
+    let first = offline(folder.path()).expect("opens").replace(&another()).expect("replaced");
+    fs::copy(&copy, folder.path().join("cluster.sqlite")).expect("put back");
+    let second = offline(folder.path()).expect("opens").replace(&another()).expect("replaced");
+    assert_eq!((first, second), (kept(folder.path()), folder.path().join("cluster.sqlite.before-rollback-2-2")));
+    fs::rename(kept(folder.path()), folder.path().join("cluster.sqlite")).expect("put back");
+    assert_eq!(offline(folder.path()).expect("opens").load().expect("loaded"), old);
+}
+
+#[test]
+fn it_is_refused_while_anybody_uses_the_database_and_keeps_everybody_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    filled(folder.path());
+    let in_use = |outcome: Result<OfflineDatabase, SqliteError>| match outcome {
+        Err(SqliteError::InUse { path }) => assert_eq!(path, folder.path().join("cluster.sqlite")),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("opened though it is in use"),
+    };
+    let member = SqliteStore::open(config(folder.path())).expect("opens");
+    member.load().expect("loaded");
+    in_use(offline(folder.path()));
+    member.join(&HsmId::from_random([9; 7]), Revision(2), 0).expect("joined");
+    in_use(offline(folder.path()));
+    drop(member);
+    let mut database = offline(folder.path()).expect("nobody uses it");
+    std::thread::scope(|scope| {
+        // It waits for as long as the database is held. If it was quick enough to have opened the old file, it must not
+        // go on with that.
+        let opening = scope.spawn(|| SqliteStore::open(config(folder.path())).map(|store| store.load()));
+        database.replace(&another()).expect("replaced");
+        drop(database);
+        match opening.join().expect("no panic") {
+            Ok(loaded) => assert_eq!(loaded.expect("loaded"), another()),
+            Err(error) => assert!(matches!(error, SqliteError::NotWritable { .. }), "{error}"),
+        }
+    });
+    assert_eq!(offline(folder.path()).expect("opens").load().expect("loaded"), another());
+}
+
+#[test]
+fn what_a_killed_process_left_behind_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    filled(folder.path());
+    fs::write(folder.path().join(".new-cluster.sqlite"), b"half of a database").expect("written");
+    // Killed after the old database got its second name.
+    offline(folder.path()).expect("opens");
+    fs::hard_link(folder.path().join("cluster.sqlite"), kept(folder.path())).expect("linked");
+    let mut database = offline(folder.path()).expect("opens");
+    assert_eq!(database.replace(&another()).expect("replaced"), kept(folder.path()));
+    drop(database);
+    assert_eq!(offline(folder.path()).expect("opens").load().expect("loaded"), another());
+}
+
+#[test]
+fn other_files_are_refused_and_none_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("cluster.sqlite");
+    assert!(matches!(offline(folder.path()), Err(SqliteError::Inaccessible { .. })));
+    assert!(!path.exists());
+    fs::write(&path, b"").expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+    assert!(matches!(offline(folder.path()), Err(SqliteError::Access(_))));
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
+    assert!(matches!(offline(folder.path()), Err(SqliteError::Damaged { .. })));
+    fs::write(&path, [7; 8_192]).expect("written");
+    assert!(matches!(offline(folder.path()), Err(SqliteError::Foreign { .. })));
+}
