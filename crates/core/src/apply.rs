@@ -5,7 +5,7 @@ use strongroom_types::{KeyReference, LoginId, RecordKind, RecordPath, RequestId,
 use thiserror::Error;
 
 use crate::state::Created;
-use crate::{Cluster, Creation, EndedLogin, Hsm, Key, Receipt, Record, State, User};
+use crate::{Cluster, Creation, EndedLogin, Hsm, Key, Receipt, Record, Rollback, State, User};
 
 /// Records that change together: one commit, several commits in one step, or a whole store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +129,7 @@ impl State {
             Record::Key(key) => self.put_key(key),
             Record::Receipt(receipt) => self.put_receipt(receipt),
             Record::EndedLogin(ended) => self.put_ended_login(ended),
+            Record::Rollback(rollback) => self.put_rollback(rollback),
         }
         Ok(())
     }
@@ -173,9 +174,15 @@ impl State {
         self.ended_logins.insert(ended.login, *ended);
     }
 
+    fn put_rollback(&mut self, rollback: &Rollback) {
+        self.rollbacks.insert(rollback.epoch, Arc::new(rollback.clone()));
+    }
+
     fn remove(&mut self, path: RecordPath) -> Result<(), CorruptState> {
         match path.kind {
-            RecordKind::ClusterKey | RecordKind::Head | RecordKind::Cluster => return Err(CorruptState::Lasting(path)),
+            RecordKind::ClusterKey | RecordKind::Head | RecordKind::Cluster | RecordKind::Rollback => {
+                return Err(CorruptState::Lasting(path));
+            }
             RecordKind::Hsm => self.remove_hsm(path),
             RecordKind::User => self.remove_user(UserId::from_bytes(path.id)),
             RecordKind::Key => {

@@ -157,6 +157,7 @@ impl State {
             RecordKind::Key => Key::reference_of(path).is_some_and(|reference| self.key(reference).is_some()),
             RecordKind::Receipt => self.receipt(RequestId::from_bytes(path.id)).is_some(),
             RecordKind::EndedLogin => self.is_login_ended(LoginId::from_bytes(path.id)),
+            RecordKind::Rollback => self.rollbacks().any(|rollback| rollback.path() == path),
         }
     }
 }

@@ -62,7 +62,7 @@ pub use plan::{check, plan};
 pub use receipts::replay;
 pub use records::{
     Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome,
-    Receipt, Record, SessionKey, Settings, User,
+    Receipt, Record, Rollback, SessionKey, Settings, User,
 };
 pub use search::{FoundKeys, find_keys};
 pub use session_keys::{check_delete_session_key, check_session_keys, is_for_session, session_keys};

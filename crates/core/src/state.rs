@@ -8,7 +8,7 @@ use strongroom_types::{
 use crate::aging::Aging;
 use crate::head::cluster_time;
 use crate::index::{KeyIndex, Term};
-use crate::{Asker, Cluster, EndedLogin, Hsm, Key, Receipt, User};
+use crate::{Asker, Cluster, EndedLogin, Hsm, Key, Receipt, Rollback, User};
 
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
 ///
@@ -31,6 +31,8 @@ pub struct State {
     pub(crate) ended_logins: OrdMap<LoginId, EndedLogin>,
     /// By the time until which they are kept, and by the user and the password that they rested on.
     pub(crate) ended_login_ages: Aging<(UserId, CredentialId), LoginId>,
+    /// By the epoch that each began.
+    pub(crate) rollbacks: OrdMap<u64, Arc<Rollback>>,
 }
 
 /// What carries the receipt of its own creation.
@@ -129,6 +131,11 @@ impl State {
     /// The receipt kept for a request, if it is one with a record of its own.
     pub fn receipt(&self, request: RequestId) -> Option<&Arc<Receipt>> {
         self.receipts.get(&request)
+    }
+
+    /// Every rollback that was accepted, in the order of the epochs that they began.
+    pub fn rollbacks(&self) -> impl Iterator<Item = &Rollback> {
+        self.rollbacks.values().map(Arc::as_ref)
     }
 
     /// How many receipts with records of their own stand under a name.

@@ -95,6 +95,9 @@ pub const BATCH_LEN_MAX: usize = 100;
 pub const RECORD_LEN_MAX: usize = 256 * 1024;
 /// Revisions for which a store remembers deletions.
 pub const DELETIONS_KEPT_REVISIONS: u64 = 100_000;
+/// An epoch that begins with an accepted rollback begins at a multiple of so many revisions, half of them or more above
+/// all that HSMs are known to have seen, and so above all that clients have seen.
+pub const EPOCH_REVISIONS: u64 = 1_000_000_000;
 /// A member's lease, in milliseconds, unless the cluster says otherwise.
 pub const LEASE_MS_DEFAULT: u64 = 10_000;
 /// How long a login's ticket lasts, in seconds.

@@ -22,11 +22,13 @@ pub enum RecordKind {
     Receipt = 7,
     /// One login that was ended before its ticket ran out.
     EndedLogin = 8,
+    /// An older store was accepted on purpose.
+    Rollback = 9,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 8] = [
+    pub const ALL: [RecordKind; 9] = [
         RecordKind::ClusterKey,
         RecordKind::Head,
         RecordKind::Cluster,
@@ -35,6 +37,7 @@ impl RecordKind {
         RecordKind::Key,
         RecordKind::Receipt,
         RecordKind::EndedLogin,
+        RecordKind::Rollback,
     ];
 
     /// The number in a path.
@@ -52,6 +55,7 @@ impl RecordKind {
             RecordKind::Key => "key",
             RecordKind::Receipt => "receipt",
             RecordKind::EndedLogin => "ended-login",
+            RecordKind::Rollback => "rollback",
         }
     }
 }
@@ -118,7 +122,7 @@ mod tests {
             assert_eq!(RecordPath::try_from(&path.to_bytes()[..]), Ok(path));
         }
         assert!(RecordPath::try_from(&[0; 17][..]).is_err());
-        assert!(RecordPath::try_from(&[9; 17][..]).is_err());
+        assert!(RecordPath::try_from(&[10; 17][..]).is_err());
         assert!(RecordPath::try_from(&[1; 16][..]).is_err());
         assert!(RecordPath::try_from(&[1; 18][..]).is_err());
         assert!(RecordPath::try_from(&[][..]).is_err());

@@ -6,7 +6,7 @@ use crate::{Head, Record, State};
 /// What an HSM keeps outside the store, so that it notices an older one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// The cluster's life.
+    /// The cluster's epoch.
     pub epoch: u64,
     /// A revision that this HSM has applied.
     pub revision: Revision,
@@ -14,13 +14,17 @@ pub struct Anchor {
     pub head_digest: [u8; 32],
 }
 
+/// What to do about a store that is not the newest.
+const PUT_BACK_OR_ACCEPT: &str =
+    "put back the newest copy of the store, or if there is none accept this one with `strongroom accept-rollback`";
+
 /// The store is not the one that this HSM has seen.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AnchorConflict {
     /// It is older.
     #[error(
         "the store is at revision {store}, this HSM has seen revision {anchor}: an older copy was put in its place; \
-         put back the newest copy of the store"
+         {PUT_BACK_OR_ACCEPT}"
     )]
     Older {
         /// Where the store stands.
@@ -30,12 +34,14 @@ pub enum AnchorConflict {
     },
     /// It has the revision, but another history.
     #[error(
-        "the store's revision {0} is not the one that this HSM has seen: its history is another's; put back the newest \
-         copy of the store"
+        "the store's revision {0} is not the one that this HSM has seen: its history is another's; {PUT_BACK_OR_ACCEPT}"
     )]
     Other(Revision),
-    /// It is of another life of the cluster.
-    #[error("the store is of epoch {store}, this HSM has seen epoch {anchor}; put back the newest copy of the store")]
+    /// It is of an earlier epoch: an accepted rollback was undone.
+    #[error(
+        "the store is of epoch {store}, this HSM has seen epoch {anchor}, which began when a rollback was accepted: a copy \
+         from before was put in its place; {PUT_BACK_OR_ACCEPT}"
+    )]
     Epoch {
         /// The store's.
         store: u64,
@@ -44,8 +50,9 @@ pub enum AnchorConflict {
     },
     /// There is no anchor, though this HSM has been a member.
     #[error(
-        "this HSM has been a member of the cluster, but its anchor file is missing; put the file back, or give the \
-         cluster a new HSM in place of this one"
+        "this HSM has been a member of the cluster, but its anchor file is missing, so that nobody knows whether the store \
+         is the newest one; put the file back, or if the store is the newest copy accept it with `strongroom \
+         accept-rollback`"
     )]
     Missing,
 }
@@ -62,7 +69,12 @@ impl Anchor {
         let Some(anchor) = anchor else {
             return if was_member { Err(AnchorConflict::Missing) } else { Ok(()) };
         };
-        if anchor.epoch != newest.epoch {
+        if anchor.epoch < newest.epoch {
+            // Only an HSM can seal a store for another epoch, and it does when a rollback was accepted. This one did not
+            // run then.
+            return Ok(());
+        }
+        if anchor.epoch > newest.epoch {
             return Err(AnchorConflict::Epoch { store: newest.epoch, anchor: anchor.epoch });
         }
         if newest.revision < anchor.revision {
@@ -81,7 +93,7 @@ pub fn revokes(before: &State, puts: &[Record], deletes: &[RecordPath]) -> bool 
     let over = |path: &RecordPath| matches!(path.kind, RecordKind::Receipt | RecordKind::EndedLogin);
     let grants = |record: &Record| match record {
         Record::Receipt(_) => true,
-        Record::EndedLogin(_) => false,
+        Record::EndedLogin(_) | Record::Rollback(_) => false,
         Record::Cluster(_) | Record::Hsm(_) | Record::User(_) | Record::Key(_) => !before.holds(record.path()),
     };
     !deletes.iter().all(over) || !puts.iter().all(grants)

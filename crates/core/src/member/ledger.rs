@@ -81,6 +81,12 @@ impl Ledger {
         Ledger { head: Head::empty(epoch), macs: BTreeMap::new() }
     }
 
+    /// The ledger before an epoch's first batch, which writes all of its records at once as revision `first`.
+    pub fn before(epoch: u64, first: Revision, time_ms: u64) -> Ledger {
+        let revision = Revision(first.0.saturating_sub(1));
+        Ledger { head: Head { revision, time_ms, ..Head::empty(epoch) }, macs: BTreeMap::new() }
+    }
+
     /// The ledger of a whole store at `revision`, if its records are those that its head counts.
     pub fn load(head: Head, epoch: u64, revision: Revision, records: &[Entered]) -> Result<Ledger, CorruptLedger> {
         check_head(&head, epoch, revision)?;

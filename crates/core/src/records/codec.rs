@@ -17,11 +17,13 @@ use super::messages::{
     AskerMessage, ClusterMessage, CreationMessage, CredentialMessage, EcMessage, EndedLoginMessage, HsmMessage,
     KeyMessage, ReceiptMessage, RsaMessage, UserMessage,
 };
+
 use super::numbers::{
     class_from_number, class_number, curve_from_number, curve_number, effect_from_number, effect_number,
     hsm_type_from_number, hsm_type_number, mode_from_number, mode_number, role_from_number, role_number,
     state_from_number, state_number, type_from_number, type_number,
 };
+use super::rollback::{rollback_message, rollback_of};
 
 pub(super) const VERSION: u8 = 1;
 /// Bytes of an HSM's address, zone or serial number.
@@ -83,6 +85,7 @@ impl Record {
                 user: ended.user.as_bytes().to_vec(),
                 credential: ended.credential.as_bytes().to_vec(),
             }),
+            Record::Rollback(rollback) => with_version(&rollback_message(rollback)),
         }
     }
 
@@ -103,6 +106,7 @@ impl Record {
             RecordKind::Key => message(path, content).map(|m| key_of(m, revision).map(Record::Key))?,
             RecordKind::Receipt => message(path, content).map(|m| receipt_of(m).map(Record::Receipt))?,
             RecordKind::EndedLogin => message(path, content).map(|m| ended_login_of(&m).map(Record::EndedLogin))?,
+            RecordKind::Rollback => message(path, content).map(|m| rollback_of(m).map(Record::Rollback))?,
         };
         let record = record.map_err(|field| CorruptRecord::Field { path, field })?;
         if record.path() != path {

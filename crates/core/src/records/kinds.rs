@@ -6,6 +6,7 @@ use strongroom_types::{
     RecordPath, RequestId, Revision, Role, Secret, UserId, UserName,
 };
 
+use super::rollback::Rollback;
 use crate::command::{CommandDigest, Effect};
 
 /// One record of the state. The cluster key and the head are not among them: the first is opened by `crypto-keys`,
@@ -24,6 +25,8 @@ pub enum Record {
     Receipt(Receipt),
     /// A login ended before its ticket ran out.
     EndedLogin(EndedLogin),
+    /// An older store was accepted.
+    Rollback(Rollback),
 }
 
 /// The cluster's life and settings.
@@ -230,6 +233,7 @@ impl Record {
             Record::Key(key) => Key::path_of(key.reference),
             Record::Receipt(receipt) => Receipt::path_of(receipt.request),
             Record::EndedLogin(ended) => EndedLogin::path_of(ended.login),
+            Record::Rollback(rollback) => rollback.path(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod codec;
 mod kinds;
 mod messages;
 mod numbers;
+mod rollback;
 mod session_key;
 
 pub use codec::CorruptRecord;
@@ -16,4 +17,5 @@ pub use kinds::{
     Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
 };
 pub(crate) use numbers::{role_from_number, role_number};
+pub use rollback::Rollback;
 pub use session_key::{CorruptSessionKey, SessionKey};

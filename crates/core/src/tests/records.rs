@@ -5,7 +5,10 @@ use strongroom_types::{
 };
 
 use super::world::{P256, World, hsm, name, rsa};
-use crate::{Actor, Asker, Command, CorruptRecord, Effect, EndedLogin, Lock, Made, Outcome, Receipt, Record, User};
+use crate::member::{Anchor, AnchorFound};
+use crate::{
+    Actor, Asker, Command, CorruptRecord, Effect, EndedLogin, Lock, Made, Outcome, Receipt, Record, Rollback, User,
+};
 
 /// Records of every kind and shape.
 fn samples() -> Vec<Record> {
@@ -49,7 +52,36 @@ fn samples() -> Vec<Record> {
         credential: CredentialId::from_bytes([5; 16]),
         until_ms: 12,
     }));
+    samples.extend([rollback(Some(0)), rollback(Some(1_000)), rollback(None)].map(Record::Rollback));
     samples
+}
+
+fn rollback(login_uid: Option<u32>) -> Rollback {
+    let anchor = |epoch, revision| Anchor { epoch, revision: Revision(revision), head_digest: [7; 32] };
+    let found = [AnchorFound::Seen(anchor(1, 9)), AnchorFound::Damaged, AnchorFound::Missing, AnchorFound::New];
+    Rollback {
+        epoch: 2,
+        revision: Revision(1_000_000_000),
+        accepted: anchor(1, 5),
+        accepted_ms: 77,
+        found: (1..).zip(found).map(|(number, found)| (hsm(number).id, found)).collect(),
+        uid: 1_000,
+        login_uid,
+        time_ms: 99,
+    }
+}
+
+#[test]
+fn a_rollback_begins_later_numbers_than_it_accepts() {
+    let whole = rollback(None);
+    let check = |rollback: Rollback, field| {
+        let record = Record::Rollback(rollback);
+        let decoded = Record::decode(record.path(), Revision(1), record.encode().expose());
+        assert_eq!(decoded, Err(CorruptRecord::Field { path: record.path(), field }));
+    };
+    check(Rollback { epoch: 1, ..whole.clone() }, "epoch");
+    check(Rollback { revision: Revision(5), ..whole.clone() }, "revision");
+    check(Rollback { accepted: Anchor { epoch: 0, ..whole.accepted }, ..whole }, "anchor.epoch");
 }
 
 fn revision_of(record: &Record) -> Revision {

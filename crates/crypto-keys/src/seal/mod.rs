@@ -34,7 +34,7 @@ pub enum SealError {
     /// Sealed by a newer version of Strongroom, or no sealed bytes at all.
     #[error("sealed in format {0}, and this version of Strongroom opens format {VERSION} only")]
     Version(u8),
-    /// Too short to be sealed bytes, or a cluster key of another length than every cluster key has.
+    /// Too short to be sealed bytes, or a cluster key of another length than cluster keys have.
     #[error("too short or too long for what was sealed")]
     Length,
     /// Altered, moved from another place, or sealed under another key. Which of them cannot be told.
@@ -42,7 +42,7 @@ pub enum SealError {
     Opening,
 }
 
-/// The key of one cluster in one epoch. All that the cluster stores rests on it.
+/// The key of one cluster. All that the cluster stores rests on it, in every epoch under subkeys of its own.
 pub struct ClusterKey(Locked);
 
 impl ClusterKey {

@@ -24,6 +24,10 @@ const KEY_AT: usize = MAGIC.len() + size_of::<u32>();
 const CHECKSUM_AT: usize = KEY_AT + KEY_LEN;
 /// Bytes of a root key's file.
 const FILE_LEN: usize = CHECKSUM_AT + 32;
+/// Bytes of the epoch behind a sealed cluster key.
+const EPOCH_LEN: usize = 8;
+/// The epoch of a new cluster, which is not written.
+const EPOCH_FIRST: u64 = 1;
 /// Only the owner reads and writes.
 const MODE: u32 = 0o600;
 /// Permission bits that a root key's file must not have.
@@ -165,15 +169,25 @@ impl RootKey {
         parse(path, bytes.get(..len).unwrap_or_default())
     }
 
-    /// Seals a cluster's key for the store.
-    pub fn seal_cluster_key(&self, key: &ClusterKey, cluster: &ClusterId) -> Vec<u8> {
-        aead::seal(&*self.derived(cluster), &binding(cluster), &[], key.0.expose())
+    /// Seals a cluster's key for the store, with the epoch in which the store is. The first epoch is 1.
+    pub fn seal_cluster_key(&self, key: &ClusterKey, cluster: &ClusterId, epoch: u64) -> Vec<u8> {
+        let mut content = Zeroizing::new([0; KEY_LEN + EPOCH_LEN]);
+        let (to_key, to_epoch) = content.split_at_mut(KEY_LEN);
+        to_key.copy_from_slice(key.0.expose());
+        to_epoch.copy_from_slice(&epoch.to_be_bytes());
+        let len = if epoch == EPOCH_FIRST { KEY_LEN } else { KEY_LEN + EPOCH_LEN };
+        aead::seal(&*self.derived(cluster), &binding(cluster), &[], content.get(..len).unwrap_or_default())
     }
 
-    /// Opens a cluster's key.
-    pub fn open_cluster_key(&self, sealed: &[u8], cluster: &ClusterId) -> Result<ClusterKey, SealError> {
-        let key = aead::open(&*self.derived(cluster), &binding(cluster), aead::body(sealed)?)?;
-        ClusterKey::from_slice(key.expose())
+    /// Opens a cluster's key; which epoch its store is in comes with it.
+    pub fn open_cluster_key(&self, sealed: &[u8], cluster: &ClusterId) -> Result<(ClusterKey, u64), SealError> {
+        let content = aead::open(&*self.derived(cluster), &binding(cluster), aead::body(sealed)?)?;
+        let (key, epoch) = content.expose().split_at_checked(KEY_LEN).ok_or(SealError::Length)?;
+        let epoch = match <[u8; EPOCH_LEN]>::try_from(epoch) {
+            Ok(epoch) => Some(u64::from_be_bytes(epoch)).filter(|epoch| *epoch > EPOCH_FIRST),
+            Err(_) => Some(EPOCH_FIRST).filter(|_| epoch.is_empty()),
+        };
+        Ok((ClusterKey::from_slice(key)?, epoch.ok_or(SealError::Length)?))
     }
 
     fn derived(&self, cluster: &ClusterId) -> Zeroizing<[u8; KEY_LEN]> {

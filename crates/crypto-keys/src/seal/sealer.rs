@@ -61,7 +61,7 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Derives the subkeys. The epoch counts the lives of a cluster made from backups.
+    /// Derives the subkeys. The epoch counts the lives of the cluster: a new one begins when an older store is accepted.
     pub fn new(key: &ClusterKey, cluster: &ClusterId, epoch: u64) -> Sealer {
         let mut binding = vec![VERSION];
         push_cluster(&mut binding, cluster);

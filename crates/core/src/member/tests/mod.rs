@@ -4,4 +4,5 @@ mod anchors;
 mod batches;
 mod ledgers;
 mod lives;
+mod rollbacks;
 mod waiting;

@@ -20,6 +20,9 @@ const ROOT_KEY_FILE: &str = "5352524f4f544b5900000001\
 const SEALED_CLUSTER_KEY: &str = "01a0a1a2a3a4a5a6a7a8a9aaab\
     100908145978480be4c4dee64fe861c3b135af5df12bb13663053dd73362600b\
     ab9d87452fa30134bab00de27b603d1a";
+const SEALED_CLUSTER_KEY_OF_EPOCH_3: &str = "01a0a1a2a3a4a5a6a7a8a9aaab\
+    100908145978480be4c4dee64fe861c3b135af5df12bb13663053dd73362600b\
+    c8c1b5571399edc34cfac074de91fcbc501c4ef33d6bc782";
 const SEALED_RECORD: &str = "01a0a1a2a3a4a5a6a7a8a9aaab6fb153ea4d885c5ab19de06011ecd5dec691e13d2dc41adb";
 const RECORD_MAC: &str = "008ce2a0c4e3f36f5f6bbf3eaec62f12eed16b81e12caa5ef90ae649101608d5";
 const SEALED_MATERIAL: &str = "01a0a1a2a3a4a5a6a7a8a9aaab33bf7744c4dfbe172f91e38cb8e16f7e01d5c7447604518bb893d05108";
@@ -94,8 +97,11 @@ fn opened(result: Result<Secret, SealError>) -> Result<Vec<u8>, SealError> {
 fn what_others_sealed_by_the_document_opens() {
     let folder = Folder::new();
     let root = RootKey::read(&folder.write(&unhex(ROOT_KEY_FILE), 0o600)).unwrap();
-    let key = root.open_cluster_key(&unhex(SEALED_CLUSTER_KEY), &cluster()).unwrap();
-    assert_eq!(key.0.expose(), cluster_key().0.expose());
+    for (sealed, expected) in [(SEALED_CLUSTER_KEY, 1), (SEALED_CLUSTER_KEY_OF_EPOCH_3, 3)] {
+        let (key, epoch) = root.open_cluster_key(&unhex(sealed), &cluster()).unwrap();
+        assert_eq!((key.0.expose(), epoch), (cluster_key().0.expose(), expected));
+    }
+    let (key, _) = root.open_cluster_key(&unhex(SEALED_CLUSTER_KEY), &cluster()).unwrap();
     let sealer = Sealer::new(&key, &cluster(), 3);
     let (path, record) = (user_path(0x10), unhex(SEALED_RECORD));
     assert_eq!(opened(sealer.open_record(path, Revision(9), &record)).unwrap(), b"a record");
@@ -143,8 +149,8 @@ fn everything_sealed(plain: &'static [u8]) -> Vec<(&'static str, usize, Vec<u8>,
     if plain.len() != 32 {
         return all;
     }
-    let sealed = root.seal_cluster_key(&ClusterKey::from_slice(plain).unwrap(), &cluster());
-    let open = move |sealed: &[u8]| root.open_cluster_key(sealed, &cluster()).map(|key| key.0.expose().to_vec());
+    let sealed = root.seal_cluster_key(&ClusterKey::from_slice(plain).unwrap(), &cluster(), 1);
+    let open = move |sealed: &[u8]| root.open_cluster_key(sealed, &cluster()).map(|(key, _)| key.0.expose().to_vec());
     all.into_iter().chain([("cluster key", 29, sealed, Box::new(open) as Opening)]).collect()
 }
 
@@ -328,7 +334,7 @@ fn a_cluster_key_opens_for_its_cluster_and_root_key_alone() {
     let folder = Folder::new();
     RootKey::create(&folder.path()).unwrap();
     let root = RootKey::read(&folder.path()).unwrap();
-    let sealed = root.seal_cluster_key(&cluster_key(), &cluster());
+    let sealed = root.seal_cluster_key(&cluster_key(), &cluster(), 1);
     let refused = |root: &RootKey, id: &str| {
         let error = root.open_cluster_key(&sealed, &id.parse().unwrap()).unwrap_err();
         assert_eq!(error, SealError::Opening, "{id}");
@@ -343,9 +349,26 @@ fn a_cluster_key_opens_for_its_cluster_and_root_key_alone() {
     let file = fs::read(folder.path()).unwrap();
     let mut key = [0; KEY_LEN];
     derive::derive(&file[12..44], "strongroom cluster key", &[&binding], &mut key);
-    for len in [0, 31, 33] {
+    for len in [0, 31, 33, 39, 41] {
         let sealed = aead::seal(&key, &binding, &[], &vec![1; len]);
         assert_eq!(root.open_cluster_key(&sealed, &cluster()).unwrap_err(), SealError::Length, "{len}");
+    }
+    // An epoch has one form: the first is not written.
+    for epoch in [0_u64, 1] {
+        let sealed = aead::seal(&key, &binding, &[], &[&[1; 32][..], &epoch.to_be_bytes()].concat());
+        assert_eq!(root.open_cluster_key(&sealed, &cluster()).unwrap_err(), SealError::Length, "{epoch}");
+    }
+}
+
+#[test]
+fn a_cluster_key_comes_with_the_epoch_of_its_store() {
+    let folder = Folder::new();
+    RootKey::create(&folder.path()).unwrap();
+    let root = RootKey::read(&folder.path()).unwrap();
+    for epoch in [1, 2, 3, u64::MAX] {
+        let sealed = root.seal_cluster_key(&cluster_key(), &cluster(), epoch);
+        let (key, opened) = root.open_cluster_key(&sealed, &cluster()).unwrap();
+        assert_eq!((key.0.expose(), opened), (cluster_key().0.expose(), epoch));
     }
 }
 
