@@ -25,6 +25,17 @@ Exit codes:
   4  the cluster's state is refused: damaged, gone, older than this HSM has seen, a newer program's, something else's, \
 or sealed under another root key";
 
+const ACCEPT_ROLLBACK_HELP: &str = "\
+`strongroom accept-rollback` runs this with the folders of all HSMs. It prints one JSON object: what the store is, what \
+the anchor of each HSM has seen, what keeps it from starting, and what was accepted.
+
+Exit codes:
+  0  looked at, or accepted
+  1  something else
+  2  the command line, hsm.json, the root key's file, or who may use the store's files
+  4  the store is refused whatever HSMs have seen: damaged, gone, something else's, or sealed under another root key
+  5  not accepted: there is nothing to accept, another revision was named, or the cluster is in use";
+
 const ROOT_KEY_HELP: &str = "\
 The file must not exist; it is made with mode 0600. Keep a copy where it is safe: without the root key no cluster of \
 this installation can ever be opened again, and with it everyone can who has a cluster's store.";
@@ -47,6 +58,9 @@ pub enum Command {
     /// Make the root key of a new installation
     #[command(after_help = ROOT_KEY_HELP)]
     InitRootKey(InitRootKey),
+    /// Look at a stopped cluster's store beside what its HSMs have seen; with --revision, accept it as it is
+    #[command(after_help = ACCEPT_ROLLBACK_HELP)]
+    AcceptRollback(AcceptRollback),
 }
 
 /// What `run` takes.
@@ -55,6 +69,17 @@ pub struct Run {
     /// The HSM's folder, with hsm.json
     #[arg(long, value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+/// What `accept-rollback` takes.
+#[derive(Debug, Args)]
+pub struct AcceptRollback {
+    /// The folder of an HSM, once for every HSM of the cluster
+    #[arg(long, value_name = "DIR", required = true)]
+    pub folder: Vec<PathBuf>,
+    /// The revision of the store, to accept it
+    #[arg(long, value_name = "N")]
+    pub revision: Option<u64>,
 }
 
 /// What `init-root-key` takes.

@@ -12,6 +12,7 @@
 //! * Absent on purpose: a second way to open the cluster key, and any way to hand out a key.
 #![deny(unsafe_code)]
 
+mod accept_rollback;
 mod arguments;
 pub mod cluster;
 pub mod connection;
@@ -53,6 +54,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = match arguments.command {
         Command::Run(options) => run::run(&options.folder),
         Command::InitRootKey(options) => RootKey::create(&options.path).map_err(|error| RunError::from(error).into()),
+        Command::AcceptRollback(options) => accept_rollback::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

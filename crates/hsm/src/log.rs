@@ -173,6 +173,11 @@ fn since_1970() -> (u64, u32) {
     (since.as_secs(), since.subsec_millis())
 }
 
+/// A time in milliseconds since 1970, as lines of the log begin with it.
+pub(crate) fn time_text(time_ms: u64) -> String {
+    utc(time_ms / 1_000, u32::try_from(time_ms % 1_000).unwrap_or(0))
+}
+
 /// RFC 3339 with milliseconds. The calendar is H. Hinnant's `civil_from_days`: years begin in March, so that the leap
 /// day is a year's last, and an era is 400 years of 146,097 days together.
 fn utc(seconds: u64, millis: u32) -> String {

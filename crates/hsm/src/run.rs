@@ -12,8 +12,11 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use strongroom_crypto_keys::seal::RootKeyError;
+use strongroom_store::SqliteError;
 use thiserror::Error;
 
+use crate::accept_rollback;
+use crate::cluster::rollback::RollbackError;
 use crate::cluster::{Cluster, StartError};
 use crate::connections::ConnectionLimits;
 use crate::key_cache::KeyCache;
@@ -24,7 +27,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::watch::{Bell, Watch};
 
 /// The log, in the HSM's folder.
-const LOG: &str = "hsm.log";
+pub(crate) const LOG: &str = "hsm.log";
 /// After a signal the process is gone within this time, whatever hangs.
 const STOP_MAX: Duration = Duration::from_millis(900);
 /// Arenas of the allocator: threads that allocate at once share few.
@@ -72,6 +75,12 @@ pub enum RunError {
     /// Signals cannot be caught.
     #[error("signals cannot be caught: {0}")]
     Signals(#[source] io::Error),
+    /// A rollback is not accepted.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
+    /// What was asked for is done and cannot be told.
+    #[error("the answer cannot be written, though the command did its work: {0}")]
+    Print(#[source] io::Error),
     /// The root key cannot be made.
     #[error(transparent)]
     RootKey(#[from] RootKeyError),
@@ -100,14 +109,34 @@ impl RunError {
             RunError::AddressInUse { .. } => 3,
             RunError::Serve(ServeError::Listen(source)) if source.kind() == ErrorKind::AddrInUse => 3,
             RunError::Serve(ServeError::Certificate(_)) => 4,
-            RunError::Start(error) if error.is_state_refused() => 4,
-            RunError::Start(error) if error.is_setup_refused() => 2,
-            RunError::Start(StartError::RootKey(error)) | RunError::RootKey(error) => match error {
-                RootKeyError::Io { .. } => 1,
-                _ => 2,
-            },
-            RunError::Harden(_) | RunError::Start(_) | RunError::Serve(_) | RunError::Signals(_) => 1,
+            RunError::Start(error) => start_code(error),
+            RunError::RootKey(error) => root_key_code(error),
+            RunError::Rollback(RollbackError::Start(error)) => start_code(error),
+            RunError::Rollback(RollbackError::Refused(_)) => 5,
+            RunError::Rollback(RollbackError::Apart { .. } | RollbackError::LeftOut(_)) => 2,
+            RunError::Rollback(RollbackError::Anchor { .. })
+            | RunError::Harden(_)
+            | RunError::Serve(_)
+            | RunError::Signals(_)
+            | RunError::Print(_) => 1,
         }
+    }
+}
+
+fn start_code(error: &StartError) -> u8 {
+    match error {
+        StartError::Open(SqliteError::InUse { .. }) => 5,
+        error if error.is_state_refused() => 4,
+        error if error.is_setup_refused() => 2,
+        StartError::RootKey(error) => root_key_code(error),
+        _ => 1,
+    }
+}
+
+fn root_key_code(error: &RootKeyError) -> u8 {
+    match error {
+        RootKeyError::Io { .. } => 1,
+        _ => 2,
     }
 }
 
@@ -177,6 +206,9 @@ fn serve(settings: &Settings, log: &Arc<Log>) -> Result<(), RunError> {
         cluster.state().revision(),
         settings.address
     ));
+    for rollback in cluster.state().rollbacks() {
+        log.warn(format_args!("{}", accept_rollback::event_text(rollback)));
+    }
     match first(&events, failures)? {
         Event::Signal => {
             log.info(format_args!("{hsm} was told to stop"));

@@ -12,11 +12,12 @@ use strongroom_crypto_keys::seal::Sealer;
 use strongroom_types::Revision;
 
 use super::AnchorError;
+use super::keys::Keys;
 
 /// Where a member keeps its anchor.
 pub(super) trait AnchorPlace: Send {
     /// The newest anchor that was written; none before the first.
-    fn read(&mut self, sealer: &Sealer) -> Result<Option<Anchor>, AnchorError>;
+    fn read(&mut self, keys: &Keys) -> Result<Option<Anchor>, AnchorError>;
     /// Writes an anchor and returns when it is durable.
     fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError>;
 }
@@ -32,8 +33,8 @@ impl Anchored {
         Anchored { place, revision: Revision(0) }
     }
 
-    pub(super) fn read(&mut self, sealer: &Sealer) -> Result<Option<Anchor>, AnchorError> {
-        let anchor = self.place.read(sealer)?;
+    pub(super) fn read(&mut self, keys: &Keys) -> Result<Option<Anchor>, AnchorError> {
+        let anchor = self.place.read(keys)?;
         self.revision = anchor.map_or(Revision(0), |anchor| anchor.revision);
         Ok(anchor)
     }
@@ -91,7 +92,7 @@ impl AnchorFile {
 }
 
 impl AnchorPlace for AnchorFile {
-    fn read(&mut self, sealer: &Sealer) -> Result<Option<Anchor>, AnchorError> {
+    fn read(&mut self, keys: &Keys) -> Result<Option<Anchor>, AnchorError> {
         let failed = self.failed("read");
         let file = match OpenOptions::new().read(true).write(true).open(&self.path) {
             Ok(file) => file,
@@ -106,8 +107,9 @@ impl AnchorPlace for AnchorFile {
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => continue,
                 Err(error) => return Err(failed(error)),
             }
-            let newer = |anchor: &Anchor| newest.is_none_or(|(known, _)| known.revision < anchor.revision);
-            if let Some(anchor) = decode(sealer, &slot).filter(newer) {
+            let place = |anchor: &Anchor| (anchor.epoch, anchor.revision);
+            let newer = |anchor: &Anchor| newest.is_none_or(|(known, _)| place(&known) < place(anchor));
+            if let Some(anchor) = decode(keys, &slot).filter(newer) {
                 newest = Some((anchor, number));
             }
         }
@@ -142,17 +144,15 @@ fn encode(sealer: &Sealer, anchor: &Anchor) -> [u8; SLOT_LEN] {
     slot
 }
 
-fn decode(sealer: &Sealer, slot: &[u8; SLOT_LEN]) -> Option<Anchor> {
+/// An anchor of whatever epoch: its MAC tells whether an HSM wrote it.
+fn decode(keys: &Keys, slot: &[u8; SLOT_LEN]) -> Option<Anchor> {
     let (content, mac) = slot.split_at_checked(CONTENT_LEN)?;
-    if !equal(mac, &sealer.anchor_mac(content)) {
+    let fields = content.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
+    let (epoch, fields) = fields.split_first_chunk::<8>()?;
+    let epoch = u64::from_be_bytes(*epoch);
+    if !equal(mac, &keys.sealer_of(epoch).anchor_mac(content)) {
         return None;
     }
-    let content = content.strip_prefix(MAGIC)?.strip_prefix(&[VERSION])?;
-    let (epoch, content) = content.split_first_chunk::<8>()?;
-    let (revision, digest) = content.split_first_chunk::<8>()?;
-    Some(Anchor {
-        epoch: u64::from_be_bytes(*epoch),
-        revision: Revision(u64::from_be_bytes(*revision)),
-        head_digest: digest.try_into().ok()?,
-    })
+    let (revision, digest) = fields.split_first_chunk::<8>()?;
+    Some(Anchor { epoch, revision: Revision(u64::from_be_bytes(*revision)), head_digest: digest.try_into().ok()? })
 }

@@ -18,6 +18,7 @@ use super::anchor::{AnchorFile, Anchored};
 use super::changes::{self, Desk};
 use super::clock::Clock;
 use super::following::Following;
+use super::keys::Keys;
 use super::member::Member;
 use super::reads::Reads;
 use super::sealing::{self, anchor_of};
@@ -25,7 +26,7 @@ use super::shared::{Serving, Shared, Stopping};
 use super::view::View;
 use super::{ChangeError, Notices, Setup, StartError, StateError, Watcher, clock};
 
-/// The first life of a cluster. Clusters made from backups will count on.
+/// The first epoch of a cluster. Accepted rollbacks begin others.
 pub(super) const FIRST_EPOCH: u64 = 1;
 /// How often to try to make a cluster whose commit comes to nothing.
 const TRIES: usize = 10;
@@ -41,8 +42,9 @@ pub(super) fn open(
 ) -> Result<Shared, StartError> {
     let root_key = RootKey::read(&setup.root_key)?;
     let loaded = load_or_make(store.as_ref(), &root_key, setup, notices.as_ref())?;
-    let sealer = open_sealer(&root_key, setup, &loaded)?;
-    let view = View::load(&sealer, FIRST_EPOCH, &loaded)?;
+    let keys = Keys::open(&root_key, &setup.cluster_id, &loaded)?;
+    let sealer = keys.sealer();
+    let view = View::load(&sealer, keys.epoch, &loaded)?;
     let state = view.state().clone();
     let cluster = state.cluster().ok_or(StateError::Missing(RecordPath::CLUSTER))?;
     if cluster.id != setup.cluster_id {
@@ -54,7 +56,7 @@ pub(super) fn open(
     }
     let mut anchor = Anchored::new(Box::new(AnchorFile::new(&setup.anchor)));
     let newest = anchor_of(view.head());
-    let known = anchor.read(&sealer)?;
+    let known = anchor.read(&keys)?;
     Anchor::check(known.as_ref(), &newest, state.hsm(&setup.hsm.id).is_some()).map_err(StateError::from)?;
     if known != Some(newest) {
         anchor.write(&sealer, &newest)?;
@@ -136,18 +138,10 @@ fn make(store: &dyn Store, root_key: &RootKey, setup: &Setup) -> Result<Result<R
         Ok(_) | Err(PlanError::DrawAgain | PlanError::BatchFull) => return Err(StartError::NotWritten("the cluster")),
     }
     let batch = draft.finish();
-    let key = (RecordPath::CLUSTER_KEY, root_key.seal_cluster_key(&cluster_key, &setup.cluster_id));
+    let key = root_key.seal_cluster_key(&cluster_key, &setup.cluster_id, FIRST_EPOCH);
+    let key = (RecordPath::CLUSTER_KEY, key);
     let sealed = sealing::seal(&sealer, &Ledger::empty(FIRST_EPOCH), &batch, vec![key]).map_err(StateError::from)?;
     Ok(store.commit(Revision(0), &sealed.puts, &sealed.deletes))
-}
-
-pub(super) fn open_sealer(root_key: &RootKey, setup: &Setup, loaded: &Loaded) -> Result<Sealer, StateError> {
-    let key = loaded.records.iter().find(|record| record.path == RecordPath::CLUSTER_KEY);
-    let key = key.ok_or(StateError::Missing(RecordPath::CLUSTER_KEY))?;
-    let cluster = setup.cluster_id.clone();
-    let key = root_key.open_cluster_key(&key.sealed, &cluster);
-    let key = key.map_err(|cause| StateError::ClusterKey { cluster, cause })?;
-    Ok(Sealer::new(&key, &setup.cluster_id, FIRST_EPOCH))
 }
 
 /// Enters this HSM in the cluster, or changes its entry.

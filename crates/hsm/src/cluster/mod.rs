@@ -22,8 +22,10 @@ mod committer;
 mod error;
 mod following;
 mod founding;
+mod keys;
 mod member;
 mod reads;
+pub mod rollback;
 pub mod sealing;
 mod shared;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use strongroom_store::{Loaded, Store};
 use strongroom_types::Family;
 
 use super::super::anchor::{AnchorPlace, Anchored};
+use super::super::keys::Keys;
 use super::super::{AnchorError, ChangeError, StartError, StateError};
 use super::damage::Altered;
 use super::world::{Asks, LONG, World, delete};
@@ -122,7 +123,7 @@ fn an_anchor_of_another_cluster_or_a_forged_one_is_refused() {
 struct Broken(Arc<AtomicBool>);
 
 impl AnchorPlace for Broken {
-    fn read(&mut self, _: &Sealer) -> Result<Option<Anchor>, AnchorError> {
+    fn read(&mut self, _: &Keys) -> Result<Option<Anchor>, AnchorError> {
         Ok(None)
     }
 

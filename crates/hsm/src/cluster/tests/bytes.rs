@@ -6,7 +6,7 @@ use strongroom_crypto_keys::seal::RootKey;
 use strongroom_store::{Loaded, Store, StoredRecord};
 use strongroom_types::{RecordPath, Revision};
 
-use super::super::founding::{FIRST_EPOCH, open_sealer};
+use super::super::keys::Keys;
 use super::super::view::View;
 use super::super::{Setup, StateError};
 use super::world::{Asks, World};
@@ -16,7 +16,8 @@ const SAMPLE_STEP: usize = 37;
 
 /// What a starting HSM says of the records.
 fn refusal(root_key: &RootKey, setup: &Setup, loaded: &Loaded) -> Option<StateError> {
-    open_sealer(root_key, setup, loaded).and_then(|sealer| View::load(&sealer, FIRST_EPOCH, loaded)).err()
+    let keys = Keys::open(root_key, &setup.cluster_id, loaded);
+    keys.and_then(|keys| View::load(&keys.sealer(), keys.epoch, loaded)).err()
 }
 
 /// The bits of `len` bytes that this run alters.

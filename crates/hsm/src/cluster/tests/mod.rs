@@ -5,6 +5,7 @@ mod bytes;
 mod commits;
 mod damage;
 mod others;
+mod rollbacks;
 mod sqlite;
 mod starts;
 mod times;
