@@ -5,7 +5,7 @@ use strongroom_types::{Incarnation, Revision};
 use super::{Entry, LeaseKind};
 
 /// Stands for the beginning of a read of the member table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReadMark(u64);
 
 /// What a read of the member table showed.
@@ -21,25 +21,28 @@ pub struct Seen<T> {
 ///
 /// One is acknowledged when every entry of the member table, read after the commit, shows its revision. A member that
 /// is not in the table does not count: it is dead, or will read a newer revision before it serves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acknowledgements<T> {
-    kind: LeaseKind,
-    lease_ms: u64,
+    pub(super) kind: LeaseKind,
+    pub(super) lease_ms: u64,
     waiting: Vec<Waiting<T>>,
     /// Members that some change waits for, as last seen, and since when they are so.
-    behind: BTreeMap<Incarnation, Behind>,
+    pub(super) behind: BTreeMap<Incarnation, Behind>,
     registered: u64,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Waiting<T> {
     number: u64,
     revision: Revision,
     ticket: T,
 }
 
-struct Behind {
-    applied: Revision,
-    beat: u64,
-    since_ms: u64,
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Behind {
+    pub(super) applied: Revision,
+    pub(super) beat: u64,
+    pub(super) since_ms: u64,
 }
 
 impl<T: PartialEq> Acknowledgements<T> {

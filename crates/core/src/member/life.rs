@@ -18,8 +18,8 @@ pub enum Step {
     Rest(u64),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
     Out,
     Joined,
     Behind(Revision),
@@ -28,19 +28,19 @@ enum Phase {
 
 /// One member's place in the table: joining, catching up to what was newest after the join, serving, renewing, being
 /// fenced, and joining anew.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Life {
-    kind: LeaseKind,
+    pub(super) kind: LeaseKind,
     lease_ms: u64,
-    phase: Phase,
+    pub(super) phase: Phase,
     /// Counts the times that serving began.
-    served: u64,
-    applied: Revision,
-    shown: Revision,
-    renew_at_ms: u64,
+    pub(super) served: u64,
+    pub(super) applied: Revision,
+    pub(super) shown: Revision,
+    pub(super) renew_at_ms: u64,
     /// Before this, a revision that could not be shown is not tried again.
-    retry_at_ms: u64,
-    until_ms: u64,
+    pub(super) retry_at_ms: u64,
+    pub(super) until_ms: u64,
 }
 
 impl Life {

@@ -11,6 +11,8 @@ mod batcher;
 mod clocks;
 mod ledger;
 mod life;
+#[cfg(any(test, feature = "model"))]
+mod model;
 mod rollback;
 #[cfg(test)]
 mod tests;
@@ -25,7 +27,7 @@ pub use rollback::{AnchorFound, NewEpoch, RollbackRefusal, Withheld, new_epoch};
 use strongroom_types::{HsmId, Incarnation, Revision, Status};
 
 /// What ends a member that no longer takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeaseKind {
     /// The store holds the entry for as long as the member's process lives, and fencing ends the process: an entry
     /// needs no clock. So on one host.

@@ -80,8 +80,9 @@ impl Serving {
     }
 
     pub(super) fn now(&self) -> Result<Life, Refusal> {
-        let life = self.life.load(Ordering::Acquire);
+        // In this order: an end that a later life has been given comes with that life's number, or with none.
         let until_ms = self.until_ms.load(Ordering::Acquire);
+        let life = self.life.load(Ordering::Acquire);
         if life == 0 || (until_ms != u64::MAX && clock::boottime_ms() >= until_ms) {
             return Err(Refusal::new(Status::NotServing, "not in the member table"));
         }

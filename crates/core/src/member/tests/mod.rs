@@ -4,5 +4,6 @@ mod anchors;
 mod batches;
 mod ledgers;
 mod lives;
+mod model;
 mod rollbacks;
 mod waiting;
