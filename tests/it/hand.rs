@@ -1,51 +1,27 @@
 //! The protocol spoken by hand, to one HSM: for tests that must know which one answers, or that send what no client would.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, TcpStream};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
-use strongroom_crypto::certificates::Anchors;
-use strongroom_crypto::{random, tls};
+use strongroom_crypto::random;
 use strongroom_tests::World;
 use strongroom_types::Status;
-use strongroom_types::limits::{FRAME_LEN_MAX, HSM_PORT};
+use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{frame, v1};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const CRYPTO_USER: i32 = v1::Role::CryptoUser as i32;
 
 /// A client by hand: one connection, and whatever it wants to say.
-pub(crate) struct Hand(StreamOwned<ClientConnection, TcpStream>);
+pub(crate) struct Hand(strongroom_tests::Hand);
 
 impl Hand {
     pub(crate) fn at(world: &World, ip: &str) -> Hand {
-        let pem = std::fs::read(world.customer_ca()).expect("the CA's certificate");
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).expect("a CA"));
-        let ip: IpAddr = ip.parse().expect("an address");
-        let session = ClientConnection::new(trust, ServerName::from(ip)).expect("a TLS session");
-        let socket = TcpStream::connect((ip, HSM_PORT)).expect("the HSM listens");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        Hand(StreamOwned::new(session, socket))
+        Hand(strongroom_tests::Hand::connect(ip, &world.customer_ca(), PATIENCE).expect("the HSM listens"))
     }
 
     pub(crate) fn send(&mut self, request: v1::Request) -> Result<Answer, Status> {
-        let mut bytes = Vec::new();
-        frame::encode(&v1::Request { id: 1, ..request }, &mut bytes).expect("it fits a frame");
-        self.0.write_all(&bytes).and_then(|()| self.0.flush()).expect("sent");
-        let mut prefix = [0; frame::PREFIX_LEN];
-        self.0.read_exact(&mut prefix).expect("an answer");
-        let mut content = vec![0; frame::body_len(prefix, FRAME_LEN_MAX).expect("a frame")];
-        self.0.read_exact(&mut content).expect("an answer");
-        let response = frame::decode_response(&content).expect("an answer");
-        match Status::from_number(response.status) {
-            None => Ok(response.result.expect("a result")),
-            Some(status) => Err(status),
-        }
+        self.0.exchange(request).expect("an answer").map_err(|refusal| refusal.status)
     }
 
     pub(crate) fn ask(&mut self, operation: Operation) -> Result<Answer, Status> {

@@ -1,12 +1,14 @@
 //! The world of the end-to-end tests: a cluster made by `strongroom up` in a temporary folder, and the programs that
 //! users run against it. Every process it starts ends with it, by its process id.
 
+mod hand;
 mod http;
 mod nginx;
 mod process;
 mod scan;
 mod world;
 
+pub use hand::Hand;
 pub use http::{Tls, curl, get};
 pub use nginx::{Nginx, SiteKey};
 pub use process::{Ran, kill, pid_is_alive, program, run, run_with_input, wait_for};

@@ -34,6 +34,8 @@ enum Command {
     Tidy,
     /// Measure; prints one JSON object a line
     Bench(BenchArguments),
+    /// Random faults against real HSMs, and a verdict on what their clients saw
+    Chaos(ChaosArguments),
     /// Prove `demo` and `test` in a clean Debian folder (needs root)
     Cleanroom(cleanroom::Arguments),
     /// Fuzz the decoders for a bounded time
@@ -45,6 +47,16 @@ struct BenchArguments {
     /// Passed on: `cargo xtask bench -- --help` tells
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct ChaosArguments {
+    /// How long the faults last
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Chooses faults and requests; taken from the clock unless given
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -64,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Check => check::run(),
         Command::Tidy => tidy::run(),
         Command::Bench(arguments) => bench(&arguments.rest),
+        Command::Chaos(arguments) => chaos(&arguments),
         Command::Cleanroom(arguments) => cleanroom::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
     }
@@ -74,4 +87,16 @@ fn bench(arguments: &[String]) -> anyhow::Result<()> {
     packages::install(&[packages::NGINX, packages::OPENSSL])?;
     artifacts::build(artifacts::Profile::Release)?;
     run::Step::cargo(["run", "--quiet", "--release", "--package", "xtask-bench", "--"]).args(arguments).run()
+}
+
+/// A program of its own, like the measurements, and for the same reason.
+fn chaos(arguments: &ChaosArguments) -> anyhow::Result<()> {
+    artifacts::build(artifacts::Profile::Debug)?;
+    let step = run::Step::cargo(["run", "--quiet", "--package", "xtask-chaos", "--", "--minutes"]);
+    let step = step.args([arguments.minutes.to_string()]);
+    match arguments.seed {
+        Some(seed) => step.args(["--seed".to_owned(), seed.to_string()]),
+        None => step,
+    }
+    .run()
 }
