@@ -22,10 +22,11 @@ Exit codes:
   2  the command line, or settings that differ from the cluster's
   3  the state folder
   4  an address is taken
-  5  another `up` or `down` works on the folder, or it did not end in time
+  5  another `up` or `down` works on the folder, it did not end in time, or the cluster runs and should not
   6  a program of Strongroom is missing or did not start
   7  an HSM does not serve
-  8  the cluster refused: certificate, activation, login or crypto user";
+  8  the cluster refused: certificate, activation, login or crypto user
+  9  a rollback was not accepted: nothing to accept, another revision, a damaged store";
 
 const UP_EXAMPLES: &str = "\
 Examples:
@@ -38,6 +39,15 @@ of HSMs and passwords are settled when the cluster is made.
 
 A password on the command line can be seen by other users of this machine while the command runs; those that `up` \
 makes itself are only in its output and in credentials.json, readable by you alone.";
+
+const ACCEPT_ROLLBACK_HELP: &str = "\
+Examples:
+  strongroom accept-rollback                  what the store holds, what HSMs have seen, what would be lost
+  strongroom accept-rollback --revision 300   begin a new epoch with the store, which is of revision 300
+
+HSMs refuse a store that is older than what they have seen, and one whose anchors are lost: deleted keys, deleted users \
+and old passwords would be back with it. Put the newest copy back if there is one. If there is none, this command takes \
+the store as it is. The cluster must be down.";
 
 /// Makes, starts and stops Strongroom clusters on this machine
 #[derive(Debug, Parser)]
@@ -60,6 +70,9 @@ pub enum Command {
     Down(Down),
     /// Watch the HSMs of a cluster in the foreground and restart those that die; `up` starts it by itself
     Serve(Serve),
+    /// Accept a store that is older than what HSMs have seen: tell what that loses; with --revision, do it
+    #[command(after_help = ACCEPT_ROLLBACK_HELP)]
+    AcceptRollback(AcceptRollback),
 }
 
 /// Where the cluster's state is.
@@ -141,6 +154,20 @@ pub struct Serve {
     pub detach: bool,
 }
 
+/// `strongroom accept-rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct AcceptRollback {
+    /// The state folder.
+    #[command(flatten)]
+    pub state: State,
+    /// The revision of the store, as the command without this option tells it; accepts the store
+    #[arg(long, value_name = "N")]
+    pub revision: Option<u64>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
 /// An argument that holds a secret. clap never judges it, because clap's messages repeat the value.
 #[derive(Clone)]
 pub struct SecretArgument(pub Secret);
@@ -189,6 +216,10 @@ mod tests {
         check("status --hsms 2", false);
         check("down --state x", true);
         check("serve", true);
+        check("accept-rollback", true);
+        check("accept-rollback --state x --revision 300 --output json", true);
+        check("accept-rollback --revision last", false);
+        check("accept-rollback --revision -1", false);
         check("restart", false);
         check("", false);
     }

@@ -13,6 +13,11 @@ pub(crate) fn now_text() -> String {
     text(since.as_secs(), since.subsec_millis())
 }
 
+/// A time in milliseconds since 1970, in the same form.
+pub(crate) fn text_of_ms(time_ms: u64) -> String {
+    text(time_ms / 1_000, u32::try_from(time_ms % 1_000).unwrap_or(0))
+}
+
 fn text(seconds: u64, millis: u32) -> String {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);

@@ -35,6 +35,9 @@ pub enum ExpectedError {
     /// What the cluster refused.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
+    /// A rollback that is not accepted.
+    #[error(transparent)]
+    Rollback(#[from] RollbackError),
     /// Standard output takes no more. What was asked for is done.
     #[error("the answer cannot be written, though the command did its work")]
     Print {
@@ -63,6 +66,7 @@ impl ExpectedError {
             ExpectedError::Program(_) => 6,
             ExpectedError::Hsm(_) => 7,
             ExpectedError::Provision(_) => 8,
+            ExpectedError::Rollback(_) => 9,
         }
     }
 }
@@ -328,6 +332,12 @@ pub enum BusyError {
         /// The folder.
         path: PathBuf,
     },
+    /// The cluster runs, and the command needs it stopped.
+    #[error("the cluster runs: {what}; stop it with `strongroom down` and run the command again")]
+    Running {
+        /// What of it.
+        what: String,
+    },
     /// A process that is told to stop and doesn't.
     #[error("{what} (process {pid}) did not end; the system may be stuck in input or output")]
     DoesNotEnd {
@@ -374,6 +384,14 @@ pub enum ProgramError {
         exit: Exit,
         /// What it wrote.
         said: String,
+    },
+    /// Not what its version prints.
+    #[error("{} printed something else than it should for {what}; install programs of the same version", path.display())]
+    Answer {
+        /// The program.
+        path: PathBuf,
+        /// What it was asked for.
+        what: &'static str,
     },
     /// The supervisor ended while we waited for it.
     #[error("the supervisor ended while starting ({exit}); the end of {}:\n{tail}", log.display())]
@@ -441,6 +459,23 @@ pub enum HsmError {
         action: &'static str,
         /// What came back.
         source: ClientError,
+    },
+}
+
+/// A rollback that is not accepted.
+#[derive(Debug, Error)]
+pub enum RollbackError {
+    /// The HSM program says why.
+    #[error("{said}")]
+    Refused {
+        /// Its words.
+        said: String,
+    },
+    /// It says nothing.
+    #[error("the HSM program ended without a word ({exit})")]
+    Silent {
+        /// How it ended.
+        exit: Exit,
     },
 }
 

@@ -11,6 +11,7 @@
 //! * Formats: `docs/spec/state-folder.md`. How to run it: `docs/operating/cluster-on-one-machine.md`.
 #![forbid(unsafe_code)]
 
+mod accept_rollback;
 pub mod addresses;
 pub mod arguments;
 mod clock;
@@ -76,5 +77,6 @@ fn dispatch(arguments: Arguments) -> Result<String, ExpectedError> {
         Command::Status(options) => status::run(&options),
         Command::Down(options) => down::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::AcceptRollback(options) => accept_rollback::run(&options),
     }
 }
