@@ -31,10 +31,14 @@ pub(crate) fn client(world: &World) -> Client {
 
 pub(crate) fn login(world: &World, who: &str, role: Role) -> Client {
     let client = client(world);
+    log_in(world, &client, who, role);
+    client
+}
+
+pub(crate) fn log_in(world: &World, client: &Client, who: &str, role: Role) {
     let name: UserName = world.text(&format!("/{who}/username")).parse().expect("a name");
     let password = Password::for_login(Secret::from(world.text(&format!("/{who}/password")).as_bytes()));
     client.login(&name, role, &password).expect("the passwords that `up` printed");
-    client
 }
 
 /// Makes keys, and deletes every third, until told to stop. A call that fails was not acknowledged.

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const DIGEST: [u8; 32] = [7; 32];
 
 /// Public and private half.
-fn session_pair(client: &Client) -> (KeyReference, KeyReference) {
+pub(crate) fn session_pair(client: &Client) -> (KeyReference, KeyReference) {
     let of_session = |flag| -> Template {
         [(Flag::Token, false), (flag, true)]
             .map(|(flag, value)| (AttributeName::Flag(flag), AttributeValue::Bool(value)))

@@ -176,7 +176,7 @@ impl HsmReport {
                 let more = revision.saturating_sub(report.revision);
                 let missing = match (epoch == report.epoch, more) {
                     (true, 0) => "another history than the store's".to_owned(),
-                    (true, more) => format!("{} more than the store holds", count(more, "revision")),
+                    (true, more) => format!("at least {} more than the store holds", count(more, "revision")),
                     (false, _) => "a later epoch than the store's".to_owned(),
                 };
                 format!("has seen {}: {missing}", place(epoch, revision))
@@ -247,7 +247,7 @@ mod tests {
         for expected in [
             "HSMs do not start on this store.",
             "revision 300 of epoch 1, written 2000-02-28T23:59:59.007Z (7 days ago): 3 users, 1 key",
-            "hsm-aaaaaaaaaaa  has seen revision 512 of epoch 1: 212 revisions more than the store holds",
+            "hsm-aaaaaaaaaaa  has seen revision 512 of epoch 1: at least 212 revisions more than the store holds",
             "hsm-bbbbbbbbbbb  has seen revision 300 of epoch 1: another history",
             "hsm-ccccccccccc  has seen revision 9 of epoch 2: a later epoch",
             "hsm-ddddddddddd  its anchor is missing",

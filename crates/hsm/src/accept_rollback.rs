@@ -143,7 +143,8 @@ impl Report {
             accepted: accepted.map(|Accepted { event, kept }| AcceptedReport {
                 epoch: event.epoch,
                 revision: event.revision.0,
-                kept,
+                // As it is found by whoever was not in an HSM's folder.
+                kept: kept.canonicalize().unwrap_or(kept),
             }),
         }
     }

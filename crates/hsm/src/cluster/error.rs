@@ -170,8 +170,8 @@ pub enum AnchorError {
     },
     /// The file holds no anchor that this cluster's HSMs wrote.
     #[error(
-        "the anchor {} is damaged or another cluster's; put the file back, or give the cluster a new HSM in place of \
-         this one", path.display()
+        "the anchor {} is damaged or another cluster's, so that nobody knows whether the store is the newest one; put the \
+         file back, or if the store is the newest copy accept it with `strongroom accept-rollback`", path.display()
     )]
     Damaged {
         /// The file.
