@@ -115,7 +115,7 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(#[from] Refusal),
     /// No HSM could be brought to answer in time.
-    #[error("no HSM of the cluster answered: {}", attempts(tried))]
+    #[error("{}", attempts(tried))]
     Unavailable {
         /// Each address that was tried, and why it did not answer the last time.
         tried: Vec<Attempt>,
@@ -143,8 +143,17 @@ pub enum ClientError {
 
 fn attempts(tried: &[Attempt]) -> String {
     match tried {
-        [] => "the deadline passed before one was free".to_owned(),
-        _ => tried.iter().map(Attempt::to_string).collect::<Vec<_>>().join("; "),
+        [] => "no HSM of the cluster answered: the deadline passed before one was free".to_owned(),
+        // What all of them say is said once.
+        [Attempt { cause: Cause::Status(refusal), .. }, others @ ..]
+            if others.iter().all(|other| other.cause == tried[0].cause) =>
+        {
+            format!("no HSM of the cluster can do it now: {refusal}")
+        }
+        _ => {
+            let tried: Vec<String> = tried.iter().map(Attempt::to_string).collect();
+            format!("no HSM of the cluster answered: {}", tried.join("; "))
+        }
     }
 }
 

@@ -47,6 +47,25 @@ impl StoreError {
     pub fn damaged(cause: impl Into<Cause>) -> StoreError {
         StoreError::Damaged { cause: cause.into() }
     }
+
+    /// Cause and fix for whoever may know nothing of this host, such as the paths of its files: a lower-case fragment.
+    pub fn outside(&self) -> &'static str {
+        let cause = match self {
+            StoreError::Unavailable { cause } => cause.downcast_ref::<SqliteError>(),
+            StoreError::Damaged { .. } => return "it is damaged; the HSM's log says what to do",
+            StoreError::WentBack { .. } => return "it is older than before; put back the newest copy of it",
+        };
+        match cause {
+            Some(SqliteError::DiskFull { .. }) => "its disk is full; make room on it",
+            Some(SqliteError::Replaced { .. }) => "its file was moved away or replaced; put it back",
+            Some(SqliteError::Locked { .. }) => "a process keeps it locked; look at what the HSMs of its host do",
+            Some(SqliteError::NotWritable { .. } | SqliteError::Inaccessible { .. }) => {
+                "its file may not be used; check its permissions and its file system"
+            }
+            Some(SqliteError::Unusable { .. }) => "its disk fails; look at the disk and at the HSM's log",
+            _ => "the HSM's log says why",
+        }
+    }
 }
 
 /// Committing failed.

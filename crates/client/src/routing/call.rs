@@ -1,9 +1,10 @@
 use std::time::{Duration, Instant};
 
+use strongroom_types::Status;
 use strongroom_types::limits::POOL_LEN_MAX;
 
 use super::members::Entry;
-use super::{BUSY_MAX, MemberNumber, Members, PAUSE_MIN, ROUND_PAUSE_MAX, doubled};
+use super::{BUSY_MAX, MemberNumber, Members, PAUSE_MIN, ROUND_PAUSE_MAX, STORE_PATIENCE, doubled};
 use crate::error::Cause;
 
 /// What a call does next.
@@ -28,6 +29,10 @@ pub struct Call {
     tried: Vec<MemberNumber>,
     /// Whether every failure of this round is one that lasts.
     lasting: bool,
+    /// Whether every failure of this round is that the store is out of reach.
+    storeless: bool,
+    /// Since when every round ended so.
+    storeless_since: Option<Instant>,
     rounds: u32,
     resume: Option<Instant>,
     /// What members asked for, to be waited for before the next round.
@@ -43,6 +48,8 @@ impl Call {
             repeats,
             tried: Vec::new(),
             lasting: true,
+            storeless: true,
+            storeless_since: None,
             rounds: 0,
             resume: None,
             asked: Duration::ZERO,
@@ -58,6 +65,7 @@ impl Call {
     /// A try failed. A busy member, which `busy` tells, is asked again in the same round.
     pub fn failed(&mut self, member: MemberNumber, cause: Cause, busy: bool, asked: Duration) {
         self.lasting &= cause.is_lasting();
+        self.storeless &= matches!(&cause, Cause::Status(refusal) if refusal.status == Status::StoreUnavailable);
         self.asked = self.asked.max(asked.min(BUSY_MAX));
         if !busy {
             self.tried.push(member);
@@ -98,13 +106,15 @@ impl Call {
         if let Some(soonest) = rest().min_by_key(|entry| (!entry.listed, entry.down_until)) {
             return seated((soonest.number, soonest.in_flight));
         }
-        if self.lasting {
+        self.storeless_since = self.storeless.then(|| self.storeless_since.unwrap_or(now));
+        let is_storeless = |since| now.saturating_duration_since(since) >= STORE_PATIENCE;
+        if self.lasting || self.storeless_since.is_some_and(is_storeless) {
             return Decision::GiveUp;
         }
         let pause = doubled(PAUSE_MIN, self.rounds, ROUND_PAUSE_MAX).max(self.asked);
         self.rounds += 1;
         self.tried.clear();
-        self.lasting = true;
+        (self.lasting, self.storeless) = (true, true);
         self.asked = Duration::ZERO;
         self.resume = Some(now + pause);
         Decision::Wait((now + pause).min(self.deadline))

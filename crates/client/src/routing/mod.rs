@@ -6,7 +6,8 @@
 //! * A member that failed is left alone for a pause that grows with every further failure. When the pause is over, one call
 //!   tries it. A failure of a try that began before the last known failure says nothing new.
 //! * A call tries each member at least once before it gives up, those in a pause too; then again in rounds with pauses of
-//!   its own, until its deadline. It gives up early only when every member failed in a way that lasts.
+//!   its own, until its deadline. It gives up early only when every member failed in a way that lasts, or has said for some
+//!   seconds that the store is out of reach: a full disk is a person's to mend, who had better hear of it.
 
 mod call;
 mod members;
@@ -28,6 +29,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 const PAUSE_MIN_SILENT: Duration = Duration::from_secs(1);
 /// The longest pause of a call between two rounds: so soon a cluster that comes back is noticed.
 const ROUND_PAUSE_MAX: Duration = Duration::from_millis(500);
+/// How long every member may say that the store is out of reach before a call says so.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// The shortest and the longest time that a busy member is spared; it says what it wants between them.
 const BUSY_MIN: Duration = Duration::from_millis(10);
 const BUSY_MAX: Duration = Duration::from_secs(1);

@@ -345,3 +345,28 @@ fn an_address_named_twice_is_one_member_and_ipv6_is_printed_in_brackets() {
     let texts: Vec<_> = members.list.iter().map(|entry| members.address(entry.number).unwrap().to_string()).collect();
     assert_eq!(texts, ["127.0.0.1:2223", "[::1]:2223"]);
 }
+
+#[test]
+fn a_store_that_all_say_is_out_of_reach_is_waited_for_some_seconds_only() {
+    let no_store = || Cause::Status(Refusal::from(Status::StoreUnavailable));
+    let took = |causes: [Cause; 2]| {
+        let mut world = World::new(2);
+        let began = world.now;
+        loop {
+            match world.decide() {
+                Decision::Try(number) => {
+                    world.members.begin(number);
+                    world.answers(number);
+                    let which = usize::from(world.members.address(number).unwrap().to_string().ends_with(".2:2223"));
+                    world.call.failed(number, causes[which].clone(), false, Duration::ZERO);
+                }
+                Decision::Wait(until) => world.now = until,
+                Decision::Queue => panic!("nobody else is there"),
+                Decision::GiveUp => return world.now - began,
+            }
+        }
+    };
+    assert_eq!(took([no_store(), lost()]), PATIENCE, "one that does not answer may know better");
+    let all = took([no_store(), no_store()]);
+    assert!(all >= STORE_PATIENCE && all <= STORE_PATIENCE + ROUND_PAUSE_MAX, "{all:?}");
+}

@@ -26,11 +26,13 @@ pub(super) trait AnchorPlace: Send {
 pub(super) struct Anchored {
     place: Box<dyn AnchorPlace>,
     pub(super) revision: Revision,
+    /// Whether the last write failed.
+    pub(super) is_failing: bool,
 }
 
 impl Anchored {
     pub(super) fn new(place: Box<dyn AnchorPlace>) -> Anchored {
-        Anchored { place, revision: Revision(0) }
+        Anchored { place, revision: Revision(0), is_failing: false }
     }
 
     pub(super) fn read(&mut self, keys: &Keys) -> Result<Option<Anchor>, AnchorError> {
@@ -40,7 +42,9 @@ impl Anchored {
     }
 
     pub(super) fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError> {
-        self.place.write(sealer, anchor)?;
+        let written = self.place.write(sealer, anchor);
+        self.is_failing = written.is_err();
+        written?;
         self.revision = anchor.revision;
         Ok(())
     }

@@ -11,6 +11,7 @@ use strongroom_store::CommitError;
 use strongroom_types::{Refusal, Revision, Status};
 
 use super::changes::maybe_made;
+use super::following::out_of_reach;
 use super::sealing::Sealed;
 use super::shared::Shared;
 
@@ -129,8 +130,8 @@ impl Committer<'_> {
                 self.shared.deliver(answered);
             }
             Err(error) => {
-                self.shared.notices.say(&format!("a change cannot be decided: {error}"));
-                let answered = self.shared.desk().batcher.unconfirmed(&Status::StoreUnavailable.into());
+                self.say_failing(&format!("a change cannot be decided: {error}"));
+                let answered = self.shared.desk().batcher.unconfirmed(&out_of_reach(&error));
                 self.shared.deliver(answered);
             }
         }
@@ -156,7 +157,7 @@ impl Committer<'_> {
             }
             Err(CommitError::Unavailable(error)) => {
                 self.say_failing(&format!("changes cannot be committed: {error}"));
-                let answered = self.shared.desk().batcher.not_written(&Status::StoreUnavailable.into());
+                let answered = self.shared.desk().batcher.not_written(&out_of_reach(&error));
                 self.shared.deliver(answered);
             }
             Err(CommitError::Refused(error)) => {

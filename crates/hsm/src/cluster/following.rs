@@ -35,10 +35,15 @@ impl FollowError {
     /// As clients are told.
     pub(super) fn refusal(&self) -> Refusal {
         match self {
-            FollowError::Unavailable(_) => Status::StoreUnavailable.into(),
+            FollowError::Unavailable(error) => out_of_reach(error),
             FollowError::Damaged(_) => Status::StateDamaged.into(),
         }
     }
+}
+
+/// What clients are told of a store that cannot be used.
+pub(super) fn out_of_reach(error: &StoreError) -> Refusal {
+    Refusal::new(Status::StoreUnavailable, error.outside())
 }
 
 impl From<StoreError> for FollowError {

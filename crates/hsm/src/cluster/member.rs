@@ -173,10 +173,18 @@ fn anchored(shared: &Shared) -> Revision {
     if anchor.revision >= must_anchor {
         return head.revision;
     }
+    let was_failing = anchor.is_failing;
     match anchor.write(&shared.sealer, &anchor_of(&head)) {
-        Ok(()) => head.revision,
+        Ok(()) => {
+            if was_failing {
+                shared.notices.tell("what is taken away can be confirmed by this HSM again");
+            }
+            head.revision
+        }
         Err(error) => {
-            shared.notices.say(&format!("what others took away cannot be confirmed by this HSM: {error}"));
+            if !was_failing {
+                shared.notices.say(&format!("what was taken away cannot be confirmed by this HSM: {error}"));
+            }
             anchor.revision
         }
     }
@@ -199,7 +207,9 @@ fn rest(shared: &Shared, member: &mut Member, ms: u64) -> Result<(), Trouble> {
         Some(moment) => moment,
         None => shared.store.moment().map_err(Trouble::Store)?,
     };
-    let moment = shared.store.wait(seen, Duration::from_millis(ms.min(REST_MS_MAX))).map_err(Trouble::Store)?;
+    let waited = shared.store.wait(seen, Duration::from_millis(ms.min(REST_MS_MAX))).map_err(Trouble::Store);
+    // The member table is another matter than the records: with these out of reach it still tells.
+    let moment = waited.inspect_err(|_| shared.acknowledge())?;
     member.moment = Some(moment);
     let followed = if moment.revision == shared.state.load().revision() {
         Ok(())
