@@ -1,6 +1,7 @@
 //! The world of the end-to-end tests: a cluster made by `strongroom up` in a temporary folder, and the programs that
 //! users run against it. Every process it starts ends with it, by its process id.
 
+mod faults;
 mod hand;
 mod http;
 mod nginx;
@@ -8,6 +9,7 @@ mod process;
 mod scan;
 mod world;
 
+pub use faults::{Failing, SmallDisk, with_own_mounts};
 pub use hand::Hand;
 pub use http::{Tls, curl, get};
 pub use nginx::{Nginx, SiteKey};

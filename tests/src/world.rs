@@ -58,6 +58,12 @@ impl World {
         World::unmade(&QUICK)
     }
 
+    /// The same with further arguments of `strongroom up`.
+    #[track_caller]
+    pub fn unmade_quick_with(arguments: &[&str]) -> World {
+        World::unmade(&[&QUICK, arguments].concat())
+    }
+
     /// The cluster that tests share which leave it as it is: made for the first, gone with the last that runs.
     #[track_caller]
     pub fn shared() -> Arc<World> {
@@ -157,6 +163,24 @@ impl World {
         let status = self.status();
         let hsms = status["hsms"].as_array().expect("status lists the HSMs");
         hsms.iter().filter_map(|hsm| hsm["pid"].as_u64()).map(|pid| u32::try_from(pid).expect("a pid")).collect()
+    }
+
+    /// Ids of the HSMs.
+    #[track_caller]
+    pub fn hsm_ids(&self) -> Vec<String> {
+        let hsms = self.up["hsms"].as_array().expect("`up` lists the HSMs");
+        hsms.iter().map(|hsm| hsm["hsm_id"].as_str().expect("an HSM has an id").to_owned()).collect()
+    }
+
+    /// An HSM's folder.
+    pub fn hsm_folder(&self, hsm_id: &str) -> PathBuf {
+        self.state().join("hsms").join(hsm_id)
+    }
+
+    /// What an HSM's log says.
+    #[track_caller]
+    pub fn hsm_log(&self, hsm_id: &str) -> String {
+        std::fs::read_to_string(self.hsm_folder(hsm_id).join("hsm.log")).expect("an HSM has a log")
     }
 
     /// The supervisor's process id.

@@ -1,0 +1,182 @@
+//! Disks that are full or fail while HSMs run: cryptography goes on, changes are refused with the reason, nothing that was
+//! acknowledged is lost, and when the disk is well again nobody has to start anything.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use strongroom_client::{Client, ClientError, PairAlgorithm};
+use strongroom_tests::{SmallDisk, World, kill, wait_for, with_own_mounts};
+use strongroom_types::{
+    AttributeName, AttributeValue, Curve, Filter, Flag, KeyReference, KeyType, Password, Role, Secret, SignMechanism,
+    UserName,
+};
+
+use crate::crash::{client, login};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What a client is told of a full disk.
+const FULL: &str = "the cluster's store cannot be reached: its disk is full; make room on it";
+
+pub(crate) fn ec_pair(client: &Client) -> KeyReference {
+    let may = |flag| vec![(AttributeName::Flag(flag), AttributeValue::Bool(true))];
+    let made = client.key_generate_pair(&PairAlgorithm::Ec(Curve::P256), &may(Flag::Verify), &may(Flag::Sign), &[]);
+    made.expect("a pair").1.reference
+}
+
+pub(crate) fn sign(client: &Client, key: KeyReference) -> Result<Vec<u8>, ClientError> {
+    client.sign(key, SignMechanism::Ecdsa, &[7; 32])
+}
+
+pub(crate) fn aes(client: &Client) -> Result<KeyReference, ClientError> {
+    let label = vec![(AttributeName::Label, AttributeValue::Text("counted".to_owned()))];
+    client.key_generate_secret(KeyType::Aes, 32, &label, &[]).map(|made| made.reference)
+}
+
+/// Every key that [`aes`] made.
+pub(crate) fn counted(client: &Client) -> BTreeSet<KeyReference> {
+    let filter = Filter(vec!["attr.label=counted".parse().expect("a term")]);
+    let mut found = BTreeSet::new();
+    loop {
+        let page = client.key_find(&filter, u32::try_from(found.len()).expect("few"), 1_000).expect("a list");
+        if page.keys.is_empty() {
+            return found;
+        }
+        found.extend(page.keys.iter().map(|key| key.reference));
+    }
+}
+
+pub(crate) fn user(name: &str) -> UserName {
+    name.parse().expect("a name")
+}
+
+pub(crate) fn password() -> Password {
+    Password::new(Secret::from(&b"long-enough"[..])).expect("a good password")
+}
+
+#[track_caller]
+pub(crate) fn refused(result: Result<impl std::fmt::Debug, ClientError>, expected: &str) {
+    let said = result.expect_err("refused").to_string();
+    assert!(said.contains(expected), "{said}");
+}
+
+/// Calls of several clients that go on for as long as this lives; each must succeed.
+pub(crate) struct Signing<'a> {
+    stop: &'a AtomicBool,
+    done: &'a AtomicUsize,
+}
+
+impl Signing<'_> {
+    /// Runs `body` while the clients sign.
+    pub(crate) fn during(clients: &[Client], key: KeyReference, body: impl FnOnce(&Signing<'_>)) {
+        let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            let signing = Signing { stop: &stop, done: &done };
+            for client in clients {
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        if let Err(error) = sign(client, key) {
+                            stop.store(true, Ordering::Relaxed);
+                            panic!("a signature failed: {error}");
+                        }
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            body(&signing);
+        });
+    }
+
+    /// Waits for so many more signatures.
+    #[track_caller]
+    pub(crate) fn more(&self, count: usize) {
+        let wanted = self.done.load(Ordering::Relaxed) + count;
+        wait_for("signatures", PATIENCE, || {
+            assert!(!self.stop.load(Ordering::Relaxed), "a signature failed");
+            self.done.load(Ordering::Relaxed) >= wanted
+        });
+    }
+}
+
+impl Drop for Signing<'_> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Signatures that each HSM has made.
+pub(crate) fn signatures(world: &World) -> Vec<u64> {
+    let status = world.status();
+    let hsms = status["hsms"].as_array().expect("a list");
+    hsms.iter().map(|hsm| hsm["signatures"].as_u64().expect("a count")).collect()
+}
+
+pub(crate) fn users(world: &World) -> Vec<Client> {
+    (0..4).map(|_| login(world, "crypto_user", Role::CryptoUser)).collect()
+}
+
+/// Makes keys until one is refused; a log that was written around has room for some.
+fn make_keys_until_refused(client: &Client) -> (Vec<KeyReference>, ClientError) {
+    let mut made = Vec::new();
+    loop {
+        match aes(client) {
+            Ok(key) => made.push(key),
+            Err(error) => return (made, error),
+        }
+    }
+}
+
+#[test]
+fn on_a_full_disk_three_hsms_sign_on_and_changes_wait_for_room() {
+    with_own_mounts("disk::on_a_full_disk_three_hsms_sign_on_and_changes_wait_for_room", || {
+        let mut world = World::unmade_quick_with(&["--hsms", "3"]);
+        let disk = SmallDisk::mount(world.state(), 24);
+        world.start();
+        let (admin, clients) = (login(&world, "admin", Role::Admin), users(&world));
+        let (maker, key) = (&clients[0], ec_pair(&clients[0]));
+        let mut made: Vec<_> = (0..5).map(|_| aes(maker).expect("made")).collect();
+        admin.user_create(&user("leaver"), Role::CryptoUser, &password()).expect("made");
+        let leaver = client(&world);
+        leaver.login(&user("leaver"), Role::CryptoUser, &password()).expect("a user");
+
+        Signing::during(&clients[1..], key, |signing| {
+            signing.more(50);
+            disk.fill();
+            let (more, error) = make_keys_until_refused(maker);
+            made.extend(more);
+            assert!(error.to_string().contains(FULL), "{error}");
+            refused(admin.user_create(&user("newcomer"), Role::CryptoUser, &password()), FULL);
+            refused(admin.user_delete(&user("leaver"), Role::CryptoUser), FULL);
+            refused(maker.key_delete(made[0]), FULL);
+            // What could not be taken away is still there, on every HSM; and nobody needs the disk to log in.
+            counted(&leaver);
+            client(&world).login(&user("leaver"), Role::CryptoUser, &password()).expect("not deleted");
+            assert!(counted(maker).is_superset(&made.iter().copied().collect()));
+            let before = signatures(&world);
+            signing.more(200);
+            assert!(signatures(&world).iter().zip(&before).all(|(now, before)| now > before), "one HSM signs no more");
+            // One that dies comes back: to start takes no room.
+            let pids = world.hsm_pids();
+            kill("KILL", pids[2]);
+            wait_for("the HSM to serve again", PATIENCE, || {
+                world.status()["state"] == "ACTIVE" && !world.hsm_pids().contains(&pids[2])
+            });
+            signing.more(50);
+            refused(maker.key_delete(made[0]), FULL);
+
+            let pids = world.hsm_pids();
+            disk.make_room();
+            made.push(aes(maker).expect("there is room again"));
+            maker.key_delete(made.remove(0)).expect("there is room again");
+            admin.user_create(&user("newcomer"), Role::CryptoUser, &password()).expect("there is room again");
+            admin.user_delete(&user("newcomer"), Role::CryptoUser).expect("there is room again");
+            assert_eq!(world.hsm_pids(), pids, "nobody was started again");
+            signing.more(50);
+        });
+        let found = counted(maker);
+        assert!(made.iter().all(|key| found.contains(key)), "a key that was acknowledged is lost");
+        assert!(found.len() <= made.len() + 1, "one key alone was refused");
+        let said: String = world.hsm_ids().iter().map(|id| world.hsm_log(id)).collect();
+        assert!(said.contains("changes are committed again"), "{said}");
+    });
+}
