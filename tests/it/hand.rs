@@ -1,5 +1,6 @@
 //! The protocol spoken by hand, to one HSM: for tests that must know which one answers, or that send what no client would.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use strongroom_crypto::random;
@@ -22,6 +23,12 @@ impl Hand {
 
     pub(crate) fn send(&mut self, request: v1::Request) -> Result<Answer, Status> {
         self.0.exchange(request).expect("an answer").map_err(|refusal| refusal.status)
+    }
+
+    /// Whether the HSM answers nothing more because it has closed the connection, rather than too late.
+    pub(crate) fn is_ended(&mut self) -> bool {
+        let asked = self.0.request(Operation::ClusterInfo(v1::ClusterInfo {}));
+        asked.is_err_and(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 
     pub(crate) fn ask(&mut self, operation: Operation) -> Result<Answer, Status> {

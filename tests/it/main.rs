@@ -15,4 +15,6 @@ mod secrecy;
 mod sessions;
 mod sharing;
 mod signatures;
+mod stopped;
 mod trouble;
+mod vanished;

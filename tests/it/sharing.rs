@@ -39,7 +39,7 @@ fn make_user(world: &World, user: &str) {
 }
 
 /// A login of this user on each HSM, one connection to each.
-fn hands(world: &World, user: &str, password: &str) -> Vec<Hand> {
+pub(crate) fn hands(world: &World, user: &str, password: &str) -> Vec<Hand> {
     let log_in = |ip: &String| {
         let mut hand = Hand::at(world, ip);
         hand.log_in(user, password).expect("the password of now");
@@ -48,7 +48,7 @@ fn hands(world: &World, user: &str, password: &str) -> Vec<Hand> {
     world.hsm_ips().iter().map(log_in).collect()
 }
 
-fn sign(hand: &mut Hand, key: KeyReference) -> Result<(), Status> {
+pub(crate) fn sign(hand: &mut Hand, key: KeyReference) -> Result<(), Status> {
     let mechanism = v1::Mechanism::Ecdsa.into();
     let message = v1::Sign { key: key.as_u64(), mechanism, data: vec![7; 32], ..v1::Sign::default() };
     hand.ask(Operation::Sign(message)).map(drop)

@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -130,7 +131,27 @@ impl Field<'_> {
     /// A path, made absolute by the folder.
     fn place(&self, folder: &Path) -> Result<PathBuf, SettingsError> {
         let given = self.text()?;
-        if given.is_empty() || given.contains('\0') { Err(self.wrong()) } else { Ok(folder.join(given)) }
+        if given.is_empty() || given.contains('\0') { Err(self.wrong()) } else { Ok(plain(folder.join(given))) }
+    }
+}
+
+/// The same place without `..`, for whoever reads it in a message; as it is when a link on the way makes that another
+/// place.
+fn plain(path: PathBuf) -> PathBuf {
+    let mut short = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => drop(short.pop()),
+            other => short.push(other),
+        }
+    }
+    let folder = |path: &Path| {
+        let metadata = path.parent()?.metadata().ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    };
+    match (folder(&short), folder(&path)) {
+        (Some(one), Some(other)) if one == other => short,
+        _ => path,
     }
 }
 
@@ -216,6 +237,19 @@ mod tests {
         assert_eq!(settings.setup.root_key, Path::new("/state/hsms/one/../../root.key"));
         assert_eq!(settings.setup.anchor, Path::new("/state/hsms/one/anchor"));
         assert_eq!(settings.setup.hsm.serial, "1.0S0001-aaaaaaaaaaa");
+    }
+
+    #[test]
+    fn a_path_is_said_without_detours_unless_a_link_is_on_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["state/hsms/one", "state/store", "elsewhere/two"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(at("elsewhere/two"), at("state/hsms/two")).unwrap();
+        assert_eq!(plain(at("state/hsms/one/../../store/file")), at("state/store/file"));
+        let detour = at("state/hsms/two/../../state/store/file");
+        assert_eq!(plain(detour.clone()), detour);
     }
 
     #[test]

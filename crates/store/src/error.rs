@@ -252,6 +252,17 @@ pub enum SqliteError {
         /// The version.
         found: &'static str,
     },
+    /// The database is gone, and its log is not.
+    #[error(
+        "{} is missing, and its log {} holds what was committed last; put the database back beside it",
+        path.display(), log.display()
+    )]
+    LogAlone {
+        /// The database.
+        path: PathBuf,
+        /// Its log.
+        log: PathBuf,
+    },
     /// Another process keeps it locked.
     #[error("{} is locked by another process for too long; look at what the HSMs of this host do", path.display())]
     Locked {
@@ -281,7 +292,11 @@ pub enum SqliteError {
         table: PathBuf,
     },
     /// One of the database's files is not the one that was opened.
-    #[error("{} was removed or replaced while it was in use; stop every HSM, put the file back, start them", path.display())]
+    #[error(
+        "{} was removed or replaced while it was in use; move that file back and nothing else is needed; if it is gone, \
+         stop no HSM before you have read docs/operating/when-something-fails.md",
+        path.display()
+    )]
     Replaced {
         /// Which.
         path: PathBuf,

@@ -1,9 +1,9 @@
 //! The anchor file (`docs/spec/records.md`): two slots, written in turn, so that a crash in the middle of a write leaves
 //! the other one. [`AnchorPlace`] is small so that a counter of a TPM can take the file's place.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use strongroom_core::member::Anchor;
@@ -78,6 +78,13 @@ impl AnchorFile {
         move |source| AnchorError::Inaccessible { path: path.clone(), doing, source }
     }
 
+    /// Whether the path still names this file.
+    fn is_in_place(&self, file: &File) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let (known, found) = (file.metadata().map(identity), std::fs::metadata(&self.path).map(identity));
+        matches!((known, found), (Ok(known), Ok(found)) if known == found)
+    }
+
     /// Makes the file with both slots full, under another name first: it is there whole or not at all.
     fn create(&self, slot: &[u8; SLOT_LEN]) -> io::Result<File> {
         let mut name = self.path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
@@ -127,12 +134,13 @@ impl AnchorPlace for AnchorFile {
         let failed = self.failed("written");
         let slot = encode(sealer, anchor);
         match &self.file {
-            None => self.file = Some(self.create(&slot).map_err(failed)?),
-            Some(file) => {
+            Some(file) if self.is_in_place(file) => {
                 let written = file.write_all_at(&slot, self.next * SLOT_STEP).and_then(|()| file.sync_data());
                 written.map_err(failed)?;
                 self.next = (self.next + 1) % SLOTS;
             }
+            // None yet, or it was removed or replaced: what nobody finds at the next start is worth nothing.
+            _ => self.file = Some(self.create(&slot).map_err(failed)?),
         }
         Ok(())
     }

@@ -58,6 +58,7 @@ impl StartError {
                 SqliteError::Damaged { .. }
                     | SqliteError::Foreign { .. }
                     | SqliteError::TooNew { .. }
+                    | SqliteError::LogAlone { .. }
                     | SqliteError::MembersElsewhere { .. }
                     | SqliteError::Replaced { .. }
             ),
@@ -208,6 +209,7 @@ mod tests {
         check(SqliteError::TooNew { path: path(), found: 2, known: 1 }, true, false);
         check(SqliteError::MembersElsewhere { database: path(), table: path() }, true, false);
         check(SqliteError::Replaced { path: path() }, true, false);
+        check(SqliteError::LogAlone { path: path(), log: path() }, true, false);
         check(SqliteError::Access(exposed()), false, true);
         check(SqliteError::Table(TableError::Access(exposed())), false, true);
         check(SqliteError::OtherTable { table: path(), database: path() }, false, true);

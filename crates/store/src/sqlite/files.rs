@@ -20,9 +20,7 @@ impl Files {
     /// The files behind an open database in log mode.
     pub(super) fn of(database: &Path) -> Result<Files, SqliteError> {
         let file = |suffix: &str| {
-            let mut path = database.to_owned().into_os_string();
-            path.push(suffix);
-            let path = PathBuf::from(path);
+            let path = beside(database, suffix);
             let identity = identity(&path)?;
             Ok::<_, SqliteError>((path, identity))
         };
@@ -38,6 +36,13 @@ impl Files {
         }
         Ok(())
     }
+}
+
+/// The file that SQLite keeps beside the database under its name with this end.
+pub(super) fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut path = database.to_owned().into_os_string();
+    path.push(end);
+    path.into()
 }
 
 fn identity(path: &Path) -> Result<Identity, SqliteError> {

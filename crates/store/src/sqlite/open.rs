@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use strongroom_types::Revision;
 
 use super::rows::number;
-use super::{SqliteConfig, is_busy};
+use super::{SqliteConfig, files, is_busy};
 use crate::table::{Table, user};
 use crate::{SqliteError, StoreError, access};
 
@@ -91,6 +91,7 @@ fn create_file(path: &Path) -> Result<(), SqliteError> {
     static CREATING: Mutex<()> = Mutex::new(());
     let _alone = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let inaccessible = |source| SqliteError::Inaccessible { path: path.to_owned(), source };
+    refuse_log_alone(path)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(file) => file.sync_all().and_then(|()| crate::sync_folder_of(path)).map_err(inaccessible),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -102,6 +103,16 @@ fn create_file(path: &Path) -> Result<(), SqliteError> {
         }
         Err(error) => Err(inaccessible(error)),
     }
+}
+
+/// Refuses to make a database beside the log of one that is gone: SQLite would delete that log, and with it what was
+/// committed last.
+fn refuse_log_alone(path: &Path) -> Result<(), SqliteError> {
+    let log = files::beside(path, "-wal");
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    // Looked for again after the log was seen: another process may have made both in between.
+    let is_alone = !is_there(path) && is_there(&log) && !is_there(path);
+    if is_alone { Err(SqliteError::LogAlone { path: path.to_owned(), log }) } else { Ok(()) }
 }
 
 /// Repeats what other processes are in the way of.

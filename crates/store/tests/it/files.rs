@@ -203,7 +203,10 @@ fn no_new_database_is_made_beside_members_that_run_on_another() {
     let store = opened(folder.path()).expect("opens");
     store.join(&HsmId::from_random([1; 7]), Revision(1), 0).expect("joins");
     fs::create_dir(folder.path().join("away")).expect("made");
-    for name in ["cluster.sqlite", "cluster.sqlite-wal", "cluster.sqlite-shm"] {
+    fs::rename(folder.path().join("cluster.sqlite"), folder.path().join("away/cluster.sqlite")).expect("moved");
+    // Beside the log that those members use a new one would even delete it.
+    assert!(matches!(opened(folder.path()).err(), Some(SqliteError::LogAlone { .. })));
+    for name in ["cluster.sqlite-wal", "cluster.sqlite-shm"] {
         fs::rename(folder.path().join(name), folder.path().join("away").join(name)).expect("moved");
     }
     for _ in 0..2 {
@@ -214,6 +217,33 @@ fn no_new_database_is_made_beside_members_that_run_on_another() {
     }
     store.leave();
     assert_eq!(opened(folder.path()).expect("nobody is left").revision().expect("read"), Revision(0));
+}
+
+/// What the last commits wrote may be in the log alone, also when the processes that wrote it are gone.
+#[test]
+fn a_log_without_its_database_is_kept_until_the_database_is_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let crashed = tempfile::tempdir().expect("a folder");
+    filled(folder.path());
+    let store = opened(folder.path()).expect("opens");
+    store.commit(Revision(1), &[(path(), vec![8])], &[]).expect("committed");
+    // As `kill -9` leaves it.
+    for name in ["cluster.sqlite", "cluster.sqlite-wal", "members"] {
+        let copied = std::process::Command::new("cp").arg(at(name)).arg(crashed.path()).status();
+        assert!(copied.expect("cp runs").success());
+    }
+    let (place, away) = (crashed.path().join("cluster.sqlite"), crashed.path().join("away"));
+    fs::rename(&place, &away).expect("moved");
+    for _ in 0..2 {
+        match opened(crashed.path()) {
+            Err(error @ SqliteError::LogAlone { .. }) => assert!(error.to_string().contains("put the database back")),
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("a new database took the lost one's place"),
+        }
+    }
+    fs::rename(&away, &place).expect("put back");
+    assert_eq!(opened(crashed.path()).expect("opens").revision().expect("read"), Revision(2));
 }
 
 #[test]

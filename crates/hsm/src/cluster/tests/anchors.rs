@@ -157,3 +157,23 @@ fn what_was_taken_away_is_not_confirmed_before_the_anchor_holds_it() {
     cluster.change(change, Instant::now() + LONG).unwrap();
     assert!(shown() >= cluster.state().revision());
 }
+
+#[test]
+fn an_anchor_that_was_removed_or_replaced_is_made_anew_by_the_next_that_is_written() {
+    let world = World::new();
+    let (cluster, door) = world.start(1);
+    cluster.activate();
+    let anchor = world.path("anchor-1");
+    let older = fs::read(&anchor).unwrap();
+    for user in ["alice", "bob"] {
+        cluster.create_user(user).unwrap();
+        fs::remove_file(&anchor).unwrap();
+        if user == "bob" {
+            fs::write(&anchor, &older).unwrap();
+        }
+        cluster.delete_user(user).unwrap();
+        assert_ne!(fs::read(&anchor).unwrap(), older, "nobody would find what was taken away");
+    }
+    drop((cluster, door));
+    assert_eq!(conflict(&world, None), None);
+}
