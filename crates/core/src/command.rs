@@ -19,7 +19,7 @@ pub enum Command {
         mode: ClusterMode,
         /// Type of its HSMs.
         hsm_type: HsmType,
-        /// Counts the lives of a cluster made from backups; 1 for the first.
+        /// Counts the lives of the cluster; 1 for the first.
         epoch: u64,
         /// A member's lease in milliseconds.
         lease_ms: u32,

@@ -11,7 +11,7 @@ const VERSION: u8 = 1;
 /// The head of a cluster's state (`docs/spec/records.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Counts the lives of a cluster made from backups; from 1.
+    /// Counts the lives of the cluster, from 1; an accepted rollback begins the next.
     pub epoch: u64,
     /// The batch that wrote it.
     pub revision: Revision,

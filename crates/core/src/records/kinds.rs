@@ -50,7 +50,7 @@ pub struct Cluster {
     pub trust_anchor_pem: String,
     /// Settings.
     pub settings: Settings,
-    /// Counts the lives of a cluster made from backups; from 1.
+    /// Counts the lives of the cluster, from 1; an accepted rollback begins the next.
     pub epoch: u64,
     /// Milliseconds since 1970.
     pub created_ms: u64,
