@@ -53,19 +53,23 @@ pub enum CorruptLedger {
     #[error("the record {0} occurs twice")]
     Twice(RecordPath),
     /// Records were dropped or added.
-    #[error("the store holds {found} records, its head counts {counted}: records were dropped or added")]
+    #[error(
+        "revision {revision} of the store has {found} records, its head counts {counted}: records were dropped or added"
+    )]
     Count {
+        /// The head's revision.
+        revision: Revision,
         /// In the store.
         found: u64,
         /// In the head.
         counted: u64,
     },
     /// As many as should be, but not the same ones.
-    #[error("the records are not those that the head counts: one was swapped or put back")]
-    Sum,
+    #[error("the records of revision {0} are not those that its head counts: one was swapped or put back")]
+    Sum(Revision),
     /// Records changed and the head did not.
-    #[error("records changed without a new head")]
-    NoHead,
+    #[error("records of revision {0} changed without a new head")]
+    NoHead(Revision),
 }
 
 /// The head of what a member has applied, and the MAC of each record behind it.
@@ -134,7 +138,7 @@ impl Ledger {
     ) -> Result<(), CorruptLedger> {
         let Some(head) = head else {
             let nothing = puts.is_empty() && deletes.is_empty() && revision == self.head.revision;
-            return if nothing { Ok(()) } else { Err(CorruptLedger::NoHead) };
+            return if nothing { Ok(()) } else { Err(CorruptLedger::NoHead(revision)) };
         };
         check_head(&head, self.head.epoch, revision)?;
         if head.revision <= self.head.revision {
@@ -194,7 +198,7 @@ fn check_head(head: &Head, epoch: u64, revision: Revision) -> Result<(), Corrupt
 
 fn check_total(head: &Head, found: u64, sum: SumOfMacs) -> Result<(), CorruptLedger> {
     if found != head.count {
-        return Err(CorruptLedger::Count { found, counted: head.count });
+        return Err(CorruptLedger::Count { revision: head.revision, found, counted: head.count });
     }
-    if sum == head.sum { Ok(()) } else { Err(CorruptLedger::Sum) }
+    if sum == head.sum { Ok(()) } else { Err(CorruptLedger::Sum(head.revision)) }
 }

@@ -48,10 +48,16 @@ fn a_whole_store_loads_and_everything_else_does_not() {
         assert_eq!(Ledger::load(head, epoch, Revision(revision), records), Err(expected));
     };
     let [one, two, four] = [records[0], records[1], records[2]];
-    check(head, 1, 3, &records[1..], CorruptLedger::Count { found: 2, counted: 3 });
-    check(head, 1, 3, &[one, two, four, entered(3, 1)], CorruptLedger::Count { found: 4, counted: 3 });
-    check(head, 1, 3, &[entered(1, 1), two, four], CorruptLedger::Sum);
-    check(head, 1, 3, &[one, two, entered(3, 1)], CorruptLedger::Sum);
+    check(head, 1, 3, &records[1..], CorruptLedger::Count { revision: Revision(3), found: 2, counted: 3 });
+    check(
+        head,
+        1,
+        3,
+        &[one, two, four, entered(3, 1)],
+        CorruptLedger::Count { revision: Revision(3), found: 4, counted: 3 },
+    );
+    check(head, 1, 3, &[entered(1, 1), two, four], CorruptLedger::Sum(Revision(3)));
+    check(head, 1, 3, &[one, two, entered(3, 1)], CorruptLedger::Sum(Revision(3)));
     check(head, 1, 3, &[one, one, four], CorruptLedger::Twice(path(1)));
     check(head, 1, 4, &records, CorruptLedger::Revision { head: Revision(3), store: Revision(4) });
     check(head, 1, 2, &records, CorruptLedger::Revision { head: Revision(3), store: Revision(2) });
@@ -61,7 +67,7 @@ fn a_whole_store_loads_and_everything_else_does_not() {
     let never = Entered { revision: Revision(0), ..two };
     check(head, 1, 3, &[one, never, four], CorruptLedger::RecordRevision { path: path(2), revision: Revision(0) });
     let older = Head { count: 2, ..head };
-    check(older, 1, 3, &records, CorruptLedger::Count { found: 3, counted: 2 });
+    check(older, 1, 3, &records, CorruptLedger::Count { revision: Revision(3), found: 3, counted: 2 });
 }
 
 #[test]
@@ -90,13 +96,13 @@ fn a_step_that_is_not_what_its_head_says_changes_nothing() {
         assert_eq!(ledger.follow(head, Revision(revision), puts, deletes), Err(expected));
         assert_eq!(ledger, self::ledger());
     };
-    check(None, 4, &puts, &deletes, CorruptLedger::NoHead);
-    check(None, 3, &puts, &[], CorruptLedger::NoHead);
-    check(None, 4, &[], &[], CorruptLedger::NoHead);
-    check(Some(head), 4, &puts[..1], &deletes, CorruptLedger::Count { found: 2, counted: 3 });
-    check(Some(head), 4, &puts, &[], CorruptLedger::Count { found: 4, counted: 3 });
-    check(Some(head), 4, &puts, &[path(4)], CorruptLedger::Sum);
-    check(Some(head), 4, &[entered(1, 4), entered(6, 4)], &deletes, CorruptLedger::Sum);
+    check(None, 4, &puts, &deletes, CorruptLedger::NoHead(Revision(4)));
+    check(None, 3, &puts, &[], CorruptLedger::NoHead(Revision(3)));
+    check(None, 4, &[], &[], CorruptLedger::NoHead(Revision(4)));
+    check(Some(head), 4, &puts[..1], &deletes, CorruptLedger::Count { revision: Revision(4), found: 2, counted: 3 });
+    check(Some(head), 4, &puts, &[], CorruptLedger::Count { revision: Revision(4), found: 4, counted: 3 });
+    check(Some(head), 4, &puts, &[path(4)], CorruptLedger::Sum(Revision(4)));
+    check(Some(head), 4, &[entered(1, 4), entered(6, 4)], &deletes, CorruptLedger::Sum(Revision(4)));
     check(Some(head), 4, &puts, &[path(2), path(5)], CorruptLedger::Twice(path(5)));
     check(Some(head), 4, &[puts[0], puts[0]], &deletes, CorruptLedger::Twice(path(1)));
     check(Some(head), 5, &puts, &deletes, CorruptLedger::Revision { head: Revision(4), store: Revision(5) });

@@ -166,6 +166,10 @@ fn every_dropped_record_is_refused() {
         let path = loaded.records.remove(at).path;
         let refusal = refusal_of(&world, loaded).unwrap_or_else(|| panic!("{path} was not missed"));
         assert!(refusal.is_state_refused(), "{path}: {refusal}");
+        // A sum tells that one is missing, not which one.
+        let (said, revision) = (refusal.to_string(), format!("revision {}", whole.revision));
+        assert!(said.contains(&path.to_string()) || said.contains(&revision), "{path}: {said}");
+        assert!(said.contains("the newest copy of the store"), "{path}: {said}");
     }
 }
 
@@ -180,7 +184,10 @@ fn every_swap_is_refused() {
         std::mem::swap(&mut first[one].sealed, &mut rest[0].sealed);
         std::mem::swap(&mut first[one].revision, &mut rest[0].revision);
         let paths = (whole.records[one].path, whole.records[other].path);
-        assert!(refusal_of(&world, loaded).is_some_and(|refusal| refusal.is_state_refused()), "{paths:?}");
+        let refusal = refusal_of(&world, loaded).unwrap_or_else(|| panic!("a swap of {paths:?} was not noticed"));
+        let said = refusal.to_string();
+        assert!(refusal.is_state_refused() && said.contains("the newest copy of the store"), "{said}");
+        assert!([paths.0, paths.1].iter().any(|path| said.contains(&path.to_string())), "{paths:?}: {said}");
     }
 }
 
@@ -203,6 +210,10 @@ fn every_record_put_back_is_refused() {
         checked += 1;
         let refusal = refusal_of(&world, loaded).unwrap_or_else(|| panic!("{} was put back unnoticed", old.path));
         assert!(refusal.is_state_refused(), "{}: {refusal}", old.path);
+        let (said, path) = (refusal.to_string(), old.path.to_string());
+        // A whole record of before opens; the sum tells that it is not the newest, not which one it is.
+        assert!(said.contains(&path) || said.contains(&format!("revision {}", whole.revision)), "{path}: {said}");
+        assert!(said.contains("the newest copy of the store"), "{path}: {said}");
     }
     assert!(checked >= 2, "{checked}");
 }

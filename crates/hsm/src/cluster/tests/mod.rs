@@ -4,6 +4,7 @@ mod anchors;
 mod bytes;
 mod commits;
 mod damage;
+mod deltas;
 mod others;
 mod rollbacks;
 mod sqlite;
