@@ -1,6 +1,7 @@
 //! The protocol spoken by hand, to one HSM: for tests that must know which one answers, or that send what no client would.
 
 use std::io::ErrorKind;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use strongroom_crypto::random;
@@ -21,8 +22,17 @@ impl Hand {
         Hand(strongroom_tests::Hand::connect(ip, &world.customer_ca(), PATIENCE).expect("the HSM listens"))
     }
 
+    pub(crate) fn over(world: &World, socket: TcpStream) -> Hand {
+        Hand(strongroom_tests::Hand::over(socket, &world.customer_ca(), PATIENCE).expect("a socket"))
+    }
+
     pub(crate) fn send(&mut self, request: v1::Request) -> Result<Answer, Status> {
-        self.0.exchange(request).expect("an answer").map_err(|refusal| refusal.status)
+        self.try_send(request).expect("an answer")
+    }
+
+    /// The same on a connection that the HSM may end.
+    pub(crate) fn try_send(&mut self, request: v1::Request) -> std::io::Result<Result<Answer, Status>> {
+        Ok(self.0.exchange(request)?.map_err(|refusal| refusal.status))
     }
 
     /// Whether the HSM answers nothing more because it has closed the connection, rather than too late.

@@ -4,6 +4,7 @@ mod cli;
 mod cluster;
 mod consistency;
 mod crash;
+mod defence;
 mod disk;
 mod engine;
 mod failover;

@@ -25,16 +25,27 @@ impl Hand {
     /// Connects to the HSM at this address, trusting the CA in this file; waits no longer than `patience` for the
     /// connection and for each answer.
     pub fn connect(ip: &str, customer_ca: &Path, patience: Duration) -> io::Result<Hand> {
-        let pem = std::fs::read(customer_ca)?;
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs();
-        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).map_err(io::Error::other)?);
         let ip: IpAddr = ip.parse().map_err(io::Error::other)?;
-        let session = ClientConnection::new(trust, ServerName::from(ip)).map_err(io::Error::other)?;
-        let socket = TcpStream::connect_timeout(&SocketAddr::new(ip, HSM_PORT), patience)?;
+        Hand::over(TcpStream::connect_timeout(&SocketAddr::new(ip, HSM_PORT), patience)?, customer_ca, patience)
+    }
+
+    /// The same over a socket that is connected.
+    pub fn over(socket: TcpStream, customer_ca: &Path, patience: Duration) -> io::Result<Hand> {
+        let session = Hand::session(customer_ca)?;
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
         socket.set_nodelay(true)?;
         Ok(Hand { stream: StreamOwned::new(session, socket), seen: 0 })
+    }
+
+    /// A client's side of TLS that has said nothing yet.
+    pub fn session(customer_ca: &Path) -> io::Result<ClientConnection> {
+        let pem = std::fs::read(customer_ca)?;
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs();
+        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).map_err(io::Error::other)?);
+        // No certificate of an HSM names an address.
+        let name = ServerName::from(IpAddr::from([127, 0, 0, 1]));
+        ClientConnection::new(trust, name).map_err(io::Error::other)
     }
 
     /// Sends a request as it is and returns the answer: a result or a refusal. An error is the end of the connection.
