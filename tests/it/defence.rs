@@ -1,18 +1,19 @@
 //! Strangers try, and real users keep working: floods of connections, handshakes and passwords, a full house.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Resource, Rlimit};
 use strongroom_client::{Client, ClientError, PairAlgorithm};
 use strongroom_tests::{World, run, wait_for};
 use strongroom_types::limits::{
-    CLIENTS_MAX, CONNECTIONS_A_CLIENT, CONNECTIONS_MAX, CONNECTIONS_WITHOUT_LOGIN_MAX, HSM_PORT, LOGIN_FAILURES_MAX,
+    CLIENTS_MAX, CONNECTIONS_A_CLIENT, CONNECTIONS_MAX, CONNECTIONS_WITHOUT_LOGIN_MAX, FIRST_REQUEST_MS_MAX, HSM_PORT,
+    LOGIN_FAILURES_MAX,
 };
 use strongroom_types::{
     AttributeName, AttributeValue, Curve, Flag, KeyReference, Password, Role, Secret, SignMechanism, Status, UserName,
@@ -257,6 +258,17 @@ fn guesses_at_locked_and_unknown_names_cost_nothing() {
     });
 }
 
+/// So many, made by several threads.
+fn many<T: Send>(count: usize, make: impl Fn() -> T + Sync) -> Vec<T> {
+    let left = AtomicUsize::new(count);
+    let take = || left.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+    let work = || std::iter::from_fn(|| take().then(&make)).collect::<Vec<T>>();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..24).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("each is made")).collect()
+    })
+}
+
 /// As many connections as an HSM takes: 1,024 clients with three each and more, admins beside them, and nobody beyond.
 #[test]
 fn a_full_house_serves_everybody_in_it() {
@@ -274,7 +286,7 @@ fn a_full_house_serves_everybody_in_it() {
     // Below and at: every client has its three. The rest of what crypto users may have is there as well.
     let crypto_users = CONNECTIONS_MAX - CONNECTIONS_WITHOUT_LOGIN_MAX;
     assert!(CLIENTS_MAX * CONNECTIONS_A_CLIENT <= crypto_users);
-    let mut house: Vec<Hand> = (0..crypto_users).map(|_| attached(&ticket).expect("there is room")).collect();
+    let mut house: Vec<Hand> = many(crypto_users, || attached(&ticket).expect("there is room"));
     // Above: refused by name, whoever it is.
     assert_eq!(attached(&ticket).err(), Some(Status::Busy));
     assert_eq!(Hand::at(&world, &hsm).log_in(&user, &password).err(), Some(Status::Busy));
@@ -289,7 +301,7 @@ fn a_full_house_serves_everybody_in_it() {
     };
     wait_for("who was refused to be gone", PATIENCE, || connections() == crypto_users as u64);
     let mut admins: Vec<Hand> =
-        (crypto_users..CONNECTIONS_MAX).map(|_| attached(&ticket_of_admin).expect("there is room")).collect();
+        many(CONNECTIONS_MAX - crypto_users, || attached(&ticket_of_admin).expect("there is room"));
     assert_eq!(connections(), CONNECTIONS_MAX as u64);
     let hello = || v1::Request {
         operation: Some(Operation::Hello(v1::Hello { client: "one too many".into() })),
@@ -306,6 +318,17 @@ fn a_full_house_serves_everybody_in_it() {
     wait_for("room", PATIENCE, || connections() < CONNECTIONS_MAX as u64);
     house.push(attached(&ticket).expect("there is room again"));
     assert_eq!(world.status()["state"], "ACTIVE");
+}
+
+/// Whoever says nothing is let wait for the first request's time, and not for less.
+#[test]
+fn a_silent_connection_has_five_seconds() {
+    let world = World::shared();
+    let began = Instant::now();
+    let mut silent = connect(HERE, &world.hsm_ips()[0]).expect("connected");
+    silent.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    assert_eq!(silent.read(&mut [0; 16]).expect("closed in order"), 0);
+    assert!(began.elapsed() >= Duration::from_millis(FIRST_REQUEST_MS_MAX), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub fn run() -> anyhow::Result<()> {
     sources(&files, &mut wrong)?;
     dependency_reasons(&mut wrong)?;
     documents(&files, &mut wrong)?;
+    limits(&mut wrong)?;
     if wrong.is_empty() {
         return Ok(());
     }
@@ -211,6 +212,35 @@ fn documents(files: &[PathBuf], wrong: &mut Vec<String>) -> anyhow::Result<()> {
                 wrong.push(format!("{}: the link to {target} leads nowhere", file.display()));
             }
         }
+    }
+    Ok(())
+}
+
+/// Every limit has a line that names its tests, and they exist.
+fn limits(wrong: &mut Vec<String>) -> anyhow::Result<()> {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"));
+    let (code, page) = (read("crates/types/src/limits.rs")?, read("docs/internals/limits.md")?);
+    let mut rows = BTreeMap::new();
+    for line in page.lines() {
+        let Some((name, tests)) = line.strip_prefix("| `").and_then(|rest| rest.split_once("` | ")) else { continue };
+        rows.insert(name, tests);
+        for test in tests.split('`').filter(|part| part.contains("::")) {
+            let (path, function) = test.split_once("::").unwrap_or_default();
+            let is_there = read(path).is_ok_and(|text| text.contains(&format!("fn {function}(")));
+            if !is_there {
+                wrong.push(format!("docs/internals/limits.md: {name}: there is no {test}"));
+            }
+        }
+    }
+    let names: Vec<&str> = code
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split_once(':').map(|(name, _)| name))
+        .collect();
+    for name in names.iter().filter(|name| !rows.contains_key(*name)) {
+        wrong.push(format!("docs/internals/limits.md: {name} has no line"));
+    }
+    for name in rows.keys().filter(|name| !names.contains(name)) {
+        wrong.push(format!("docs/internals/limits.md: there is no limit {name}"));
     }
     Ok(())
 }

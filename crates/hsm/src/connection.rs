@@ -516,6 +516,61 @@ mod tests {
 
     const MAX: Duration = Duration::from_millis(60);
 
+    fn user(number: u8) -> UserId {
+        UserId::from_bytes([number; 16])
+    }
+
+    #[test]
+    fn places_for_large_frames_at_below_and_above_their_limits() {
+        let large = large();
+        let enter = |number| large.enter(user(number), Instant::now());
+        let users = u8::try_from(LARGE_FRAMES_MAX / LARGE_FRAMES_EACH_MAX).unwrap();
+        let mut places = Vec::new();
+        for number in 0..users {
+            for _ in 0..LARGE_FRAMES_EACH_MAX {
+                places.push(enter(number).unwrap());
+            }
+            assert!(enter(number).is_err(), "more than one user may have");
+        }
+        assert_eq!(places.len(), LARGE_FRAMES_MAX);
+        assert!(enter(users).is_err(), "more than all may have");
+        places.pop();
+        places.push(enter(users).unwrap());
+        assert!(enter(users).is_err());
+    }
+
+    /// A channel on which nothing more comes.
+    struct Whole;
+
+    impl Channel for Whole {
+        fn receive(&mut self, _: &mut Vec<u8>) -> Result<(), End> {
+            panic!("the frame is whole")
+        }
+
+        fn send(&mut self, _: &[u8]) -> Result<(), End> {
+            panic!("nothing is answered")
+        }
+
+        fn wait_until(&mut self, _: Option<Instant>) -> Result<(), End> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_frame_takes_a_place_above_its_length_and_not_at_or_below() {
+        let large = large();
+        let takes_place = |len: usize| {
+            let mut incoming = u32::try_from(len).unwrap().to_be_bytes().to_vec();
+            incoming.resize(PREFIX_LEN + len, 0);
+            let mut gate = Gate { large: Some((&large, user(1))), patience: MAX, place: None };
+            let end = next_frame(&mut Whole, &mut incoming, 1024 * 1024, MAX, &mut false, &mut gate).unwrap();
+            assert_eq!(end, PREFIX_LEN + len);
+            gate.place.is_some()
+        };
+        let takes = [FRAME_LEN_LARGE - 1, FRAME_LEN_LARGE, FRAME_LEN_LARGE + 1].map(takes_place);
+        assert_eq!(takes, [false, false, true]);
+    }
+
     /// Writes as a socket that takes a byte every now and then, until the pace is too slow.
     #[test]
     fn an_answer_that_goes_byte_by_byte_is_given_up() {

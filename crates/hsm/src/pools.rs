@@ -284,6 +284,34 @@ mod tests {
         assert_eq!(pool.lock().served.len(), 0);
     }
 
+    /// As many as the named limits say may wait, and no more.
+    #[test]
+    fn queues_at_below_and_above_their_limits() {
+        use strongroom_types::limits::{GENERATION_WAITING_MAX, HANDSHAKES_WAITING_MAX, HASHING_WAITING_MAX};
+        let check = |pool: &Pool<char>, max: usize| {
+            let over = std::sync::atomic::AtomicBool::new(false);
+            let first = pool.enter('a', soon()).unwrap();
+            thread::scope(|scope| {
+                let waits = || pool.enter_while('a', soon(), || !over.load(SeqCst)).is_ok();
+                let begin = |_| thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, waits).unwrap();
+                let mut threads: Vec<_> = (1..max).map(begin).collect();
+                wait_until_waiting(pool, max - 1);
+                threads.push(begin(max));
+                wait_until_waiting(pool, max);
+                assert_eq!(pool.enter('a', soon()).err(), Some(Status::Busy.into()), "{max}");
+                over.store(true, SeqCst);
+                threads.iter().for_each(|thread| thread.thread().unpark());
+                assert!(!threads.into_iter().any(|thread| thread.join().unwrap()));
+            });
+            drop(first);
+            drop(pool.enter('a', soon()).unwrap());
+        };
+        for max in [GENERATION_WAITING_MAX, HASHING_WAITING_MAX, HANDSHAKES_WAITING_MAX] {
+            check(&Pool::new(1, max), max);
+        }
+        check(&Pool::one_each(HASHING_WAITING_MAX), HASHING_WAITING_MAX);
+    }
+
     static COMPARED: AtomicUsize = AtomicUsize::new(0);
 
     /// Counts how often keys are looked up: what a turn costs.

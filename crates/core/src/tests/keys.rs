@@ -1,4 +1,4 @@
-use strongroom_types::limits::{GENERIC_SECRET_LEN_MAX, SHARED_USERS_MAX};
+use strongroom_types::limits::{GENERIC_SECRET_LEN_MAX, KEY_PAGE_LEN_MAX, SHARED_USERS_MAX};
 use strongroom_types::{
     AttributeName, AttributeValue, ClusterMode, Curve, FilterTerm, Flag, HsmType, KeyClass, KeyReference, KeyType,
     PublicPart, Role, Status, Template,
@@ -318,6 +318,23 @@ fn keys_are_found_by_what_they_are() {
     assert_eq!(refusal.status, Status::AttributeValueInvalid);
     let refusal = find_keys(&world.state, &alice, &filter(&["attr.sign=true"; 65]), 0, 1, world.now_ms).unwrap_err();
     assert_eq!(refusal.status, Status::MalformedRequest);
+}
+
+#[test]
+fn a_page_at_below_and_above_its_limit() {
+    let mut world = World::active();
+    let alice = world.crypto_user("alice");
+    for _ in 0..=KEY_PAGE_LEN_MAX {
+        world.aes_reference(&alice, &[]);
+    }
+    let check = |limit, expected: u32| {
+        let found = find_keys(&world.state, &alice, &filter(&[]), 0, limit, world.now_ms).unwrap();
+        let len = u32::try_from(found.keys.len()).unwrap();
+        assert_eq!((found.total, len), (KEY_PAGE_LEN_MAX as usize + 1, expected));
+    };
+    check(KEY_PAGE_LEN_MAX - 1, KEY_PAGE_LEN_MAX - 1);
+    check(KEY_PAGE_LEN_MAX, KEY_PAGE_LEN_MAX);
+    check(KEY_PAGE_LEN_MAX + 1, KEY_PAGE_LEN_MAX);
 }
 
 #[test]

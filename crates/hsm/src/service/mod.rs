@@ -131,11 +131,7 @@ impl Service {
     }
 
     fn outcome(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> Result<Answer, Refusal> {
-        let limit = match request.deadline_ms {
-            0 => REQUEST_MS_MAX,
-            given => REQUEST_MS_MAX.min(given.into()),
-        };
-        let deadline = arrived + Duration::from_millis(limit);
+        let deadline = arrived + time_of(request.deadline_ms);
         let seen = Revision(request.seen_revision);
         let change = self.change_of(&request);
         // Before anything is refused: a refused request's secrets are wiped as well.
@@ -219,6 +215,12 @@ impl Service {
             self.log.client(crate::log::Level::Warn, format_args!("a list may lack what is newest: {refusal}"));
         }
     }
+}
+
+/// How long a request may take that names this deadline; 0 names none.
+fn time_of(deadline_ms: u32) -> Duration {
+    let given = u64::from(deadline_ms);
+    Duration::from_millis(if given == 0 { REQUEST_MS_MAX } else { given.min(REQUEST_MS_MAX) })
 }
 
 fn refused(id: u64, refusal: Refusal) -> v1::Response {

@@ -1,15 +1,17 @@
 //! The control socket.
 
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use strongroom_hsm::connections::ConnectionLimits;
 use strongroom_types::Status;
+use strongroom_types::limits::CONTROL_CONNECTIONS_MAX;
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 
-use crate::world::{World, hello};
+use crate::world::{World, hello, wait_until};
 
 #[test]
 fn the_control_socket_comes_first_and_clients_after_the_certificate() {
@@ -27,6 +29,29 @@ fn the_control_socket_comes_first_and_clients_after_the_certificate() {
     let mut client = world.connect();
     assert_eq!(client.hello().state, "INITIALIZED");
     assert_eq!(client.ask(Operation::ApplianceState(v1::ApplianceState {})).err(), Some(Status::RoleNotPermitted));
+}
+
+#[test]
+fn the_control_plane_has_so_many_connections_and_no_more() {
+    let world = World::new(ConnectionLimits::default());
+    let mut open: Vec<_> = (1..CONTROL_CONNECTIONS_MAX).map(|_| world.control()).collect();
+    open.push(world.control());
+    for control in &mut open {
+        control.ask(hello()).unwrap();
+    }
+    assert!(world.control().is_closed());
+    open.pop();
+    wait_until("one is gone", || {
+        let mut control = world.control();
+        let state = v1::Request { id: 1, operation: Some(hello()), ..v1::Request::default() };
+        let mut bytes = Vec::new();
+        strongroom_wire::frame::encode(&state, &mut bytes).unwrap();
+        // Closed already, perhaps.
+        control.stream.write_all(&bytes).is_ok() && control.response().is_some()
+    });
+    for control in &mut open {
+        control.ask(hello()).unwrap();
+    }
 }
 
 #[test]

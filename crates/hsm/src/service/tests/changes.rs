@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use strongroom_store::CommitFault;
 use strongroom_types::Status;
+use strongroom_types::limits::REQUEST_MS_MAX;
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 
-use super::super::{RETRY_AFTER_MS, holds_secret, refused as response, wipe};
+use super::super::{RETRY_AFTER_MS, holds_secret, refused as response, time_of, wipe};
 use super::world::{CRYPTO_USER, Client, PASSWORD, World, aes, key_delete, refused, user_create};
 
 fn reference(answer: Answer) -> u64 {
@@ -72,6 +73,18 @@ fn changes_need_an_id_of_16_bytes() {
     for id in [&[][..], &[1], &[1; 15], &[1; 17]] {
         assert_eq!(refused(alice.change_as(id, aes("one")), Status::MalformedRequest), "request_id");
     }
+}
+
+#[test]
+fn a_deadline_at_below_and_above_the_longest() {
+    let max = u32::try_from(REQUEST_MS_MAX).unwrap();
+    let check = |given, expected: u32| assert_eq!(time_of(given), Duration::from_millis(expected.into()), "{given}");
+    check(1, 1);
+    check(max - 1, max - 1);
+    check(max, max);
+    check(max + 1, max);
+    check(u32::MAX, max);
+    check(0, max);
 }
 
 #[test]
