@@ -222,7 +222,7 @@ impl<'a> Actor<'a> {
 
     /// A pause between two operations.
     pub fn pause(&mut self) {
-        let pause = self.random.millis(5, 40);
+        let pause = self.random.millis(2, 20);
         std::thread::sleep(pause);
     }
 

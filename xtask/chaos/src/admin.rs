@@ -32,15 +32,15 @@ pub fn work(actor: &mut Actor<'_>, me: &Arc<Person>, changes_own_password: bool)
         match actor.random.below(100) {
             0..30 => make_guest(actor),
             30..55 => delete_guest(actor),
-            55..75 => {
+            55..63 => {
                 if let Some(person) = actor.crew.person(&mut actor.random, |person| !person.admin && !is_gone(person)) {
                     let _ = actor.change_password(&person);
                 }
             }
-            75..80 if changes_own_password => {
+            63..66 if changes_own_password => {
                 let _ = actor.change_password(me);
             }
-            80..83 => actor.log_out(),
+            66..69 => actor.log_out(),
             _ => actor.list_users(),
         }
         actor.pause();

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,8 @@ impl Drop for Process {
 /// The life of a client's process: one answer for each line.
 pub fn serve(home: &Path) -> anyhow::Result<()> {
     let client = open(home)?;
+    // Whoever started it says when it is over.
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::default())?;
     let mut answers = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let ask: Ask = serde_json::from_str(&line?)?;

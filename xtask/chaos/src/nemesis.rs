@@ -52,10 +52,11 @@ impl Nemesis<'_> {
     fn strike(&mut self, until: Instant) -> anyhow::Result<()> {
         let can_fill = matches!(self.place, Place::Own(_));
         match self.random.below(100) {
-            0..30 => self.kill(1),
-            30..35 => self.kill(3),
-            35..55 => self.stop((20, LEASE_MS * 3 / 4), "SIGSTOP, shorter than the lease", until),
-            55..75 => self.stop((LEASE_MS * 5 / 4, LEASE_MS * 3), "SIGSTOP, longer than the lease", until),
+            0..20 => self.kill(1),
+            20..25 => self.kill(3),
+            25..40 => self.stop_and_kill(until),
+            40..57 => self.stop((20, LEASE_MS * 3 / 4), "SIGSTOP, shorter than the lease", until),
+            57..75 => self.stop((LEASE_MS * 5 / 4, LEASE_MS * 3), "SIGSTOP, longer than the lease", until),
             _ if can_fill => self.fill(until),
             _ => self.kill(1),
         }
@@ -98,6 +99,30 @@ impl Nemesis<'_> {
             let _ = pidfd_send_signal(&target.handle, Signal::CONT);
         }
         self.recorder.note(format!("SIGCONT of {}", names.join(" and ")));
+        Ok(())
+    }
+
+    /// Kills one while the changes that it has made wait for another one, which is stopped: their clients repeat them.
+    fn stop_and_kill(&mut self, until: Instant) -> anyhow::Result<()> {
+        let mut targets = targets(self.world)?;
+        while targets.len() > 2 {
+            targets.remove(self.random.below(targets.len()));
+        }
+        let [stopped, killed] = &targets[..] else { return self.kill(1) };
+        let (before, after) = (self.random.millis(5, LEASE_MS / 2), self.random.millis(5, LEASE_MS));
+        self.recorder.note(format!(
+            "SIGSTOP of {}, after {} ms kill -9 of {}, SIGCONT after {} ms",
+            stopped.hsm,
+            before.as_millis(),
+            killed.hsm,
+            after.as_millis()
+        ));
+        let _ = pidfd_send_signal(&stopped.handle, Signal::STOP);
+        wait(before, until);
+        let _ = pidfd_send_signal(&killed.handle, Signal::KILL);
+        self.counted("kill -9 while another is stopped");
+        wait(after, until);
+        let _ = pidfd_send_signal(&stopped.handle, Signal::CONT);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,10 +29,14 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Tickets that are shown, of logins that stand or have ended.
 const TICKETS: usize = 24;
 
+/// How often a ticket is shown after it was refused for the first time.
+const REFUSALS: u32 = 12;
+
 /// A login, and what any HSM takes for it.
 pub struct Ticket {
     account: Account,
     bytes: Vec<u8>,
+    refusals: AtomicU32,
 }
 
 /// Tickets of all probers.
@@ -81,16 +86,16 @@ impl<'a> Prober<'a> {
             }
             let ticket = self.tickets.one(&mut self.random);
             match (self.random.below(100), ticket) {
-                (0..5, _) | (_, None) => self.log_in(),
-                (5..7, Some(ticket)) => self.log_out(&ticket),
-                (7..60, Some(ticket)) => self.sign(&ticket),
+                (0..3, _) | (_, None) => self.log_in(),
+                (3..5, Some(ticket)) => self.log_out(&ticket),
+                (5..40, Some(ticket)) => self.sign(&ticket),
                 (_, Some(other)) => {
                     // Mostly on the same login: attaching costs a request of its own.
                     let ticket = self.attached.clone().unwrap_or(other);
                     self.sign(&ticket);
                 }
             }
-            let pause = self.random.millis(2, 30);
+            let pause = self.random.millis(1, 12);
             std::thread::sleep(pause);
         }
     }
@@ -182,8 +187,11 @@ impl<'a> Prober<'a> {
             return false;
         }
         let Came::Answer(Answer::Login(result)) = came else { return false };
-        let ticket =
-            Arc::new(Ticket { account: Account { person: Arc::clone(person), login, rests }, bytes: result.ticket });
+        let ticket = Arc::new(Ticket {
+            account: Account { person: Arc::clone(person), login, rests },
+            bytes: result.ticket,
+            refusals: AtomicU32::new(0),
+        });
         self.attached = Some(Arc::clone(&ticket));
         self.tickets.add(ticket);
         true
@@ -201,6 +209,8 @@ impl<'a> Prober<'a> {
         let done = self.end(begun, &came, Vec::new(), account.stands(), told);
         if done {
             self.attached = Some(Arc::clone(ticket));
+        } else if matches!(came, Came::Refused(_)) && ticket.refusals.fetch_add(1, Ordering::Relaxed) >= REFUSALS {
+            self.tickets.remove(ticket);
         }
         done
     }
@@ -284,6 +294,10 @@ impl Tickets {
         if tickets.len() > TICKETS {
             tickets.pop_front();
         }
+    }
+
+    fn remove(&self, ticket: &Arc<Ticket>) {
+        self.0.lock().expect("whole").retain(|other| !Arc::ptr_eq(other, ticket));
     }
 
     fn one(&self, random: &mut Random) -> Option<Arc<Ticket>> {

@@ -47,18 +47,18 @@ fn step(actor: &mut Actor<'_>) {
     let own = actor.crew.keys_of(&me);
     let one = actor.random.one_of(&own).cloned();
     match (actor.random.below(100), one) {
-        (0..9, _) if own.len() < KEYS => make_pair(actor, &me),
-        (9..15, _) if own.len() < KEYS => make_secret(actor, &me),
-        (15..28, Some(key)) if !key.is_public => share(actor, &me, &key),
-        (28..42, _) => unshare(actor, &me),
-        (42..48, Some(key)) => set_label(actor, &me, &key),
-        (48..56, Some(key)) => delete(actor, &me, &key),
-        (56..60, Some(key)) => find(actor, &me, &key),
-        (60..63, _) => delete_of_another(actor, &me),
-        (63..66, _) => {
+        (0..5, _) if own.len() < KEYS => make_pair(actor, &me),
+        (5..8, _) if own.len() < KEYS => make_secret(actor, &me),
+        (8..17, Some(key)) if !key.is_public => share(actor, &me, &key),
+        (17..26, _) => unshare(actor, &me),
+        (26..30, Some(key)) => set_label(actor, &me, &key),
+        (30..35, Some(key)) => delete(actor, &me, &key),
+        (35..38, Some(key)) => find(actor, &me, &key),
+        (38..40, _) => delete_of_another(actor, &me),
+        (40, _) => {
             let _ = actor.change_password(&me);
         }
-        (66..69, _) => actor.log_out(),
+        (41..43, _) => actor.log_out(),
         _ => sign(actor, &me),
     }
 }
