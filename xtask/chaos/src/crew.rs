@@ -345,3 +345,35 @@ impl Crew {
         self.state().resets.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_tells_its_key_and_value() {
+        assert_eq!(of_label(&label(17, 0)), Some((17, 0)));
+        assert_eq!(of_label(&label(u32::MAX, u64::MAX)), Some((u32::MAX, u64::MAX)));
+        for other in ["", "k", "k1", "1-2", "k1-", "k-1", "kx-1", "k1-x", "k1-2-3"] {
+            assert_eq!(of_label(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_tried_that_may_be_right() {
+        let person = Person::new(1, "alice".to_owned(), false, Some("the first".to_owned()));
+        assert_eq!((person.newest_password(), person.password(0)), (0, "the first".to_owned()));
+        let (one, two) = (person.new_password(), person.new_password());
+        assert_eq!((one, two, person.newest_password()), (1, 2, 2));
+        // Whatever came of the other one.
+        person.has_password(one);
+        assert_eq!(person.newest_password(), two);
+        person.has_not_password(two);
+        assert_eq!((person.newest_password(), person.password(one)), (one, "alice-password-1".to_owned()));
+        let many: Vec<u64> = (0..10).map(|_| person.new_password()).collect();
+        assert_eq!(person.newest_password(), many[9]);
+        let mut random = Random::new(1, 1);
+        let tried: HashSet<u64> = (0..200).map(|_| person.likely_password(&mut random)).collect();
+        assert_eq!(tried, many[6..].iter().copied().collect());
+    }
+}

@@ -171,3 +171,68 @@ fn made_twice(listed: &Listed) -> Vec<Violation> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crew::label;
+
+    fn listed(keys: &[(u64, &str)]) -> Listed {
+        let key = |(reference, label): &(u64, &str)| v1::Key {
+            reference: *reference,
+            label: (*label).to_owned(),
+            owner: "alice".to_owned(),
+            shared_with: vec!["bob".to_owned()],
+            ..v1::Key::default()
+        };
+        let user = |name: &str| v1::User { user_name: name.to_owned(), ..v1::User::default() };
+        Listed::of(vec![user("alice"), user("bob")], keys.iter().map(key).collect())
+    }
+
+    #[test]
+    fn one_creation_that_acted_twice_is_seen_by_its_label() {
+        assert_eq!(made_twice(&listed(&[(1, "k7-0"), (2, "k8-0"), (3, "k77-0")])), []);
+        // Also when one of the two was relabelled since.
+        let twice = made_twice(&listed(&[(1, "k7-0"), (2, "k8-0"), (3, "k7-5")]));
+        assert_eq!(twice.len(), 1);
+        assert_eq!(twice[0].rule, Rule::ActedTwice);
+        assert!(twice[0].text.contains("0x1 and 0x3"), "{}", twice[0]);
+    }
+
+    #[test]
+    fn lists_that_differ_are_told_apart() {
+        let one = listed(&[(1, "k7-0"), (2, "k8-0")]);
+        assert_eq!(one, listed(&[(2, "k8-0"), (1, "k7-0")]));
+        let other = listed(&[(1, "k7-0"), (2, "k8-1")]);
+        assert_ne!(one, other);
+        let difference = difference(&one, &other);
+        assert!(
+            difference.contains("k8-0") && difference.contains("k8-1") && !difference.contains("k7"),
+            "{difference}"
+        );
+    }
+
+    #[test]
+    fn a_list_tells_of_all_that_there_ever_was() {
+        let crew = Crew::new();
+        let add = |number, name: &str| crew.add_person(Person::new(number, name.to_owned(), false, None));
+        let (alice, bob, _carol) = (add(1, "alice"), add(2, "bob"), add(3, "carol"));
+        alice.will_make(7);
+        bob.will_make(8);
+        let facts = facts(&crew, &listed(&[(1, &label(7, 4))]));
+        let mut expected = vec![
+            was(Register::User(1), 1),
+            was(Register::User(2), 1),
+            was(Register::User(3), 0),
+            was(Register::Key(7), 1),
+            was(Register::Label(7), 4),
+            was(Register::MayUse { key: 7, user: 2 }, 1),
+            was(Register::Key(8), 0),
+        ];
+        let by_register = |fact: &Fact| fact.register;
+        expected.sort_by_key(by_register);
+        let mut found = facts;
+        found.sort_by_key(by_register);
+        assert_eq!(found, expected);
+    }
+}

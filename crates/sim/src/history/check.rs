@@ -121,6 +121,9 @@ impl<'a> Histories<'a> {
                             Err(wrong) => violations.push(wrong),
                         }
                     }
+                    if now.len() == facts.len() {
+                        violations.extend(self.apart(*index, facts));
+                    }
                 }
                 Outcome::Refused { any_of } => {
                     let judged: Vec<_> = any_of.iter().map(|fact| self.judge(*index, *fact, &seen)).collect();
@@ -157,6 +160,38 @@ impl<'a> Histories<'a> {
             (None, Some(before)) => Err(self.went_back(index, fact, before)),
             (None, None) => Err(self.illegal(index, fact, contradicting)),
         }
+    }
+
+    /// Facts of one answer are of one state: there is a moment at which all of them may have been true.
+    fn apart(&self, index: usize, facts: &[Fact]) -> Option<Violation> {
+        let operation = &self.operations[index];
+        let (asked, answered) = (moment(operation.invoked), moment(operation.ended));
+        let mut common = vec![(0, answered)];
+        for (number, fact) in facts.iter().enumerate() {
+            let timeline = self.timeline(fact.register);
+            let floor = timeline.contradicting(*fact, asked).map_or(0, |span| span.from);
+            let Some(intervals) = timeline.intervals(*fact, floor, answered, index) else { continue };
+            let overlap = |one: &(At, At)| {
+                let of = *one;
+                intervals
+                    .iter()
+                    .map(move |other| (of.0.max(other.0), of.1.min(other.1)))
+                    .filter(|both| both.0 <= both.1)
+            };
+            let mut next: Vec<(At, At)> = common.iter().flat_map(overlap).collect();
+            next.sort_unstable();
+            next.dedup();
+            if next.is_empty() {
+                let before: Vec<String> = facts[..number].iter().map(Fact::to_string).collect();
+                let text = format!(
+                    "it was told that {fact}, and that {}, and there was no moment at which all of it can have been so\n  {operation}",
+                    before.join(", that ")
+                );
+                return Some(Violation { rule: Rule::NotLinearizable, text });
+            }
+            common = next;
+        }
+        None
     }
 
     fn illegal(&self, index: usize, fact: Fact, contradicting: Option<&Span>) -> Violation {

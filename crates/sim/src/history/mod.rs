@@ -9,6 +9,7 @@
 //! * What exists, who may, which password counts are [`Register`]s. An [`Operation`] writes registers and tells [`Fact`]s
 //!   about them. A fact is legal if some write of its value may have been the newest one at some moment of the operation
 //!   that tells it. So what overlaps may be told either way, and what does not overlap may not.
+//! * All facts of one answer may have been true at one moment: an answer is of one state.
 //! * The facts that one client was told, one after another, can be explained by writes of which none is older than the one
 //!   before.
 //! * The changes of one register have an order in which each finds what it says it found.
@@ -16,8 +17,8 @@
 //!
 //! A change whose answer never came may have acted at any moment after it was asked for, or never.
 //!
-//! Deliberately absent: an order over several registers. A contradiction that only two registers together show is not found
-//! here.
+//! Deliberately absent: one order of all changes of all registers. A contradiction that only several answers about several
+//! registers show together is not found here.
 
 mod changes;
 mod check;

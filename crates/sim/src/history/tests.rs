@@ -197,6 +197,37 @@ fn every_fact_of_a_success_counts() {
 }
 
 #[test]
+fn what_one_answer_tells_was_so_at_one_moment() {
+    let facts = [was(MAY, 1), was(Register::Login(3), 1)];
+    // A right that is given while a login ends.
+    let history = |given: (At, At), out: (At, At)| {
+        let given = [write(1, (0, 1), Register::Login(3), 1), write(1, given, MAY, 1)];
+        [&given[..], &[write(1, out, Register::Login(3), 0), done(2, (10, 40), &facts, &[])]].concat()
+    };
+    check(&history((5, 20), (15, 30)), &[]);
+    check(&history((20, 30), (15, 20)), &[]);
+    // The login had ended before the right was asked for: each was so during the request, and never both.
+    check(&history((21, 30), (15, 20)), &[Rule::NotLinearizable]);
+    // Opened again, perhaps.
+    let again = unknown(1, 22, Register::Login(3), 1);
+    check(&[&history((21, 30), (15, 20))[..], &[again]].concat(), &[]);
+    let late = unknown(1, 41, Register::Login(3), 1);
+    check(&[&history((21, 30), (15, 20))[..], &[late]].concat(), &[Rule::NotLinearizable]);
+    // The other way to say it.
+    let facts = [was_not(MAY, 0), was_not(Register::Login(3), 0)];
+    let mut apart = history((21, 30), (15, 20));
+    apart[3] = done(2, (10, 40), &facts, &[]);
+    check(&apart, &[Rule::NotLinearizable]);
+    let mut together = history((20, 30), (15, 20));
+    together[3] = done(2, (10, 40), &facts, &[]);
+    check(&together, &[]);
+    // A refusal that tells one of two things tells nothing of both.
+    let mut refusal = history((21, 30), (15, 20));
+    refusal[3] = refused(2, (10, 40), &facts);
+    check(&refusal, &[]);
+}
+
+#[test]
 fn a_client_does_not_see_time_go_back() {
     // Between commit and acknowledgement, old and new.
     let change = write(1, (10, 100), MAY, 1);
@@ -370,6 +401,56 @@ fn the_index_says_what_trying_everything_says() {
         *(if expected { &mut legal } else { &mut illegal }) += 1;
     }
     assert!(legal > 5_000 && illegal > 2_000, "{legal} legal, {illegal} not");
+}
+
+#[test]
+fn two_facts_at_one_moment_are_what_trying_every_moment_says() {
+    let mut next = numbers(3);
+    let registers = [USER, KEY];
+    let (mut together, mut apart) = (0, 0);
+    for _ in 0..20_000 {
+        let writes: Vec<(Register, At, At, Value, bool)> = (0..next(10))
+            .map(|_| {
+                let (from, definite) = (next(16), next(5) > 0);
+                let to = if definite || next(2) == 0 { from + next(6) } else { At::MAX };
+                (registers[usize::try_from(next(2)).expect("small")], from, to, next(2), definite)
+            })
+            .collect();
+        let from = next(20);
+        let asked = (from, from + next(14));
+        let facts = registers.map(|register| Fact { register, value: next(2), holds: next(2) == 0 });
+        let of = |register: Register| -> Vec<(At, At, Value, bool)> {
+            let own = writes.iter().filter(|write| write.0 == register);
+            own.map(|(_, from, to, value, definite)| (*from, *to, *value, *definite)).collect()
+        };
+        if !facts.iter().all(|fact| plainly(&of(fact.register), asked, *fact)) {
+            continue;
+        }
+        // Every moment, by every write that either fact may rest on.
+        let holds_at = |fact: &Fact, now: At| {
+            let spans: Vec<_> = of(fact.register)
+                .into_iter()
+                .map(|(from, to, value, definite)| (from + 1, to.saturating_add(1), value, definite))
+                .chain([(0, 0, 0, true)])
+                .collect();
+            let wrong = |span: &&(At, At, Value, bool)| span.3 && !fact.fits(span.2);
+            spans.iter().filter(|span| fact.fits(span.2) && span.0 <= now).any(|span| {
+                let later = || spans.iter().filter(wrong).filter(|other| other.0 > span.1);
+                later().all(|other| now <= other.1) && later().all(|other| other.1 > asked.0)
+            })
+        };
+        let expected = (0..=asked.1 + 1).any(|now| facts.iter().all(|fact| holds_at(fact, now)));
+        let mut history = History::default();
+        for (register, from, to, value, definite) in &writes {
+            let outcome = if *definite { Outcome::Done { facts: Vec::new() } } else { Outcome::Unknown };
+            history.push(operation(1, (*from, *to), &[(*register, *value)], outcome));
+        }
+        history.push(done(2, asked, &facts, &[]));
+        let found = history.check();
+        assert_eq!(found.is_empty(), expected, "{history:?}\n{found:?}");
+        *(if expected { &mut together } else { &mut apart }) += 1;
+    }
+    assert!(together > 5_000 && apart > 50, "{together} together, {apart} apart");
 }
 
 #[test]

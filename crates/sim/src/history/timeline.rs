@@ -24,6 +24,9 @@ pub(super) fn moment(at: At) -> At {
     at.saturating_add(1)
 }
 
+/// More writes than this that may have been the newest at one time are not looked at one by one.
+const INTERVALS_MAX: usize = 64;
+
 /// All writes of one register.
 pub(super) struct Timeline {
     /// By `from`. The first one is the value before any write.
@@ -34,6 +37,9 @@ pub(super) struct Timeline {
     definite: Vec<usize>,
     /// For each beginning of `definite`: the latest `from` in it.
     latest_start: Vec<Best>,
+    /// For each end of `spans`: how soon one of its definite ones had certainly acted, as [`Best`] of what is left until
+    /// [`At::MAX`].
+    soonest_end: Vec<Best>,
     values: HashMap<Value, OfValue>,
 }
 
@@ -45,6 +51,8 @@ struct OfValue {
     definite: Vec<usize>,
     /// The index of the latest `from`.
     latest_start: Vec<usize>,
+    /// The `from` and the soonest `to` of each end of the definite ones, by `from`.
+    soonest_end: Vec<(At, At)>,
 }
 
 /// The greatest of several moments, and the greatest among those of another value than that one.
@@ -72,6 +80,10 @@ impl Best {
             _ if beats(self.second) => Best { second: Some(top), ..self },
             _ => self,
         }
+    }
+
+    fn and(self, other: Best) -> Best {
+        [other.first, other.second].into_iter().flatten().fold(self, Best::with)
     }
 
     fn of_another_value(&self, value: Value) -> Option<Top> {
@@ -105,7 +117,50 @@ impl Timeline {
             let latest = of.latest_start.last().filter(|latest| spans[**latest].from >= span.from);
             of.latest_start.push(*latest.unwrap_or(index));
         }
-        Timeline { spans, latest_end, definite, latest_start, values }
+        let mut soonest_end = vec![Best::default(); spans.len() + 1];
+        for (index, span) in spans.iter().enumerate().rev().filter(|(_, span)| span.definite) {
+            let of = values.entry(span.value).or_default();
+            let soonest = of.soonest_end.last().map_or(span.to, |(_, soonest)| span.to.min(*soonest));
+            of.soonest_end.push((span.from, soonest));
+            soonest_end[index] = Best::default().with(Top { value: span.value, at: At::MAX - span.to, span: index });
+        }
+        for index in (0..spans.len()).rev() {
+            soonest_end[index] = soonest_end[index].and(soonest_end[index + 1]);
+        }
+        values.values_mut().for_each(|of| of.soonest_end.reverse());
+        Timeline { spans, latest_end, definite, latest_start, soonest_end, values }
+    }
+
+    /// The intervals in which the register may have been as the fact says, judged by each write that the fact may rest on
+    /// (see [`Timeline::earliest`]): from when it may have acted until another had certainly acted that came after it.
+    /// None when there are too many to tell.
+    pub(super) fn intervals(&self, fact: Fact, floor: At, until: At, own: usize) -> Option<Vec<(At, At)>> {
+        let first = self.latest_end.partition_point(|best| best.first.is_none_or(|top| top.at < floor));
+        let begun = self.spans[first..].iter().take_while(|span| span.from <= until);
+        let fits = |span: &&Span| fact.fits(span.value) && span.to >= floor && span.by != Some(own);
+        let mut intervals = Vec::new();
+        for (number, span) in begun.enumerate() {
+            if number == INTERVALS_MAX {
+                return None;
+            }
+            intervals.extend(Some(span).filter(fits).map(|span| (span.from, self.replaced(fact, span.to))));
+        }
+        Some(intervals)
+    }
+
+    /// When the first write had certainly acted that the fact contradicts and that began after `after`.
+    fn replaced(&self, fact: Fact, after: At) -> At {
+        let soonest = if fact.holds {
+            let first = self.spans.partition_point(|span| span.from <= after);
+            self.soonest_end.get(first).and_then(|best| best.of_another_value(fact.value)).map(|top| At::MAX - top.at)
+        } else {
+            let of = self.values.get(&fact.value);
+            of.and_then(|of| {
+                let first = of.soonest_end.partition_point(|(from, _)| *from <= after);
+                of.soonest_end.get(first).map(|(_, soonest)| *soonest)
+            })
+        };
+        soonest.unwrap_or(At::MAX)
     }
 
     /// Of the writes that certainly acted before `before` and that the fact contradicts, the one that began last: what the
