@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use strongroom_store::{Changes, Loaded, OfflineDatabase, SqliteError, SqliteStore, Store, StoredRecord};
 use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
 
 use crate::config;
+use crate::crash::{FOLDER, say, told_folder};
 
 fn record(number: u8, revision: u64, len: usize) -> StoredRecord {
     let path = RecordPath { kind: RecordKind::Key, id: [number; 16] };
@@ -134,4 +136,79 @@ fn other_files_are_refused_and_none_is_made() {
     assert!(matches!(offline(folder.path()), Err(SqliteError::Damaged { .. })));
     fs::write(&path, [7; 8_192]).expect("written");
     assert!(matches!(offline(folder.path()), Err(SqliteError::Foreign { .. })));
+}
+
+/// What the child puts in the old database's place: some dozens of pages.
+fn a_little() -> Loaded {
+    let records = (1..=20).map(|number| record(number, 1_000, 3_000)).collect();
+    Loaded { revision: Revision(1_000), records }
+}
+
+/// Child: replaces the database, and says what came of it.
+#[test]
+fn child_that_replaces_a_little() {
+    let Some(folder) = told_folder() else { return };
+    let opened = OfflineDatabase::open(&config(&folder));
+    match opened.and_then(|mut database| database.replace(&a_little())) {
+        Ok(_) => say(format_args!("replaced")),
+        Err(error) => say(format_args!("not replaced: {error}")),
+    }
+}
+
+/// What the child says, when `strace` is told to `inject` this into its calls that change the folder's files.
+fn told(folder: &Path, inject: &[String]) -> String {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(folder.with_extension("trace")).arg("-P").arg(folder);
+    for name in ["cluster.sqlite", ".new-cluster.sqlite", "cluster.sqlite.before-rollback-2"] {
+        strace.arg("-P").arg(folder.join(name));
+    }
+    strace.args(["-e", &format!("trace={}", CHANGING.join(","))]).args(inject);
+    let child = ["--exact", "offline::child_that_replaces_a_little", "--nocapture", "--include-ignored"];
+    strace.arg(std::env::current_exe().expect("this binary")).args(child).env(FOLDER, folder);
+    let ran = strace.output().unwrap_or_else(|error| {
+        panic!("strace makes a disk fail for this test and cannot be started ({error}): `cargo xtask test` installs it")
+    });
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(!said.contains("FAILED"), "{inject:?}: {said}\n{}", String::from_utf8_lossy(&ran.stderr));
+    said
+}
+
+const CHANGING: [&str; 6] = ["pwrite64", "fsync", "ftruncate", "linkat", "rename", "unlink"];
+/// Of writes of pages, every so many-th fails; of the other calls, each.
+const PAGES_STEP: usize = 7;
+
+#[test]
+fn whichever_call_fails_or_is_the_last_the_database_is_the_old_or_the_new_one() {
+    let world = tempfile::tempdir().expect("a folder");
+    let made = |name: &str| {
+        let folder = world.path().join(name);
+        fs::create_dir(&folder).expect("made");
+        let old = filled(&folder);
+        (folder, old)
+    };
+    let (folder, _) = made("counted");
+    let said = told(&folder, &[]);
+    assert!(said.contains("replaced") && !said.contains("not replaced"), "{said}");
+    let trace = fs::read_to_string(folder.with_extension("trace")).expect("read");
+    let count = |call: &&str| trace.matches(&format!(" {call}(")).count();
+    let calls = CHANGING.iter().flat_map(|call| {
+        let step = if *call == "pwrite64" { PAGES_STEP } else { 1 };
+        (1..=count(call)).step_by(step).map(move |number| (*call, number))
+    });
+    let mut faults = 0;
+    for (call, number) in calls {
+        for fault in ["signal=KILL", "error=EIO", "error=ENOSPC"] {
+            faults += 1;
+            let context = format!("{call} {number} {fault}");
+            let (folder, old) = made(&format!("{call}-{number}-{}", fault.replace('=', "-")));
+            let said = told(&folder, &["-e".to_owned(), format!("inject={call}:{fault}:when={number}")]);
+            let is_said = said.contains("replaced") && !said.contains("not replaced");
+            let mut database = OfflineDatabase::open(&config(&folder)).expect("opens");
+            let loaded = database.load().expect("loads");
+            assert!(loaded == a_little() || (loaded == old && !is_said), "{context}: {said}");
+            database.replace(&another()).unwrap_or_else(|error| panic!("after {context}: {error}"));
+            assert_eq!(database.load().expect("loads"), another(), "after {context}");
+        }
+    }
+    assert!(faults >= 30, "{faults}:\n{trace}");
 }
