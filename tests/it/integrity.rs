@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use strongroom_client::{Client, ClientError};
-use strongroom_tests::{Ran, World, run};
+use strongroom_tests::{Ran, World, program, run};
 use strongroom_types::{KeyReference, Role, SignMechanism, Status};
 
 use crate::crash::{log_in, login};
@@ -201,4 +202,59 @@ fn lost_anchors_are_made_anew_by_the_same_command() {
     assert!(accepted.contains("begins epoch 2"), "{accepted}");
     world.start();
     world.admin_cli(&["user", "list"]).ok();
+}
+
+#[test]
+fn the_command_may_be_killed_at_any_moment() {
+    let mut world = World::new();
+    let key = reference(&world.ec_pair("doomed", "prime256v1"));
+    world.stop();
+    let older = kept(&world);
+    world.start();
+    world.data(&["key", "delete", "--filter", "attr.label=doomed", "attr.class=private-key"]);
+    world.stop();
+    let folders: Vec<PathBuf> = fs::read_dir(world.state().join("hsms"))
+        .expect("listed")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    let anchors: Vec<Vec<u8>> =
+        folders.iter().map(|folder| fs::read(folder.join("anchor")).expect("an anchor")).collect();
+    let mut revision = None;
+    let mut ends = [0, 0];
+    // Before the old database has its second name; before the new one has its place; before each anchor has its.
+    for (call, number) in [("linkat", 1), ("rename", 1), ("rename", 2), ("rename", 3)] {
+        put_back(&world, &older);
+        for (folder, anchor) in folders.iter().zip(&anchors) {
+            fs::write(folder.join("anchor"), anchor).expect("written");
+        }
+        let named = revision.get_or_insert_with(|| {
+            let report = accept_rollback(&world, &["--output", "json"]).ok().json();
+            report["revision"].as_u64().expect("a number").to_string()
+        });
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}")]);
+        command.args(["-e", &format!("inject={call}:signal=KILL:when={number}")]);
+        command.arg(program("strongroom-hsm")).args(["accept-rollback", "--revision", named]);
+        for folder in &folders {
+            command.arg("--folder").arg(folder);
+        }
+        run(&mut command).failed();
+        let up = run(&mut world.up_command());
+        let is_old = up.code != Some(0);
+        if is_old {
+            let said = up.failed();
+            assert!((said.stdout + &said.stderr).contains("an older copy was put in its place"), "{call} {number}");
+            accept_rollback(&world, &["--revision", named]).ok();
+            world.start();
+        }
+        ends[usize::from(is_old)] += 1;
+        let client = login(&world, "crypto_user", Role::CryptoUser);
+        signed(&client, key).unwrap_or_else(|error| panic!("{call} {number}: {error}"));
+        for log in logs(&world) {
+            assert!(log.lines().rev().any(|line| line.contains("ROLLBACK ACCEPTED")), "{call} {number}: {log}");
+        }
+        world.stop();
+        assert!(accept_rollback(&world, &[]).ok().stdout.contains("There is nothing to accept"), "{call} {number}");
+    }
+    assert_eq!(ends, [2, 2], "the new epoch at once, the old one first");
 }

@@ -241,7 +241,7 @@ pub enum SqliteError {
         source: std::io::Error,
     },
     /// HSMs use the database, or something else does.
-    #[error("{} is in use: HSMs of the cluster run, or another program has it open; stop them first", path.display())]
+    #[error("{} is in use: HSMs of the cluster run, or another program has it open; stop them first, or look at its disk", path.display())]
     InUse {
         /// The database.
         path: PathBuf,
