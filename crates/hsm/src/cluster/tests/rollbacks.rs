@@ -3,19 +3,20 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use strongroom_core::member::{Anchor, AnchorConflict, AnchorFound, RollbackRefusal};
-use strongroom_core::{Actor, Command, Made, MadeSecret, login_check};
+use strongroom_core::{Actor, Command, Made, MadeSecret, Request, login_check};
 use strongroom_crypto::random;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_store::{Loaded, OfflineDatabase, SqliteError};
-use strongroom_types::{KeyReference, KeyType, LoginId, RecordPath, Revision, Role, Secret};
+use strongroom_types::{KeyReference, KeyType, LoginId, RecordPath, RequestId, Revision, Role, Secret, Status};
 
 use super::super::keys::Keys;
 use super::super::rollback::{Accepted, Considered, Findings, RollbackError, Who};
 use super::super::view::View;
-use super::super::{AnchorError, Cluster, Setup, StartError, StateError};
-use super::world::{Asks, Steps, World, hsm_id, name};
+use super::super::{AnchorError, Change, ChangeError, Changed, Cluster, Setup, StartError, StateError};
+use super::world::{Asks, LONG, Steps, World, create, hsm_id, name};
 
 const WHO: Who = Who { uid: 1_000, login_uid: Some(1_001) };
 const MATERIAL: [u8; 32] = [9; 32];
@@ -69,6 +70,13 @@ fn make_key(cluster: &Cluster, user: &str) -> KeyReference {
     reference
 }
 
+/// The same request each time, as far as its client knows.
+fn create_alice(cluster: &Cluster) -> Result<Changed, ChangeError> {
+    let digest = cluster.sealer().command_digest(&[b"create alice"]);
+    let request = Request { id: RequestId::from_bytes([7; 16]), digest };
+    cluster.change(Change { request, ..create(cluster.admin(), "alice") }, Instant::now() + LONG)
+}
+
 /// A cluster of two HSMs with alice and her key; a copy of the database; then the key is deleted, and bob comes.
 struct Story {
     world: World,
@@ -84,7 +92,8 @@ fn story() -> Story {
     let world = World::new();
     let (first, second) = (world.up(1).unwrap(), world.up(2).unwrap());
     first.activate();
-    first.create_user("alice").unwrap();
+    create_alice(&first).unwrap();
+    create_alice(&first).unwrap();
     let key = make_key(&first, "alice");
     first.stop();
     second.stop();
@@ -159,6 +168,11 @@ fn an_older_store_serves_again_in_a_new_epoch_once_it_is_accepted() {
     first.sealer().open_tls_key(&state.cluster().unwrap().sealed_tls_key).unwrap();
     assert!(first.sealer().open_ticket(&ticket).is_err());
     drop(state);
+    // A change that was asked for before and is asked for again does not act twice.
+    match create_alice(&first) {
+        Err(ChangeError::Refused(refusal)) => assert_eq!(refusal.status, Status::RequestIdReused),
+        other => panic!("{other:?}"),
+    }
     first.create_user("carol").unwrap();
     first.delete_user("carol").unwrap();
     drop((first, second));
