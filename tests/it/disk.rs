@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use strongroom_client::{Client, ClientError, PairAlgorithm};
-use strongroom_tests::{SmallDisk, World, kill, wait_for, with_own_mounts};
+use strongroom_tests::{Failing, SmallDisk, World, kill, pid_is_alive, wait_for, with_own_mounts};
 use strongroom_types::{
     AttributeName, AttributeValue, Curve, Filter, Flag, KeyReference, KeyType, Password, Role, Secret, SignMechanism,
-    UserName,
+    Status, UserName,
 };
 
 use crate::crash::{client, login};
@@ -178,5 +178,81 @@ fn on_a_full_disk_three_hsms_sign_on_and_changes_wait_for_room() {
         assert!(found.len() <= made.len() + 1, "one key alone was refused");
         let said: String = world.hsm_ids().iter().map(|id| world.hsm_log(id)).collect();
         assert!(said.contains("changes are committed again"), "{said}");
+    });
+}
+
+/// Makes a key, unless the HSM that is asked has not looked at its disk again; every other failure is one of the test.
+fn aes_if_well(client: &Client, made: &mut BTreeSet<KeyReference>) -> bool {
+    match aes(client) {
+        Ok(key) => made.insert(key),
+        Err(ClientError::Refused(refusal)) if refusal.status == Status::StateDamaged => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Reading, writing and syncing the store fail on every HSM, as on a disk that dies.
+#[test]
+fn on_a_disk_that_fails_three_hsms_sign_on_and_when_it_is_well_changes_go_on() {
+    let world = World::quick(&["--hsms", "3"]);
+    let (admin, clients) = (login(&world, "admin", Role::Admin), users(&world));
+    let key = ec_pair(&clients[0]);
+    let mut made: BTreeSet<_> = (0..3).map(|_| aes(&clients[0]).expect("made")).collect();
+    admin.user_create(&user("leaver"), Role::CryptoUser, &password()).expect("made");
+    let store = world.state().join("store");
+    let files = [store.join("cluster.sqlite"), store.join("cluster.sqlite-wal")];
+    let (files, pids) = ([files[0].as_path(), files[1].as_path()], world.hsm_pids());
+    let failing = "the cluster's store cannot be reached: its disk fails; look at the disk and at the HSM's log";
+    // To SQLite a page that cannot be read is a damaged one.
+    let unreadable = "a record of the cluster's state is damaged";
+    let cases = [("fsync", failing), ("pwrite64", failing), ("pread64,pwrite64,fsync", unreadable)];
+    for (calls, told) in cases {
+        Signing::during(&clients[1..], key, |signing| {
+            signing.more(20);
+            let hold = |(number, pid): (usize, &u32)| {
+                Failing::hold(*pid, &files, &format!("{calls}:error=EIO"), world.file(&format!("{calls}-{number}")))
+            };
+            let held: Vec<_> = pids.iter().enumerate().map(hold).collect();
+            refused(aes(&clients[0]), told);
+            refused(admin.user_delete(&user("leaver"), Role::CryptoUser), told);
+            assert_eq!(counted(&clients[0]), made, "{calls}");
+            let before = signatures(&world);
+            signing.more(100);
+            assert!(signatures(&world).iter().zip(&before).all(|(now, before)| now > before), "one HSM signs no more");
+            drop(held);
+            wait_for("the HSMs to find the disk well again", PATIENCE, || aes_if_well(&clients[0], &mut made));
+            signing.more(20);
+        });
+        assert_eq!(counted(&clients[0]), made, "{calls}");
+        client(&world).login(&user("leaver"), Role::CryptoUser, &password()).expect("not deleted");
+    }
+    admin.user_delete(&user("leaver"), Role::CryptoUser).expect("deleted");
+    assert_eq!(world.hsm_pids(), pids, "nobody was started again");
+}
+
+/// What is taken away must be in the anchor of an HSM before that HSM counts as knowing it.
+#[test]
+fn nothing_is_taken_away_by_mistake_while_an_anchor_cannot_be_written() {
+    let world = World::quick(&["--hsms", "3"]);
+    let clients = users(&world);
+    let key = ec_pair(&clients[0]);
+    let anchors: Vec<_> = world.hsm_ids().iter().map(|id| world.hsm_folder(id).join("anchor")).collect();
+    Signing::during(&clients[1..], key, |signing| {
+        // One HSM alone: the others wait for it for a lease, then end it; started again, it has its anchor.
+        let (pids, gone) = (world.hsm_pids(), ec_pair(&clients[0]));
+        let anchored = std::fs::read(&anchors[2]).expect("read");
+        let full = "pwrite64:error=ENOSPC";
+        let held = Failing::hold(pids[2], &[&anchors[2]], full, world.file("anchor-2"));
+        aes(&clients[0]).expect("what grants needs no anchor");
+        clients[0].key_delete(gone).expect("deleted, at last");
+        assert!(held.has("(INJECTED)"));
+        assert!(!pid_is_alive(pids[2]), "acknowledged before it was in the anchor of an HSM that serves");
+        wait_for("the HSM to serve again", PATIENCE, || {
+            world.status()["state"] == "ACTIVE" && !world.hsm_pids().contains(&pids[2])
+        });
+        assert_ne!(std::fs::read(&anchors[2]).expect("read"), anchored);
+        let said: String = world.hsm_log(&world.hsm_ids()[2]);
+        assert!(said.contains("what was taken away cannot be confirmed by this HSM: the anchor"), "{said}");
+        drop(held);
+        signing.more(20);
     });
 }

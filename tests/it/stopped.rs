@@ -138,7 +138,7 @@ fn one_that_stops_inside_a_write_is_killed_and_the_others_write_on() {
             signing.more(20);
             let pid = world.hsm_pids()[0];
             // It holds SQLite's write lock then, and some of its frames, or all of them, are written.
-            let held = Failing::hold(pid, &log, &format!("{call}:signal=STOP:when=1"), world.file(call));
+            let held = Failing::hold(pid, &[&log], &format!("{call}:signal=STOP:when=1"), world.file(call));
             std::thread::scope(|scope| {
                 let making = scope.spawn(|| {
                     let mut made = Vec::new();

@@ -91,12 +91,15 @@ pub struct Failing {
 }
 
 impl Failing {
-    /// Holds the process `pid`; what `inject` says (strace(1), `-e inject=`) happens to calls about `file`. Lines about
+    /// Holds the process `pid`; what `inject` says (strace(1), `-e inject=`) happens to calls about `files`. Lines about
     /// them are written to `log`.
     #[track_caller]
-    pub fn hold(pid: u32, file: &Path, inject: &str, log: PathBuf) -> Failing {
+    pub fn hold(pid: u32, files: &[&Path], inject: &str, log: PathBuf) -> Failing {
         let mut strace = Command::new(program("strace"));
-        strace.args(["-f", "-o"]).arg(&log).arg("-P").arg(file);
+        strace.args(["-f", "-o"]).arg(&log);
+        for file in files {
+            strace.arg("-P").arg(file);
+        }
         strace.args(["-e", &format!("inject={inject}"), "-p", &pid.to_string()]);
         let strace = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let mut failing = Failing { strace: strace.expect("strace starts"), log };

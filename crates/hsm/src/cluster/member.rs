@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use strongroom_core::State;
@@ -211,11 +212,9 @@ fn rest(shared: &Shared, member: &mut Member, ms: u64) -> Result<(), Trouble> {
     // The member table is another matter than the records: with these out of reach it still tells.
     let moment = waited.inspect_err(|_| shared.acknowledge())?;
     member.moment = Some(moment);
-    let followed = if moment.revision == shared.state.load().revision() {
-        Ok(())
-    } else {
-        shared.follow().map(drop).map_err(Trouble::Follow)
-    };
+    // A store that was found damaged may be whole again without a new revision: a disk that failed to give a page back.
+    let is_applied = moment.revision == shared.state.load().revision() && !shared.damaged.load(Ordering::Acquire);
+    let followed = if is_applied { Ok(()) } else { shared.follow().map(drop).map_err(Trouble::Follow) };
     shared.acknowledge();
     followed
 }
