@@ -12,6 +12,7 @@ mod hand;
 mod https;
 mod integrity;
 mod interactive;
+mod network;
 mod secrecy;
 mod sessions;
 mod sharing;

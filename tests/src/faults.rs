@@ -1,4 +1,5 @@
-//! Faults of one host: a disk of a test's own that can be filled, and system calls of a running process that fail.
+//! Faults of one host: a disk of a test's own that can be filled, addresses that nothing reaches, and system calls of a
+//! running process that fail.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -20,18 +21,30 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// continuous integration, which sets `CI`, it fails.
 #[track_caller]
 pub fn with_own_mounts(test: &str, body: impl FnOnce()) {
+    with_own(&["--mount", "--propagation", "private"], "mount -t tmpfs none /mnt", test, body);
+}
+
+/// The same with a network of its own, which has the addresses of this machine's loopback and no others.
+#[track_caller]
+pub fn with_own_network(test: &str, body: impl FnOnce()) {
+    with_own(&["--net"], "ip link set lo up", test, || {
+        ip("link set lo up");
+        body();
+    });
+}
+
+fn with_own(what: &[&str], probe: &str, test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
         return body();
     }
     let own = |inside: &[&str]| {
         let mut command = Command::new(program("unshare"));
-        command.args(["--mount", "--propagation", "private"]).args(inside).env(INSIDE, "1");
+        command.args(what).args(inside).env(INSIDE, "1");
         command
     };
     let users: [&[&str]; 2] = [&[], &["--map-root-user"]];
-    let probe = ["sh", "-c", "mount -t tmpfs none /mnt"];
-    let Some(user) = users.into_iter().find(|user| run(own(user).args(probe)).code == Some(0)) else {
-        let why = "a process of this user gets no mounts of its own here (`unshare --mount`), which this test needs";
+    let Some(user) = users.into_iter().find(|user| run(own(user).args(["sh", "-c", probe])).code == Some(0)) else {
+        let why = format!("this test needs what this user may not have here: `unshare {}`", what.join(" "));
         assert!(std::env::var_os("CI").is_none(), "{why}");
         return eprintln!("skipped: {why}");
     };
@@ -82,6 +95,31 @@ impl SmallDisk {
     pub fn make_room(&self) {
         fs::remove_file(self.ballast()).expect("removed");
     }
+}
+
+/// An address that nothing reaches any more, and that says nothing of it: as of a machine without power. Only where
+/// [`with_own_network`] runs.
+pub struct Unreachable(String);
+
+impl Unreachable {
+    /// Makes it so, for as long as this lives.
+    #[track_caller]
+    pub fn make(address: &str) -> Unreachable {
+        assert!(std::env::var_os(INSIDE).is_some(), "no address is cut off for everybody");
+        ip(&format!("route replace blackhole {address}/32 table local"));
+        Unreachable(address.to_owned())
+    }
+}
+
+impl Drop for Unreachable {
+    fn drop(&mut self) {
+        ip(&format!("route del blackhole {}/32 table local", self.0));
+    }
+}
+
+#[track_caller]
+fn ip(words: &str) {
+    run(Command::new(program("ip")).args(words.split(' '))).ok();
 }
 
 /// System calls of a running process are made to fail for as long as this lives.

@@ -9,7 +9,7 @@ mod process;
 mod scan;
 mod world;
 
-pub use faults::{Failing, SmallDisk, with_own_mounts};
+pub use faults::{Failing, SmallDisk, Unreachable, with_own_mounts, with_own_network};
 pub use hand::Hand;
 pub use http::{Tls, curl, get};
 pub use nginx::{Nginx, SiteKey};

@@ -21,6 +21,8 @@ pub const CURL: Package = Package { program: "curl", name: "curl" };
 pub const OPENSSL: Package = Package { program: "openssl", name: "openssl" };
 /// Lists the symbols of the engine.
 pub const BINUTILS: Package = Package { program: "nm", name: "binutils" };
+/// Cuts addresses off in a network of a test's own.
+pub const IPROUTE: Package = Package { program: "ip", name: "iproute2" };
 /// Makes system calls of a test's process fail.
 pub const STRACE: Package = Package { program: "strace", name: "strace" };
 /// Makes clean Debian folders.
