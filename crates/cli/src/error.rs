@@ -114,6 +114,7 @@ fn client_text(error: &ClientError) -> String {
         ClientError::NoCredentials => "nobody is logged in; log in first: login --username USER --role ROLE".to_owned(),
         ClientError::Unavailable { .. }
         | ClientError::Protocol { .. }
+        | ClientError::Unsettled(_)
         | ClientError::KeyAvailability
         | ClientError::TooLong(_) => error.to_string(),
     }

@@ -128,6 +128,13 @@ pub enum ClientError {
         /// What is wrong.
         source: Malformed,
     },
+    /// A change that may have been made: an HSM was asked for it and gave no answer, and when it was asked for again, the login had
+    /// ended, to which nothing of an earlier answer is told.
+    #[error(
+        "it is not known whether the change was made, because its answer was lost and, when it was asked for again, {0}; \
+         look whether it was made before you make it again"
+    )]
+    Unsettled(Refusal),
     /// The operation needs a login, and there is neither one nor credentials for one.
     #[error("nobody is logged in; log in, or give a user's name and password")]
     NoCredentials,

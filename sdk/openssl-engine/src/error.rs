@@ -178,7 +178,9 @@ impl EngineError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             EngineError::Settings(_) => SETTINGS,
-            EngineError::Client(ClientError::Refused(refusal)) => row(refusal.status).0,
+            EngineError::Client(ClientError::Refused(refusal) | ClientError::Unsettled(refusal)) => {
+                row(refusal.status).0
+            }
             EngineError::Client(ClientError::Unavailable { .. }) => UNAVAILABLE,
             EngineError::Client(ClientError::Protocol { .. }) | EngineError::Answer(_) => PROTOCOL,
             EngineError::Client(ClientError::NoCredentials) => NO_CREDENTIALS,

@@ -280,7 +280,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
         match &error {
             ClientError::Refused(refusal) => Failure::of(refusal.status, &refusal.about),
-            ClientError::Unavailable { .. } => Failure::Lost(error.to_string()),
+            ClientError::Unavailable { .. } | ClientError::Unsettled(_) => Failure::Lost(error.to_string()),
             ClientError::Protocol { .. } => Failure::Broken(error.to_string()),
             ClientError::NoCredentials | ClientError::KeyAvailability | ClientError::TooLong(_) => {
                 Failure::Unsent(error.to_string())

@@ -8,6 +8,7 @@
 mod logins;
 mod tries;
 
+use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,11 +129,20 @@ impl Engine {
             ..v1::Request::default()
         });
         let deadline = Instant::now() + manner.patience;
-        let mut again = false;
+        let (mut again, mut unanswered) = (false, false);
+        let refused = |refusal, unanswered| match unanswered {
+            true => ClientError::Unsettled(refusal),
+            false => ClientError::Refused(refusal),
+        };
         loop {
-            let login = if manner.needs_login { Some(self.current_login(&generation, deadline)?) } else { None };
-            let errand = Errand { login, keys, ..Errand::new(manner, deadline) };
-            match (self.deliver(&generation, &errand, &mut request.0), &errand.login) {
+            let login = match manner.needs_login.then(|| self.current_login(&generation, deadline)) {
+                Some(Err(ClientError::Refused(refusal))) => return Err(refused(refusal, unanswered)),
+                login => login.transpose()?,
+            };
+            let errand = Errand { login, keys, unanswered: Cell::new(unanswered), ..Errand::new(manner, deadline) };
+            let delivered = self.deliver(&generation, &errand, &mut request.0);
+            unanswered = errand.unanswered.get();
+            match (delivered, &errand.login) {
                 (Err(ClientError::Refused(refusal)), Some(login))
                     if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) =>
                 {
@@ -141,7 +151,7 @@ impl Engine {
                     }
                     generation.forget_login(login.number);
                     if again || !login.from_credentials {
-                        return Err(ClientError::Refused(refusal));
+                        return Err(refused(refusal, unanswered));
                     }
                     again = true;
                     self.log.write(Level::Info, "the login has ended; logging in again");

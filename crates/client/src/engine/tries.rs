@@ -1,9 +1,10 @@
 //! One try of a call on one member.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use strongroom_types::{KeyReference, Refusal, Secret, Status};
+use strongroom_types::{Family, KeyReference, Refusal, Secret, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -41,12 +42,14 @@ pub(super) struct Errand<'a> {
     /// The keys that the operation uses; those of them that are session keys go along by name.
     pub(super) keys: &'a [KeyReference],
     pub(super) deadline: Instant,
+    /// Whether an HSM that was asked for the change may have made it without an answer that says so.
+    pub(super) unanswered: Cell<bool>,
 }
 
 impl<'a> Errand<'a> {
     /// Without a login and without keys.
     pub(super) fn new(manner: &'a Manner, deadline: Instant) -> Errand<'a> {
-        Errand { manner, login: None, makes_login: None, keys: &[], deadline }
+        Errand { manner, login: None, makes_login: None, keys: &[], deadline, unanswered: Cell::new(false) }
     }
 
     /// Names the session keys in the request.
@@ -191,12 +194,18 @@ impl Engine {
         }
         request.seen_revision = generation.seen();
         let began = Instant::now();
+        let unanswered = errand.unanswered.replace(errand.manner.changes);
         let mut response = connection.ask(request, limit, errand.manner.secret)?;
         let missing = Status::from_number(response.status) == Some(Status::SessionKeyMissing);
         if missing && errand.seal_session_keys(request) {
             // The same member, so that it holds the key from then on.
             let left = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
             response = connection.ask(request, left, errand.manner.secret)?;
+        }
+        // What cannot be answered now may have been made all the same.
+        let status = Status::from_number(response.status);
+        if response.status == 0 || status.is_some_and(|status| status.family() != Family::Unavailable) {
+            errand.unanswered.set(unanswered);
         }
         match ended {
             Some(ended) if response.status == u32::from(Status::NotLoggedIn.number()) => Ok(ended),

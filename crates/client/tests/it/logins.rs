@@ -195,6 +195,66 @@ fn a_change_that_ended_the_login_finds_its_receipt_elsewhere() {
 }
 
 #[test]
+fn a_change_whose_answer_was_lost_is_not_called_refused_when_the_login_ends_meanwhile() {
+    let delete = |client: &strongroom_client::Client| {
+        client.key_delete(strongroom_types::KeyReference::from_u64(7).expect("a reference"))
+    };
+    // How the first HSM loses the answer; none is a refusal, after which nothing was made.
+    let lost: [fn() -> Option<Reaction>; 4] = [
+        || Some(Reaction::Cut(5)),
+        || Some(crate::world::refusal(Status::StoreUnavailable)),
+        || Some(crate::world::refusal(Status::NotServing)),
+        || None,
+    ];
+    for (case, lost) in lost.into_iter().enumerate() {
+        let world = World::new(2);
+        let client = world.client();
+        client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+        sign(&client).unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        for hsm in &world.hsms {
+            let asked = Arc::clone(&asked);
+            hsm.script(move |request| match request.operation {
+                Some(Operation::KeyDelete(_)) if asked.fetch_add(1, Ordering::SeqCst) == 0 => {
+                    lost().unwrap_or_else(|| crate::world::refusal(Status::LoginEnded))
+                }
+                Some(Operation::KeyDelete(_) | Operation::Attach(_)) => crate::world::refusal(Status::LoginEnded),
+                _ => Reaction::Usual,
+            });
+        }
+        let outcome = delete(&client);
+        match lost() {
+            Some(_) => {
+                let Err(ClientError::Unsettled(refusal)) = &outcome else { panic!("case {case}: {outcome:?}") };
+                assert_eq!(refusal.status, Status::LoginEnded);
+            }
+            None => assert!(is_refused(outcome, Status::LoginEnded)),
+        }
+        assert!(client.logged_in().is_none());
+        // Nothing was lost of a later one.
+        assert!(matches!(delete(&client), Err(ClientError::NoCredentials)));
+    }
+}
+
+#[test]
+fn stored_credentials_that_are_wrong_by_then_do_not_make_it_refused_either() {
+    let world = World::new(1);
+    let client = world.client();
+    crate::world::give_credentials(&client);
+    sign(&client).unwrap();
+    let asked = AtomicUsize::new(0);
+    world.hsms[0].script(move |request| match request.operation {
+        Some(Operation::KeyDelete(_)) if asked.fetch_add(1, Ordering::SeqCst) == 0 => Reaction::Cut(5),
+        Some(Operation::KeyDelete(_) | Operation::Attach(_)) => crate::world::refusal(Status::LoginEnded),
+        Some(Operation::Login(_)) => crate::world::refusal(Status::LoginFailed),
+        _ => Reaction::Usual,
+    });
+    let outcome = client.key_delete(strongroom_types::KeyReference::from_u64(7).unwrap());
+    let Err(ClientError::Unsettled(refusal)) = &outcome else { panic!("{outcome:?}") };
+    assert_eq!(refusal.status, Status::LoginFailed);
+}
+
+#[test]
 fn a_ticket_that_was_replaced_ends_alone() {
     // The HSM's story: two tickets of one login, of which the first runs out.
     static NEW: &[u8] = b"the next ticket";
