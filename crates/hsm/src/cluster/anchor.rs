@@ -18,6 +18,10 @@ use super::keys::Keys;
 pub(super) trait AnchorPlace: Send {
     /// The newest anchor that was written; none before the first.
     fn read(&mut self, keys: &Keys) -> Result<Option<Anchor>, AnchorError>;
+    /// What an operator should know of the place as it was read. The next write mends it.
+    fn remark(&self) -> Option<String> {
+        None
+    }
     /// Writes an anchor and returns when it is durable.
     fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError>;
 }
@@ -39,6 +43,10 @@ impl Anchored {
         let anchor = self.place.read(keys)?;
         self.revision = anchor.map_or(Revision(0), |anchor| anchor.revision);
         Ok(anchor)
+    }
+
+    pub(super) fn remark(&self) -> Option<String> {
+        self.place.remark()
     }
 
     pub(super) fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError> {
@@ -66,11 +74,13 @@ pub(super) struct AnchorFile {
     file: Option<File>,
     /// Which slot is written next.
     next: u64,
+    /// Whether one of the slots held no anchor.
+    is_half_damaged: bool,
 }
 
 impl AnchorFile {
     pub(super) fn new(path: &Path) -> AnchorFile {
-        AnchorFile { path: path.to_owned(), file: None, next: 0 }
+        AnchorFile { path: path.to_owned(), file: None, next: 0, is_half_damaged: false }
     }
 
     fn failed(&self, doing: &'static str) -> impl Fn(io::Error) -> AnchorError + use<> {
@@ -113,21 +123,33 @@ impl AnchorPlace for AnchorFile {
         let mut newest: Option<(Anchor, u64)> = None;
         for number in 0..SLOTS {
             let mut slot = [0; SLOT_LEN];
-            match file.read_exact_at(&mut slot, number * SLOT_STEP) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => continue,
+            let anchor = match file.read_exact_at(&mut slot, number * SLOT_STEP) {
+                Ok(()) => decode(keys, &slot),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
                 Err(error) => return Err(failed(error)),
-            }
+            };
             let place = |anchor: &Anchor| (anchor.epoch, anchor.revision);
-            let newer = |anchor: &Anchor| newest.is_none_or(|(known, _)| place(&known) < place(anchor));
-            if let Some(anchor) = decode(keys, &slot).filter(newer) {
-                newest = Some((anchor, number));
+            match anchor {
+                Some(anchor) if newest.is_none_or(|(known, _)| place(&known) < place(&anchor)) => {
+                    newest = Some((anchor, number));
+                }
+                Some(_) => {}
+                None => self.is_half_damaged = true,
             }
         }
         let (anchor, number) = newest.ok_or_else(|| AnchorError::Damaged { path: self.path.clone() })?;
         self.file = Some(file);
         self.next = (number + 1) % SLOTS;
         Ok(Some(anchor))
+    }
+
+    fn remark(&self) -> Option<String> {
+        let text = format!(
+            "one of the two slots of the anchor {} is damaged: its last write was cut short when the machine stopped, or \
+             somebody altered it; the other one counts, and may be older",
+            self.path.display()
+        );
+        self.is_half_damaged.then_some(text)
     }
 
     fn write(&mut self, sealer: &Sealer, anchor: &Anchor) -> Result<(), AnchorError> {

@@ -58,7 +58,11 @@ pub(super) fn open(
     let newest = anchor_of(view.head());
     let known = anchor.read(&keys)?;
     Anchor::check(known.as_ref(), &newest, state.hsm(&setup.hsm.id).is_some()).map_err(StateError::from)?;
-    if known != Some(newest) {
+    let remark = anchor.remark();
+    if let Some(remark) = &remark {
+        notices.say(remark);
+    }
+    if known != Some(newest) || remark.is_some() {
         anchor.write(&sealer, &newest)?;
     }
     let lease_ms = u64::from(cluster.settings.lease_ms);

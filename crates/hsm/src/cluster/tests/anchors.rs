@@ -95,8 +95,14 @@ fn a_write_that_a_crash_cut_short_leaves_the_anchor_before() {
     let whole = fs::read(world.path("anchor-1")).unwrap();
     let file = OpenOptions::new().write(true).open(world.path("anchor-1")).unwrap();
     for slot in [0, 4_096] {
+        let remarks = || world.said.all().iter().filter(|text| text.contains("one of the two slots")).count();
+        let before = remarks();
         file.write_all_at(&[0xff; 40], slot).unwrap();
         assert_eq!(conflict(&world, None), None, "slot at {slot}");
+        assert_eq!(remarks(), before + 1, "slot at {slot}");
+        // It is whole again, and nothing more is said of it.
+        assert_eq!(conflict(&world, None), None, "slot at {slot}");
+        assert_eq!(remarks(), before + 1, "slot at {slot}");
         file.write_all_at(&whole, 0).unwrap();
     }
     for slot in [0, 4_096] {
