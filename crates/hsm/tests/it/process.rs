@@ -198,3 +198,46 @@ fn a_second_process_of_one_hsm_does_not_start() {
     let outcome = output(&mut other.run());
     assert_eq!(outcome.status.code(), Some(1), "{outcome:?}");
 }
+
+#[test]
+fn accepting_a_rollback_has_exit_codes_of_its_own() {
+    let place = Place::new();
+    let mut running = place.start();
+    let accept = |arguments: &[&str]| {
+        let mut command = program();
+        output(command.args(["accept-rollback", "--folder"]).arg(place.0.path()).args(arguments))
+    };
+    let refused = |arguments: &[&str], code: i32, expected: &str| {
+        let output = accept(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(expected) && output.stdout.is_empty(), "{said}");
+    };
+    refused(&[], 5, "is in use");
+    refused(&["--revision", "2"], 5, "is in use");
+    running.stop("-TERM");
+    let told = |output: Output| -> serde_json::Value {
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let report = told(accept(&[]));
+    assert_eq!((&report["withheld"], &report["hsms"][0]["anchor"]), (&false.into(), &"seen".into()));
+    let revision = report["revision"].to_string();
+    refused(&["--revision", &revision], 5, "there is nothing to accept");
+    std::fs::remove_file(place.path("anchor")).unwrap();
+    refused(&["--revision", "77"], 5, &format!("name revision {revision}"));
+    refused(&["--folder", "/nowhere"], 2, "/nowhere/hsm.json");
+    let report = told(accept(&["--revision", &revision]));
+    assert_eq!(report["accepted"]["epoch"], 2);
+    let line = place.log().lines().last().unwrap().to_owned();
+    assert!(line.contains("WARN ROLLBACK ACCEPTED") && line.contains("(its anchor was missing)"), "{line}");
+    // Who: the user of this process.
+    let own = std::fs::metadata(place.path("root.key")).map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata));
+    assert!(line.contains(&format!("by uid {}", own.unwrap())), "{line}");
+    drop(place.start());
+    std::fs::write(place.path("cluster.sqlite"), vec![7; 8_192]).unwrap();
+    refused(&[], 4, "cluster.sqlite");
+    std::fs::rename(place.path("root.key"), place.path("kept")).unwrap();
+    refused(&[], 2, "there is no root key");
+    assert_eq!(output(program().arg("accept-rollback")).status.code(), Some(2));
+}
