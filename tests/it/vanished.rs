@@ -122,6 +122,8 @@ fn whichever_file_of_the_store_goes_away_signatures_go_on_and_changes_wait_until
         let expected =
             format!("{} was removed or replaced while it was in use", store(&world, "cluster.sqlite").display());
         assert!(said.contains(&expected) && said.contains("changes are committed again"), "{expected}\n{said}");
+        // The files went away twelve times; a trouble that lasts is said once.
+        assert!(said.matches("store cannot be used: ").count() <= 36, "{said}");
     }
     assert_eq!(counted(&clients[0]), made.into_iter().collect());
 }
@@ -149,6 +151,35 @@ fn while_the_database_is_away_no_hsm_makes_another_and_its_log_stays() {
     wait_for("the HSMs to serve", PATIENCE, || world.status()["state"] == "ACTIVE");
     let client = login(&world, "crypto_user", Role::CryptoUser);
     assert_eq!(counted(&client), made.into_iter().collect());
+}
+
+/// As a file comes back from another disk: the same content, and not the file that the HSMs have open.
+#[test]
+fn a_database_that_came_back_as_a_copy_is_taken_by_each_hsm_that_starts_again() {
+    let world = World::quick(&["--hsms", "2"]);
+    let clients = users(&world);
+    let kept = ec_pair(&clients[0]);
+    let mut made: Vec<_> = (0..5).map(|_| aes(&clients[0]).expect("made")).collect();
+    let database = store(&world, "cluster.sqlite");
+    (COPIED.happens)(&database);
+    fs::remove_file(away(&database)).expect("removed");
+    let expected = [Err(Status::StoreUnavailable); 2];
+    assert_eq!(outcomes(&mut hands(&world)), expected);
+    Signing::during(&clients[1..], kept, |signing| {
+        let pids = world.hsm_pids();
+        let serves_again = |pid: &u32| world.status()["state"] == "ACTIVE" && !world.hsm_pids().contains(pid);
+        kill("TERM", pids[0]);
+        wait_for("the HSM to serve again", PATIENCE, || serves_again(&pids[0]));
+        assert!(world.hsm_pids().contains(&pids[1]));
+        // It makes changes on the copy. The other cannot learn of them: once something is taken away, it is ended.
+        made.push(aes(&clients[0]).expect("made"));
+        clients[0].key_delete(made.remove(0)).expect("deleted");
+        signing.more(20);
+        wait_for("the other to serve again", PATIENCE, || serves_again(&pids[1]));
+        signing.more(20);
+    });
+    assert_eq!(outcomes(&mut hands(&world)), [Ok(()), Ok(())]);
+    assert_eq!(counted(&clients[0]), made.into_iter().collect());
 }
 
 /// Removed files cannot be put back: the processes that have them open still do, and merge them when they end in order.

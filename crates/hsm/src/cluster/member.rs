@@ -30,13 +30,22 @@ pub(super) struct Member {
     moment: Option<Moment>,
     /// The clock that the entry shows, less CLOCK_BOOTTIME, in milliseconds.
     clock_shown_ms: u64,
-    /// What went wrong last, so that it is said once.
+    /// What went wrong since the store was last read, so that it is said once.
     trouble: Option<String>,
 }
 
 impl Member {
     pub(super) fn new(lease: LeaseKind, lease_ms: u64, state: &State) -> Member {
         Member { life: Life::new(lease, lease_ms, state.revision()), moment: None, clock_shown_ms: 0, trouble: None }
+    }
+}
+
+impl Member {
+    fn say_once(&mut self, shared: &Shared, trouble: String) {
+        if self.trouble.as_ref() != Some(&trouble) {
+            shared.notices.say(&trouble);
+            self.trouble = Some(trouble);
+        }
     }
 }
 
@@ -67,28 +76,19 @@ pub(super) fn begin(shared: &Shared) -> Result<(), StartError> {
 pub(super) fn run(shared: &Shared) {
     let mut member = shared.member.lock().unwrap_or_else(PoisonError::into_inner);
     while !shared.stopping.is_set() {
-        let trouble = match catch_unwind(AssertUnwindSafe(|| turn(shared, &mut member, true))) {
-            Ok(Ok(())) => None,
+        match catch_unwind(AssertUnwindSafe(|| turn(shared, &mut member, true))) {
+            Ok(Ok(())) => continue,
             // Said where it was met.
-            Ok(Err(Trouble::Follow(FollowError::Damaged(_)))) => Some(String::new()),
-            Ok(Err(trouble)) => Some(trouble.to_string()),
+            Ok(Err(Trouble::Follow(FollowError::Damaged(_)))) => {}
+            Ok(Err(trouble)) => member.say_once(shared, trouble.to_string()),
             Err(_) => {
                 // What it did is not known: begin a new life, which answers nothing that this one began.
                 member.life.fenced();
                 shared.serving.end();
-                Some(String::from("following the store failed inside"))
+                member.say_once(shared, String::from("following the store failed inside"));
             }
-        };
-        if let Some(trouble) = &trouble
-            && !trouble.is_empty()
-            && member.trouble.as_ref() != Some(trouble)
-        {
-            shared.notices.say(trouble);
         }
-        if trouble.is_some() {
-            shared.stopping.pause(PAUSE);
-        }
-        member.trouble = trouble;
+        shared.stopping.pause(PAUSE);
     }
     shared.serving.end();
     anchor_all(shared);
@@ -212,6 +212,9 @@ fn rest(shared: &Shared, member: &mut Member, ms: u64) -> Result<(), Trouble> {
     // The member table is another matter than the records: with these out of reach it still tells.
     let moment = waited.inspect_err(|_| shared.acknowledge())?;
     member.moment = Some(moment);
+    if member.trouble.take().is_some() {
+        shared.notices.tell("the cluster's store can be used again");
+    }
     // A store that was found damaged may be whole again without a new revision: a disk that failed to give a page back.
     let is_applied = moment.revision == shared.state.load().revision() && !shared.damaged.load(Ordering::Acquire);
     let followed = if is_applied { Ok(()) } else { shared.follow().map(drop).map_err(Trouble::Follow) };
