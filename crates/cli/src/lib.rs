@@ -67,3 +67,11 @@ fn print(text: &str) -> bool {
         }
     }
 }
+
+/// For fuzzing: reads a line as the shell does, without doing what it says. Answers with its words, if it has words.
+#[cfg(feature = "fuzz")]
+pub fn read_line(text: &str) -> Option<Vec<String>> {
+    let words = shell::words::split(text).ok()?;
+    let _ = arguments::Line::read(&words);
+    Some(words)
+}

@@ -32,6 +32,8 @@ mod session_keys;
 pub use answers::{ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo};
 pub use appliance::Appliance;
 pub use client::{Client, ClientName};
+#[cfg(feature = "fuzz")]
+pub use config::config_of;
 pub use config::{ClusterConfig, Component, Config, RetryMode, Server, home};
 pub use error::{Attempt, Cause, ClientError, ConfigError, ConnectError};
 pub use logging::{Level, Log, LogKind, Logging, Rotation};

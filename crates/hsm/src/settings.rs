@@ -170,7 +170,8 @@ impl Settings {
         Settings::parse(&folder, &path, &bytes)
     }
 
-    fn parse(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Settings, SettingsError> {
+    /// Reads the content of the file at `path` in an HSM's folder.
+    pub fn parse(folder: &Path, path: &Path, bytes: &[u8]) -> Result<Settings, SettingsError> {
         let json = |source| SettingsError::Json { path: path.to_owned(), source };
         let raw: Raw = serde_json::from_slice(bytes).map_err(json)?;
         let field = |name, value, expected| Field { path, name, expected, value };

@@ -28,6 +28,8 @@ pub use error::{
 pub use memory::{CommitFault, MemoryStore};
 pub use sqlite::{OfflineDatabase, SqliteConfig, SqliteStore};
 pub use store::{Changes, Delta, Loaded, MemberEntry, Moment, Store, StoredRecord};
+#[cfg(feature = "fuzz")]
+pub use table::fuzz;
 
 /// Makes a new name in the file's folder durable.
 fn sync_folder_of(path: &std::path::Path) -> std::io::Result<()> {

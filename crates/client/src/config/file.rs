@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use strongroom_types::limits::HSM_PORT;
 
-use super::{ClusterConfig, Component, Config, RetryMode, Server, home, read_ca};
+use super::{ClusterConfig, Component, Config, RetryMode, Server, home};
 use crate::error::ConfigError;
 use crate::logging::{Level, LogKind, Logging, Rotation};
 
@@ -104,7 +104,12 @@ fn yes() -> bool {
 }
 
 /// Makes a configuration of the file's content; `tool` is who writes such files.
-pub(super) fn parse(content: &[u8], path: &Path, tool: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse(
+    content: &[u8],
+    path: &Path,
+    tool: &str,
+    read_ca: impl Fn(&Path) -> Result<Vec<u8>, ConfigError>,
+) -> Result<Config, ConfigError> {
     let root: Root = serde_json::from_slice(content).map_err(|source| ConfigError::Form {
         path: path.into(),
         tool: tool.into(),

@@ -95,7 +95,7 @@ impl Config {
             Ok(None) => return Err(ConfigError::TooLong { path: path.into(), max: CONFIG_LEN_MAX }),
             Err(source) => return Err(ConfigError::Read { path: path.into(), tool, source }),
         };
-        file::parse(&content, path, &tool)
+        file::parse(&content, path, &tool, read_ca)
     }
 }
 
@@ -110,6 +110,12 @@ fn read_bounded(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     File::open(path)?.take(max + 1).read_to_end(&mut content)?;
     Ok(Some(content).filter(|content| content.len() as u64 <= max))
+}
+
+/// For fuzzing: a configuration of this content, without a look at the file of the CA that it names.
+#[cfg(feature = "fuzz")]
+pub fn config_of(content: &[u8]) -> Result<Config, ConfigError> {
+    file::parse(content, Path::new("cloudhsm-cli.cfg"), "configure-cli", |_| Ok(Vec::new()))
 }
 
 /// The CA that a cluster's certificate must come from.

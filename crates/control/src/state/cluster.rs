@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use strongroom_types::limits::HSMS_MAX;
 use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType};
@@ -86,15 +88,20 @@ impl ClusterFile {
     pub fn read(folder: &StateFolder) -> Result<Option<ClusterFile>, StateError> {
         let path = folder.cluster_file();
         let Some(content) = read_bounded(&path)? else { return Ok(None) };
+        ClusterFile::parse(path, &content).map(Some)
+    }
+
+    /// Reads the content of the file at `path`.
+    pub fn parse(path: PathBuf, content: &[u8]) -> Result<ClusterFile, StateError> {
         let damaged = |error: serde_json::Error| StateError::damaged(path.clone(), &error);
         // The format first: what else a newer file holds is not for this version to judge.
-        let format = serde_json::from_slice::<Format>(&content).map_err(damaged)?.format;
+        let format = serde_json::from_slice::<Format>(content).map_err(damaged)?.format;
         if format > u64::from(FORMAT) {
             return Err(StateError::Format { path, found: format, known: FORMAT });
         }
-        let cluster: ClusterFile = serde_json::from_slice(&content).map_err(damaged)?;
+        let cluster: ClusterFile = serde_json::from_slice(content).map_err(damaged)?;
         cluster.check().map_err(|what| StateError::Contradiction { path, what })?;
-        Ok(Some(cluster))
+        Ok(cluster)
     }
 
     fn check(&self) -> Result<(), &'static str> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use strongroom_types::{Password, Secret, UserName};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -62,7 +64,12 @@ impl Credentials {
     pub fn read(folder: &StateFolder) -> Result<Option<Credentials>, StateError> {
         let path = folder.credentials_file();
         let Some(content) = read_bounded(&path)? else { return Ok(None) };
-        let file: File = match serde_json::from_slice(&content) {
+        Credentials::parse(path, &content).map(Some)
+    }
+
+    /// Reads the content of the file at `path`.
+    pub fn parse(path: PathBuf, content: &[u8]) -> Result<Credentials, StateError> {
+        let file: File = match serde_json::from_slice(content) {
             Ok(file) => file,
             Err(error) => return Err(StateError::damaged(path, &error)),
         };
@@ -76,7 +83,7 @@ impl Credentials {
         };
         let both = login(&file.admin).and_then(|admin| Ok((admin, login(&file.crypto_user)?)));
         match both {
-            Ok((admin, crypto_user)) => Ok(Some(Credentials { admin, crypto_user })),
+            Ok((admin, crypto_user)) => Ok(Credentials { admin, crypto_user }),
             Err(what) => Err(StateError::Contradiction { path, what }),
         }
     }

@@ -1,5 +1,7 @@
 //! `serve.json`: what the supervisor says it watches. Written by the supervisor alone, while it holds its lock.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use strongroom_types::HsmId;
 
@@ -48,14 +50,19 @@ impl Running {
     pub fn read(folder: &StateFolder) -> Result<Option<Running>, StateError> {
         let path = folder.serve_file();
         let Some(content) = read_bounded(&path)? else { return Ok(None) };
-        let running: Running = match serde_json::from_slice(&content) {
+        Running::parse(path, &content).map(Some)
+    }
+
+    /// Reads the content of the file at `path`.
+    pub fn parse(path: PathBuf, content: &[u8]) -> Result<Running, StateError> {
+        let running: Running = match serde_json::from_slice(content) {
             Ok(running) => running,
             Err(error) => return Err(StateError::damaged(path, &error)),
         };
         if running.format != FORMAT {
             return Err(StateError::Format { path, found: u64::from(running.format), known: FORMAT });
         }
-        Ok(Some(running))
+        Ok(running)
     }
 
     /// Writes the file.

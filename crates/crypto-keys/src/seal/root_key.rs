@@ -197,6 +197,14 @@ impl RootKey {
     }
 }
 
+#[cfg(feature = "fuzz")]
+impl RootKey {
+    /// Reads what a root key's file holds.
+    pub fn from_content(bytes: &[u8]) -> Result<RootKey, RootKeyError> {
+        parse(Path::new("root.key"), bytes)
+    }
+}
+
 impl fmt::Debug for RootKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RootKey")

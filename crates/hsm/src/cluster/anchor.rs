@@ -190,3 +190,25 @@ fn decode(keys: &Keys, slot: &[u8; SLOT_LEN]) -> Option<Anchor> {
     let (revision, digest) = fields.split_first_chunk::<8>()?;
     Some(Anchor { epoch, revision: Revision(u64::from_be_bytes(*revision)), head_digest: digest.try_into().ok()? })
 }
+
+/// For fuzzing: the slots of one cluster's anchor files.
+#[cfg(feature = "fuzz")]
+pub struct AnchorSlots(Keys);
+
+#[cfg(feature = "fuzz")]
+impl AnchorSlots {
+    /// Of a new cluster.
+    pub fn generate(cluster: strongroom_types::ClusterId) -> AnchorSlots {
+        AnchorSlots(Keys::generate(cluster))
+    }
+
+    /// The slot that holds an anchor.
+    pub fn encode(&self, anchor: &Anchor) -> Vec<u8> {
+        encode(&self.0.sealer_of(anchor.epoch), anchor).to_vec()
+    }
+
+    /// The anchor that a slot holds, if an HSM of the cluster wrote it.
+    pub fn decode(&self, slot: &[u8]) -> Option<Anchor> {
+        decode(&self.0, slot.try_into().ok()?)
+    }
+}

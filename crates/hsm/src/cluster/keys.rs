@@ -14,6 +14,12 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// For fuzzing: a new cluster's.
+    #[cfg(feature = "fuzz")]
+    pub(super) fn generate(cluster: ClusterId) -> Keys {
+        Keys { key: ClusterKey::generate(), cluster, epoch: 1 }
+    }
+
     /// Opens the cluster key in a store.
     pub(super) fn open(root_key: &RootKey, cluster: &ClusterId, loaded: &Loaded) -> Result<Keys, StateError> {
         let sealed = loaded.records.iter().find(|record| record.path == RecordPath::CLUSTER_KEY);

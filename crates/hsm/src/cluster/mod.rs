@@ -45,6 +45,8 @@ use strongroom_crypto_keys::seal::Sealer;
 use strongroom_store::{SqliteConfig, SqliteStore, Store};
 use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType, RecordPath, Refusal, Revision};
 
+#[cfg(feature = "fuzz")]
+pub use anchor::AnchorSlots;
 pub use error::{AnchorError, ChangeError, StartError, StateError};
 pub use shared::Life;
 pub use strongroom_core::member::Change;

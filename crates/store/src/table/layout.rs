@@ -220,6 +220,27 @@ pub(super) fn read_fixed(bytes: &[u8]) -> Fixed {
     }
 }
 
+/// A slot of these bytes.
+#[cfg(feature = "fuzz")]
+pub(super) fn slot_of(bytes: &[u8; SLOT_LEN]) -> Slot {
+    let long =
+        |at: usize| AtomicU64::new(bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes));
+    let short =
+        |at: usize| AtomicU32::new(bytes.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes));
+    Slot {
+        sequence: short(0),
+        hsm_id_len: short(4),
+        hsm_id: std::array::from_fn(|word| long(8 + 8 * word)),
+        incarnation: std::array::from_fn(|word| long(40 + 8 * word)),
+        pid: short(56),
+        zero: short(60),
+        start_time: long(64),
+        applied: long(72),
+        heartbeat: long(80),
+        rest: std::array::from_fn(|word| long(88 + 8 * word)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@
 //! * A slot is written by who holds its lock, and by nobody else.
 //! * Content is checked where it is read: a damaged file leads to errors, or to slots that count as empty.
 
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod layout;
 mod process;
 mod seat;

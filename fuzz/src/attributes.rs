@@ -1,12 +1,12 @@
 //! Attribute lists: templates of new keys and filters of searches.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use prost::Message;
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
+use strongroom_wire::v1::request::Operation;
 use strongroom_wire::{KeyInfo, convert, v1};
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     if let Ok(message) = v1::KeyGenerateSecret::decode(data)
         && let Ok(template) = convert::template(&message.template)
     {
@@ -24,4 +24,16 @@ fuzz_target!(|data: &[u8]| {
     {
         assert_eq!(KeyInfo::try_from(v1::Key::from(info.clone())), Ok(info));
     }
-});
+}
+
+/// To begin with: the messages that carry them.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let operations = crate::samples::operations();
+    let messages = operations.iter().filter_map(|operation| match operation {
+        Operation::KeyGenerateSecret(message) => Some(message.encode_to_vec()),
+        Operation::KeyFind(message) => Some(message.encode_to_vec()),
+        Operation::KeySetAttribute(message) => Some(message.encode_to_vec()),
+        _ => None,
+    });
+    messages.chain(crate::samples::keys().into_iter().map(|key| v1::Key::from(key).encode_to_vec())).collect()
+}

@@ -1,13 +1,12 @@
 //! The reader of PEM.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use strongroom_crypto::pem;
 use strongroom_types::Secret;
 
 const MAX: usize = 4;
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     for label in [pem::CERTIFICATE, pem::CERTIFICATE_REQUEST, pem::PUBLIC_KEY] {
         // As it is, and as the content between the lines of a block.
         let block = [b"-----BEGIN ", label.as_bytes(), b"-----\n", data, b"\n-----END ", label.as_bytes(), b"-----\n"];
@@ -19,4 +18,11 @@ fuzz_target!(|data: &[u8]| {
         }
     }
     let _ = pem::decode_secret(pem::PRIVATE_KEY, &Secret::from(data));
-});
+}
+
+/// To begin with: what is between the lines of a block, and blocks.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let blocks = [pem::CERTIFICATE, pem::PRIVATE_KEY].map(|label| pem::encode(label, &[0x30; 100]));
+    let both = blocks.concat();
+    [blocks.map(String::into_bytes).to_vec(), vec![both.into_bytes(), b"MAMCAQA=".to_vec()]].concat()
+}

@@ -1,13 +1,12 @@
 //! The reader of DER, and what is built on it: public keys, DigestInfo, ECDSA signatures.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use strongroom_crypto::der::Reader;
 use strongroom_crypto::digest::{digest_info, parse_digest_info};
 use strongroom_crypto::{ecdsa, spki};
-use strongroom_types::Curve;
+use strongroom_types::{Curve, HashFunction};
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     elements(data, 0);
     if let Ok(public) = spki::decode(data) {
         assert_eq!(spki::decode(&spki::encode(&public)).as_ref(), Ok(&public));
@@ -23,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(ecdsa::raw_to_der(&raw).as_deref(), Some(data), "DER has one form");
         }
     }
-});
+}
 
 /// Walks through every element, and into each as if it were made of elements.
 fn elements(bytes: &[u8], depth: usize) {
@@ -40,4 +39,20 @@ fn elements(bytes: &[u8], depth: usize) {
             assert!(content.len() < bytes.len());
         }
     }
+}
+
+/// To begin with: public keys, digests, signatures.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for public in crate::samples::publics() {
+        seeds.push(spki::encode(&public));
+    }
+    seeds.extend(HashFunction::ALL.iter().map(|hash| digest_info(*hash, &vec![0x80; hash.digest_len()])));
+    for curve in Curve::ALL {
+        let mut raw = vec![0; 2 * curve.field_len()];
+        raw[0] = 1;
+        raw[2 * curve.field_len() - 1] = 0x80;
+        seeds.extend(ecdsa::raw_to_der(&raw));
+    }
+    seeds
 }

@@ -1,12 +1,10 @@
 //! Reference files: what is read as one names a key and has the public part that the marker was made for.
-#![no_main]
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use crate::raw_or_edited;
 use strongroom_client::reference_pem::{self, Comment, Marker};
 use strongroom_crypto_keys::generate;
-use strongroom_fuzz::raw_or_edited;
 use strongroom_types::{Curve, KeyReference, Secret};
 
 static VALID: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -17,7 +15,8 @@ static VALID: LazyLock<Vec<String>> = LazyLock::new(|| {
     pairs.iter().map(|pair| reference_pem::encode(reference, &pair.public, &comment)).collect()
 });
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     if let Some(marker) = Marker::parse(data) {
         assert_eq!(Marker::parse(&marker.private_integer()), Some(marker));
     }
@@ -26,4 +25,9 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(read) = reference_pem::decode(&Secret::new(raw_or_edited(valid, data))) {
         assert!(read.marker.matches(&read.public));
     }
-});
+}
+
+/// To begin with: the bytes as they are, one changed, cut off.
+pub fn seeds() -> Vec<Vec<u8>> {
+    crate::edits(&[0, 1, 2])
+}

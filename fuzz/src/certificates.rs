@@ -1,12 +1,10 @@
 //! Certificates, requests and paths between certificates. Whatever is done to a certificate, it is not trusted.
-#![no_main]
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use crate::raw_or_edited;
 use strongroom_crypto::certificates::{Anchors, Certificate, CertificateRequest, CustomerCa, hsm_subject};
 use strongroom_crypto_keys::{csr, generate};
-use strongroom_fuzz::raw_or_edited;
 use strongroom_types::Curve;
 
 /// 2026-01-01 00:00:00 UTC.
@@ -29,7 +27,8 @@ static VALID: LazyLock<Valid> = LazyLock::new(|| {
     Valid { anchors, ca: ca.certificate().clone(), request, leaf }
 });
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     let valid = &*VALID;
     let leaf = raw_or_edited(valid.leaf.der(), data);
     if leaf != valid.leaf.der() && leaf != valid.ca.der() {
@@ -54,4 +53,9 @@ fuzz_target!(|data: &[u8]| {
     let read = CertificateRequest::from_der(&request);
     assert!(request == valid.request || data.first().is_none_or(|choice| choice % 2 == 0) || read.is_err());
     let _ = Anchors::from_pem(data, NOW);
-});
+}
+
+/// To begin with: the bytes as they are, one changed, cut off.
+pub fn seeds() -> Vec<Vec<u8>> {
+    crate::edits(&[])
+}

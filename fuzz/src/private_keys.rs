@@ -1,12 +1,10 @@
 //! Private keys: what was read signs, and its signature verifies.
-#![no_main]
 
 use std::sync::LazyLock;
 
-use libfuzzer_sys::fuzz_target;
+use crate::raw_or_edited;
 use strongroom_crypto::verify::verify;
 use strongroom_crypto_keys::{PrivateKey, generate};
-use strongroom_fuzz::raw_or_edited;
 use strongroom_types::{Curve, PublicPart, Secret, SignMechanism};
 
 static VALID: LazyLock<Vec<Secret>> = LazyLock::new(|| {
@@ -15,7 +13,8 @@ static VALID: LazyLock<Vec<Secret>> = LazyLock::new(|| {
     std::iter::once(rsa).chain(ec).map(|pair| pair.pkcs8).collect()
 });
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     let Some((which, data)) = data.split_first() else { return };
     let valid = VALID[usize::from(*which) % VALID.len()].expose();
     let Ok(key) = PrivateKey::from_pkcs8(&Secret::new(raw_or_edited(valid, data))) else { return };
@@ -25,4 +24,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let signature = key.sign(mechanism, &[7; 32]).unwrap();
     assert_eq!(verify(key.public(), mechanism, &[7; 32], &signature), Ok(()));
-});
+}
+
+/// To begin with: the bytes as they are, one changed, cut off.
+pub fn seeds() -> Vec<Vec<u8>> {
+    crate::edits(&[0, 1, 2, 3, 4])
+}

@@ -1,13 +1,14 @@
 //! Frames, requests and responses.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
+use strongroom_client::{ApplianceState, ClusterInfo, FoundKeys, Hello, UserInfo};
 use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
+use strongroom_types::limits::{HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Outcome;
 use strongroom_wire::{KeyInfo, convert, frame, v1};
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     if let Some((prefix, content)) = data.split_first_chunk() {
         if let Ok(len) = frame::body_len(*prefix, FRAME_LEN_MAX_BEFORE_LOGIN) {
             assert!((1..=FRAME_LEN_MAX_BEFORE_LOGIN).contains(&len));
@@ -27,11 +28,25 @@ fuzz_target!(|data: &[u8]| {
             Some(Outcome::KeyGeneratePair(pair)) => {
                 pair.public_key.into_iter().chain(pair.private_key).for_each(key_read)
             }
-            Some(Outcome::KeyFind(found)) => found.keys.into_iter().for_each(key_read),
+            Some(Outcome::KeyFind(found)) => {
+                let len = found.keys.len();
+                if let Ok(found) = FoundKeys::try_from(found.clone()) {
+                    assert_eq!(found.keys.len(), len);
+                }
+                found.keys.into_iter().for_each(key_read);
+            }
+            Some(Outcome::Hello(hello)) => {
+                if let Ok(hello) = Hello::try_from(hello) {
+                    assert!(hello.members.len() <= HSMS_MAX);
+                }
+            }
+            Some(Outcome::ClusterInfo(info)) => drop(ClusterInfo::try_from(info)),
+            Some(Outcome::UserList(list)) => list.users.into_iter().for_each(|user| drop(UserInfo::try_from(user))),
+            Some(Outcome::ApplianceState(state)) => drop(ApplianceState::try_from(state)),
             _ => {}
         }
     }
-});
+}
 
 fn request_read(request: v1::Request) {
     let mut again = Vec::new();
@@ -39,6 +54,9 @@ fn request_read(request: v1::Request) {
     assert_eq!(frame::decode_request(&again[frame::PREFIX_LEN..]).as_ref(), Ok(&request));
     // Whatever a message holds may be shown: in a log, in an error.
     let _ = format!("{request:?}");
+    if let Ok(keys) = strongroom_wire::session_keys(request.session_keys) {
+        assert!(keys.len() <= SESSION_KEYS_IN_REQUEST_MAX);
+    }
     match request.operation {
         Some(Operation::Sign(sign)) => {
             if let Ok(mechanism) = convert::sign_mechanism(sign.mechanism, sign.hash, sign.salt_length) {
@@ -60,4 +78,20 @@ fn key_read(key: v1::Key) {
     if let Ok(info) = KeyInfo::try_from(key) {
         assert_eq!(KeyInfo::try_from(v1::Key::from(info.clone())), Ok(info));
     }
+}
+
+/// To begin with: a request and a response of each kind, behind their length where requests stand.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for operation in crate::samples::operations() {
+        let mut bytes = Vec::new();
+        frame::encode(&crate::samples::request(operation), &mut bytes).unwrap();
+        seeds.push(bytes);
+    }
+    for outcome in crate::samples::outcomes() {
+        let mut bytes = Vec::new();
+        frame::encode(&crate::samples::response(outcome), &mut bytes).unwrap();
+        seeds.push(bytes.split_off(frame::PREFIX_LEN));
+    }
+    seeds
 }

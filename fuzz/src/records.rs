@@ -1,11 +1,10 @@
 //! Records and heads in clear: there is one form of each, and nothing else is read.
-#![no_main]
 
-use libfuzzer_sys::fuzz_target;
 use strongroom_core::{Head, Record};
 use strongroom_types::{RecordKind, RecordPath, Revision};
 
-fuzz_target!(|data: &[u8]| {
+/// The target.
+pub fn run(data: &[u8]) {
     if let Ok(head) = Head::decode(data) {
         assert_eq!(head.encode(), data);
     }
@@ -20,4 +19,17 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(record.encode().expose(), rest);
         }
     }
-});
+}
+
+/// To begin with: a record of every kind and a head.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = vec![crate::samples::head().encode()];
+    for record in crate::samples::records() {
+        let kind = RecordKind::ALL.iter().position(|kind| *kind == record.path().kind).expect("a kind is one of all");
+        let mut seed = vec![u8::try_from(kind).expect("there are few kinds")];
+        seed.extend_from_slice(&record.path().id);
+        seed.extend_from_slice(record.encode().expose());
+        seeds.push(seed);
+    }
+    seeds
+}

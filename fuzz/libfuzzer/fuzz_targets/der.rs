@@ -1,0 +1,5 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: strongroom_fuzz_targets::write_seeds("der"), |data: &[u8]| strongroom_fuzz_targets::der::run(data));

@@ -1,0 +1,330 @@
+//! Values of every kind that is encoded, for seeds.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use strongroom_core::member::{Anchor, AnchorFound};
+use strongroom_core::{
+    Asker, Cluster, Creation, Credential, Effect, EndedLogin, Head, Hsm, Key, Lock, Outcome, Receipt, Record, Rollback,
+    SessionKey, Settings, SumOfMacs, Ticket, User,
+};
+use strongroom_crypto_keys::generate;
+use strongroom_crypto_keys::seal::RootKey;
+use strongroom_types::{
+    AttributeName, AttributeValue, Attributes, ClusterId, ClusterMode, ClusterState, CredentialId, Curve, Flag, Flags,
+    HsmId, HsmType, KeyClass, KeyReference, KeyType, LoginId, PublicPart, RequestId, Revision, Role, Secret, UserId,
+    UserName,
+};
+use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{KeyInfo, convert, v1};
+
+const USER: [u8; 16] = [6; 16];
+
+fn cluster_id() -> ClusterId {
+    ClusterId::from_random([3; 7])
+}
+
+fn hsm_id() -> HsmId {
+    HsmId::from_random([4; 7])
+}
+
+fn name(text: &str) -> UserName {
+    text.parse().expect("a good name")
+}
+
+fn reference(number: u64) -> KeyReference {
+    KeyReference::from_u64(number).expect("not too large")
+}
+
+/// An RSA and an EC public key.
+pub(crate) fn publics() -> Vec<PublicPart> {
+    vec![
+        generate::rsa(2048, &[1, 0, 1]).expect("a size that is made").public,
+        generate::ec(Curve::P384).expect("a curve").public,
+    ]
+}
+
+/// What a root key's file holds.
+pub(crate) fn root_key_file() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("there is room for a temporary folder");
+    let path = folder.path().join("root.key");
+    RootKey::create(&path).expect("a new folder takes a file");
+    std::fs::read(path).expect("it was just written")
+}
+
+fn attributes() -> Vec<Attributes> {
+    let secret = Attributes {
+        class: KeyClass::SecretKey,
+        key_type: KeyType::Aes,
+        label: "a key".to_owned(),
+        id: vec![1, 2, 3],
+        check_value: Some([1, 2, 3]),
+        flags: Flags::NONE.with(Flag::Token, true).with(Flag::Encrypt, true),
+        length_bytes: 32,
+        public: None,
+    };
+    let of = |public: PublicPart| {
+        let key_type = if matches!(public, PublicPart::Rsa { .. }) { KeyType::Rsa } else { KeyType::Ec };
+        Attributes { class: KeyClass::PublicKey, key_type, public: Some(public), ..secret.clone() }
+    };
+    let mut all = vec![secret.clone()];
+    all.extend(publics().into_iter().map(of));
+    all
+}
+
+pub(crate) fn keys() -> Vec<KeyInfo> {
+    let info = |(number, attributes)| KeyInfo {
+        reference: reference(number),
+        attributes,
+        owner: name("alice"),
+        shared_with: vec![name("bob"), name("carol")],
+        revision: Revision(number),
+    };
+    (1..).zip(attributes()).map(info).collect()
+}
+
+pub(crate) fn head() -> Head {
+    Head { epoch: 1, revision: Revision(9), time_ms: 1_700_000_000_000, count: 12, sum: SumOfMacs([7; 32]) }
+}
+
+pub(crate) fn ticket() -> Ticket {
+    Ticket {
+        login: LoginId::from_bytes([1; 16]),
+        user: UserId::from_bytes(USER),
+        credential: CredentialId::from_bytes([2; 16]),
+        role: Role::CryptoUser,
+        cluster: cluster_id(),
+        epoch: 1,
+        issued_ms: 5,
+        expires_ms: 9,
+    }
+}
+
+pub(crate) fn session_keys() -> Vec<SessionKey> {
+    let key = |(number, mut attributes): (u64, Attributes)| {
+        attributes.flags = attributes.flags.with(Flag::Token, false);
+        let sealed = attributes.public.is_none().then(|| Arc::from(&[9; 60][..]));
+        let (login, credential) = (LoginId::from_bytes([1; 16]), CredentialId::from_bytes([2; 16]));
+        let owner = UserId::from_bytes(USER);
+        SessionKey { reference: reference(number), login, credential, owner, attributes, sealed, created_ms: 5 }
+    };
+    (1..).zip(attributes()).map(key).collect()
+}
+
+/// Of every kind.
+pub(crate) fn records() -> Vec<Record> {
+    let creation = Creation {
+        asker: Asker::User(UserId::from_bytes(USER)),
+        request: RequestId::from_bytes([9; 16]),
+        digest: [7; 32],
+    };
+    let cluster = Cluster {
+        id: cluster_id(),
+        mode: ClusterMode::Fips,
+        hsm_type: HsmType::Hsm2mMedium,
+        state: ClusterState::Uninitialized,
+        sealed_tls_key: Arc::from(&[9; 60][..]),
+        csr_der: vec![0x30, 3, 2, 1, 0],
+        certificate_pem: String::new(),
+        trust_anchor_pem: String::new(),
+        settings: Settings { lease_ms: 10_000, password_iterations: 210_000 },
+        epoch: 1,
+        created_ms: 5,
+    };
+    let hsm = Hsm { id: hsm_id(), ip: "127.0.7.1".into(), port: 2223, zone: "local-1a".into(), serial: "5".into() };
+    let credential = Credential {
+        id: CredentialId::from_bytes([2; 16]),
+        salt: [3; 16],
+        iterations: 1_000,
+        hash: Secret::from(&[8; 64][..]),
+    };
+    let user = User {
+        id: UserId::from_bytes(USER),
+        name: name("alice"),
+        role: Role::CryptoUser,
+        credential: Some(credential),
+        failures: 2,
+        lock: Lock::Until(77),
+        creation: Some(creation),
+        created_ms: 5,
+    };
+    let key = |(number, attributes): (u64, Attributes)| {
+        Record::Key(Key {
+            reference: reference(number),
+            revision: Revision(7),
+            owner: UserId::from_bytes(USER),
+            shared: BTreeSet::from([UserId::from_bytes([5; 16])]),
+            sealed: attributes.public.is_none().then(|| Arc::from(&[9; 60][..])),
+            attributes,
+            key_epoch: 1,
+            creation,
+            created_ms: 5,
+        })
+    };
+    let outcome = Outcome::User { name: name("alice"), role: Role::CryptoUser, renewed: None };
+    let Creation { asker, request, digest } = creation;
+    let anchor = |epoch| Anchor { epoch, revision: Revision(5), head_digest: [7; 32] };
+    let mut records = vec![
+        Record::Cluster(cluster),
+        Record::Hsm(hsm),
+        Record::User(user),
+        Record::Receipt(Receipt { asker, request, digest, outcome, effect: Effect::Revoking, time_ms: 5 }),
+        Record::EndedLogin(EndedLogin {
+            login: LoginId::from_bytes([1; 16]),
+            user: UserId::from_bytes(USER),
+            credential: CredentialId::from_bytes([2; 16]),
+            until_ms: 12,
+        }),
+        Record::Rollback(Rollback {
+            epoch: 2,
+            revision: Revision(1_000_000_000),
+            accepted: anchor(1),
+            accepted_ms: 77,
+            found: vec![(hsm_id(), AnchorFound::Seen(anchor(1)))],
+            uid: 1_000,
+            login_uid: Some(0),
+            time_ms: 99,
+        }),
+    ];
+    records.extend((1..).zip(attributes()).map(key));
+    records
+}
+
+/// Of every kind of request that has fields.
+pub(crate) fn operations() -> Vec<Operation> {
+    let role = || i32::from(v1::Role::CryptoUser);
+    let (user_name, password) = (|| String::from("alice"), || b"password1".to_vec());
+    let template = convert::template_message(&vec![
+        (AttributeName::Label, AttributeValue::Text("a key".into())),
+        (AttributeName::Flag(Flag::Encrypt), AttributeValue::Bool(true)),
+        (AttributeName::Id, AttributeValue::Bytes(vec![1, 2])),
+        (AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey)),
+        (AttributeName::Curve, AttributeValue::Curve(Curve::P256)),
+        (AttributeName::KeyLengthBytes, AttributeValue::Number(32)),
+    ]);
+    let (rsa, aes) = (v1::Mechanism::RsaPkcsPss.into(), v1::KeyType::Aes.into());
+    let hash = || v1::HashFunction::Sha256.into();
+    let parameters = v1::RsaParameters { modulus_bits: 2048, public_exponent: vec![1, 0, 1] };
+    vec![
+        Operation::Hello(v1::Hello { client: "cloudhsm-cli".into() }),
+        Operation::Login(v1::Login { user_name: user_name(), role: role(), password: password() }),
+        Operation::Attach(v1::Attach { ticket: vec![1; 80] }),
+        Operation::Logout(v1::Logout {}),
+        Operation::Activate(v1::Activate { password: password() }),
+        Operation::UserCreate(v1::UserCreate { user_name: user_name(), role: role(), password: password() }),
+        Operation::UserDelete(v1::UserDelete { user_name: user_name(), role: role() }),
+        Operation::UserChangePassword(v1::UserChangePassword {
+            user_name: user_name(),
+            role: role(),
+            password: password(),
+        }),
+        Operation::KeyGenerateSecret(v1::KeyGenerateSecret {
+            key_type: aes,
+            length_bytes: 32,
+            template: template.clone(),
+            share_with: vec![user_name()],
+        }),
+        Operation::KeyGeneratePair(v1::KeyGeneratePair {
+            algorithm: Some(v1::key_generate_pair::Algorithm::Rsa(parameters)),
+            public_template: template.clone(),
+            private_template: template.clone(),
+            share_with: vec![user_name()],
+        }),
+        Operation::KeyFind(v1::KeyFind { reference: 7, filter: template.clone(), offset: 1, limit: 10 }),
+        Operation::KeyDelete(v1::KeyDelete { reference: 7 }),
+        Operation::KeyShare(v1::KeyShare { reference: 7, user_name: user_name(), role: role() }),
+        Operation::KeyUnshare(v1::KeyUnshare { reference: 7, user_name: user_name(), role: role() }),
+        Operation::KeySetAttribute(v1::KeySetAttribute { reference: 7, attribute: template.first().cloned() }),
+        Operation::Sign(v1::Sign { key: 7, mechanism: rsa, hash: hash(), salt_length: 32, data: vec![7; 32] }),
+        Operation::Verify(v1::Verify {
+            key: 7,
+            mechanism: rsa,
+            hash: hash(),
+            salt_length: 32,
+            data: vec![7; 32],
+            signature: vec![1; 256],
+        }),
+        Operation::Decrypt(v1::Decrypt {
+            key: 7,
+            mechanism: v1::Mechanism::RsaOaep.into(),
+            hash: hash(),
+            data: vec![1; 256],
+        }),
+        Operation::ApplianceInstallCertificate(v1::ApplianceInstallCertificate {
+            certificate_pem: "-----BEGIN CERTIFICATE-----".into(),
+            trust_anchor_pem: String::new(),
+        }),
+    ]
+}
+
+pub(crate) fn request(operation: Operation) -> v1::Request {
+    v1::Request {
+        id: 1,
+        deadline_ms: 1_000,
+        seen_revision: 9,
+        request_id: vec![9; 16],
+        session_keys: vec![v1::SessionKey { reference: 7, sealed: vec![1; 40] }],
+        operation: Some(operation),
+    }
+}
+
+/// Of every kind of answer that has fields.
+pub(crate) fn outcomes() -> Vec<Answer> {
+    let role = i32::from(v1::Role::CryptoUser);
+    let (cluster_id, hsm_id) = (cluster_id().to_string(), hsm_id().to_string());
+    let member = v1::Member {
+        hsm_id: hsm_id.clone(),
+        ip: "127.0.7.1".into(),
+        port: 2223,
+        availability_zone: "local-1a".into(),
+        serving: true,
+    };
+    let keys: Vec<v1::Key> = keys().into_iter().map(v1::Key::from).collect();
+    let user = v1::User { user_name: "alice".into(), role, locked: true };
+    let hsm = v1::HsmInfo { hsm_id: hsm_id.clone(), serial_number: "5".into(), ..v1::HsmInfo::default() };
+    let state = String::from("ACTIVE");
+    vec![
+        Answer::Hello(v1::HelloResult {
+            cluster_id: cluster_id.clone(),
+            hsm_id: hsm_id.clone(),
+            state: state.clone(),
+            members: vec![member],
+        }),
+        Answer::Login(v1::LoginResult { ticket: vec![1; 80], user_name: "alice".into(), role, user_id: USER.to_vec() }),
+        Answer::Attach(v1::AttachResult { user_name: "alice".into(), role }),
+        Answer::ClusterInfo(v1::ClusterInfoResult {
+            cluster_id: cluster_id.clone(),
+            hsm_type: "hsm2m.medium".into(),
+            mode: "FIPS".into(),
+            state: state.clone(),
+            hsms: vec![hsm],
+        }),
+        Answer::UserList(v1::UserListResult { users: vec![user] }),
+        Answer::KeyGenerateSecret(keys[0].clone()),
+        Answer::KeyGeneratePair(v1::KeyPair { public_key: Some(keys[1].clone()), private_key: Some(keys[2].clone()) }),
+        Answer::KeyFind(v1::KeyFindResult { total: 3, keys }),
+        Answer::Sign(v1::SignResult { signature: vec![1; 64] }),
+        Answer::Decrypt(v1::DecryptResult { data: vec![1; 32] }),
+        Answer::ApplianceState(v1::ApplianceStateResult {
+            cluster_id,
+            hsm_id,
+            cluster_state: state,
+            serving: true,
+            ..v1::ApplianceStateResult::default()
+        }),
+        Answer::ApplianceCsr(v1::ApplianceCsrResult { csr_pem: "-----BEGIN".into() }),
+    ]
+}
+
+pub(crate) fn response(result: Answer) -> v1::Response {
+    v1::Response {
+        id: 1,
+        status: 0,
+        about: String::new(),
+        revision: 9,
+        retry_after_ms: 0,
+        ticket: vec![1; 80],
+        result: Some(result),
+    }
+}
