@@ -33,7 +33,8 @@ pub fn work(actor: &mut Actor<'_>, me: &Arc<Person>, changes_own_password: bool)
             0..30 => make_guest(actor),
             30..55 => delete_guest(actor),
             55..63 => {
-                if let Some(person) = actor.crew.person(&mut actor.random, |person| !person.admin && !is_gone(person)) {
+                let other = |person: &Person| !person.admin && !person.is_let_be && !is_gone(person);
+                if let Some(person) = actor.crew.person(&mut actor.random, other) {
                     let _ = actor.change_password(&person);
                 }
             }

@@ -20,6 +20,8 @@ pub struct Person {
     pub number: u32,
     pub name: String,
     pub admin: bool,
+    /// Whom nothing is done to: whoever works as this user measures.
+    pub is_let_be: bool,
     /// The password of value 0, where it is not like the others.
     first: Option<String>,
     next_password: AtomicU64,
@@ -51,6 +53,7 @@ impl Person {
             number,
             name,
             admin,
+            is_let_be: false,
             first,
             next_password: AtomicU64::new(1),
             passwords: Mutex::new(vec![0]),
@@ -60,6 +63,11 @@ impl Person {
             is_gone: AtomicBool::new(false),
             making: Mutex::default(),
         }
+    }
+
+    /// The same, and nothing is done to them.
+    pub fn let_be(self) -> Person {
+        Person { is_let_be: true, ..self }
     }
 
     /// The password of this value.

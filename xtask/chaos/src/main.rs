@@ -95,6 +95,8 @@ struct Staff {
     admin: Arc<Person>,
     warden: Arc<Person>,
     owners: Vec<Arc<Person>>,
+    /// One signs, one makes changes.
+    meters: [Arc<Person>; 2],
 }
 
 fn run(world: &World, place: &Place, crew: &Crew, seed: u64, time: Duration) -> anyhow::Result<ExitCode> {
@@ -110,7 +112,7 @@ fn run(world: &World, place: &Place, crew: &Crew, seed: u64, time: Duration) -> 
         // Half of the clients live in processes of their own.
         let caller = |number: u32| if number.is_multiple_of(2) { Caller::here(&home) } else { Caller::there(&home) };
         let mut callers = Vec::new();
-        for number in 0..3 + OWNERS + GUEST_CLIENTS {
+        for number in 0..5 + OWNERS + GUEST_CLIENTS {
             callers.push(actor(100 + number, caller(number)?));
         }
         let mut actors = callers.into_iter();
@@ -126,6 +128,10 @@ fn run(world: &World, place: &Place, crew: &Crew, seed: u64, time: Duration) -> 
         for _ in 0..GUEST_CLIENTS {
             let mut actor = next();
             scope.spawn(move || user::work(&mut actor, None));
+        }
+        for (meter, signs) in staff.meters.into_iter().zip([true, false]) {
+            let mut actor = next();
+            scope.spawn(move || user::measure(&mut actor, &meter, signs));
         }
         for (number, ip) in (0_u64..).zip(&ips) {
             let random = Random::new(seed, 200 + number);
@@ -186,17 +192,19 @@ fn hire(world: &World, recorder: &Recorder, crew: &Crew, seed: u64) -> anyhow::R
     let mut actor = Actor::new(recorder, crew, Random::new(seed, 2), Caller::here(&world.home())?);
     let logged_in = (0..TRIES).any(|_| actor.log_in_with(&admin, 0).is_ok());
     ensure!(logged_in, "the admin cannot log in");
-    let mut make = |name: String, is_admin: bool| {
-        let person = crew.add_person(Person::new(crew.number(), name, is_admin, None));
+    let mut make = |person: Person| {
+        let person = crew.add_person(person);
         let made = (0..TRIES).any(|_| admin::make(&mut actor, &person).is_ok());
         ensure!(made, "the user {} cannot be made", person.name);
         anyhow::Ok(person)
     };
-    let warden = make("warden".to_owned(), true)?;
+    let new = |name: &str, is_admin| Person::new(crew.number(), name.to_owned(), is_admin, None);
+    let warden = make(new("warden", true))?;
     for number in 1..=OWNERS {
-        owners.push(make(format!("owner-{number}"), false)?);
+        owners.push(make(new(&format!("owner-{number}"), false))?);
     }
-    Ok(Staff { admin, warden, owners })
+    let meters = [make(new("meter-1", false).let_be())?, make(new("meter-2", false).let_be())?];
+    Ok(Staff { admin, warden, owners, meters })
 }
 
 fn verdict(

@@ -166,7 +166,10 @@ impl<'a> Prober<'a> {
     }
 
     fn log_in(&mut self) {
-        let Some(person) = self.crew.person(&mut self.random, |person| !person.admin) else { return };
+        // Some are tried who are gone.
+        let gone_too = self.random.chance(5);
+        let fits = |person: &Person| !person.admin && (gone_too || !person.is(&person.is_gone));
+        let Some(person) = self.crew.person(&mut self.random, fits) else { return };
         let rests = person.likely_password(&mut self.random);
         self.log_in_as(&person, rests);
     }

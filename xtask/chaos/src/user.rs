@@ -34,6 +34,21 @@ pub fn work(actor: &mut Actor<'_>, me: Option<&Arc<Person>>) {
     }
 }
 
+/// Signs with a key of one's own, or labels it, without a pause in which nobody would notice an outage: the longest time without a
+/// signature and without a change is theirs.
+pub fn measure(actor: &mut Actor<'_>, me: &Arc<Person>, signs: bool) {
+    while !actor.crew.stops() {
+        let own = actor.crew.keys_of(me);
+        match own.iter().find(|key| key.signs) {
+            _ if actor.account.is_none() => drop(actor.log_in(me)),
+            None => make_pair(actor, me),
+            Some(key) if signs => sign_with(actor, me, key),
+            Some(key) => set_label(actor, me, key),
+        }
+        actor.pause();
+    }
+}
+
 /// Whether somebody is to work as this guest.
 fn is_current(person: &Person) -> bool {
     person.name.starts_with(GUEST) && !person.is(&person.is_gone) && !person.is(&person.is_empty)
@@ -64,7 +79,13 @@ fn step(actor: &mut Actor<'_>) {
 }
 
 fn sign(actor: &mut Actor<'_>, me: &Arc<Person>) {
-    let Some(key) = actor.crew.key_to_try(me, &mut actor.random) else { return };
+    let key = actor.crew.key_to_try(me, &mut actor.random);
+    if let Some(key) = key {
+        sign_with(actor, me, &key);
+    }
+}
+
+fn sign_with(actor: &mut Actor<'_>, me: &Arc<Person>, key: &Key) {
     let _ = actor.carry_out(Asked {
         kind: "sign",
         about: format!("with key {}", key.number),
