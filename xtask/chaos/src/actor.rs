@@ -30,6 +30,8 @@ pub struct Actor<'a> {
     pub crew: &'a Crew,
     pub random: Random,
     pub account: Option<Account>,
+    /// Keys of this login alone.
+    pub session_keys: Vec<u64>,
     client: u32,
     caller: Caller,
 }
@@ -56,7 +58,7 @@ pub enum Not {
 
 impl<'a> Actor<'a> {
     pub fn new(recorder: &'a Recorder, crew: &'a Crew, random: Random, caller: Caller) -> Actor<'a> {
-        Actor { recorder, crew, random, account: None, client: crew.number(), caller }
+        Actor { recorder, crew, random, account: None, session_keys: Vec::new(), client: crew.number(), caller }
     }
 
     /// Asks, and writes down what came of it.
@@ -136,6 +138,7 @@ impl<'a> Actor<'a> {
     pub fn log_in_with(&mut self, person: &Arc<Person>, rests: Value) -> Result<(), Not> {
         let login = self.crew.number();
         self.account = None;
+        self.session_keys.clear();
         self.carry_out(Asked {
             kind: "login",
             about: format!("{login} of {} with password {rests}", person.name),
@@ -176,6 +179,10 @@ impl<'a> Actor<'a> {
     /// Sets a new password of one's own or, as an admin, of somebody. One's own login goes on and rests on it.
     pub fn change_password(&mut self, person: &Arc<Person>) -> Result<(), Not> {
         let value = person.new_password();
+        if self.account.as_ref().is_some_and(|account| account.person.number == person.number) {
+            // They rest on the password.
+            self.session_keys.clear();
+        }
         let done = self.carry_out(Asked {
             kind: "change password",
             about: format!("of {} to {value}", person.name),

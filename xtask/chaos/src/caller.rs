@@ -50,6 +50,8 @@ pub enum Ask {
     GeneratePair {
         labels: [String; 2],
     },
+    /// A P-256 pair that lives as long as the login.
+    GenerateSessionPair,
     Find {
         reference: u64,
     },
@@ -224,6 +226,15 @@ fn carry_out(client: &Client, ask: &Ask) -> Result<Reply, Failure> {
             let (public, private) =
                 client.key_generate_pair(&algorithm, &may(Flag::Verify, public), &may(Flag::Sign, private), &[])?;
             Ok(Reply::Created(vec![public.reference.as_u64(), private.reference.as_u64()]))
+        }
+        Ask::GenerateSessionPair => {
+            let may = |flag| {
+                let flags = [(Flag::Token, false), (flag, true)];
+                flags.map(|(flag, value)| (AttributeName::Flag(flag), AttributeValue::Bool(value))).to_vec()
+            };
+            let algorithm = PairAlgorithm::Ec(Curve::P256);
+            let (_, private) = client.key_generate_pair(&algorithm, &may(Flag::Verify), &may(Flag::Sign), &[])?;
+            Ok(Reply::Created(vec![private.reference.as_u64()]))
         }
         Ask::Find { reference } => find(client, &Filter(vec![FilterTerm::Reference(key(*reference)?)])),
         Ask::FindLabel { label } => {

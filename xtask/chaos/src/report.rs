@@ -38,9 +38,9 @@ pub fn progress(recorded: &Recorded, gone: Duration, whole: Duration) {
 
 /// Everything that was counted.
 pub fn summary(recorded: &Recorded, faults: &BTreeMap<&'static str, u32>, violations: &[Violation]) -> String {
-    let mut text = String::from("operations          done   refused  no answer\n");
+    let mut text = String::from("operations                  done   refused  no answer\n");
     for (kind, [done, refused, unknown]) in &recorded.counts {
-        let _ = writeln!(text, "  {kind:<14} {done:>8}  {refused:>8}  {unknown:>9}");
+        let _ = writeln!(text, "  {kind:<22} {done:>8}  {refused:>8}  {unknown:>9}");
     }
     text += "faults\n";
     for (fault, count) in faults {

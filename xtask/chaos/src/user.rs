@@ -9,11 +9,14 @@ use strongroom_types::Status;
 use crate::actor::{Actor, Asked, Not, Told};
 use crate::admin::GUEST;
 use crate::caller::{Ask, Found, Reply};
-use crate::crew::{Key, Person, label, of_label};
+use crate::crew::{Account, Key, Person, label, of_label};
 use crate::recorder::{was, write};
 
 /// Keys of one user at once.
 const KEYS: usize = 14;
+
+/// Session keys of one login at once.
+const SESSION_KEYS: usize = 3;
 
 /// Works as this user, or as one guest after another, until told to stop.
 pub fn work(actor: &mut Actor<'_>, me: Option<&Arc<Person>>) {
@@ -74,6 +77,8 @@ fn step(actor: &mut Actor<'_>) {
             let _ = actor.change_password(&me);
         }
         (41..43, _) => actor.log_out(),
+        (43..45, _) if actor.session_keys.len() < SESSION_KEYS => make_session_pair(actor),
+        (43..49, _) => sign_in_session(actor),
         _ => sign(actor, &me),
     }
 }
@@ -93,6 +98,35 @@ fn sign_with(actor: &mut Actor<'_>, me: &Arc<Person>, key: &Key) {
         writes: Vec::new(),
         facts: &|_| key.usable(me),
         refusals: vec![(Status::KeyUnknown, Told::AnyOf(key.unusable(me)))],
+    });
+}
+
+/// Session keys live in the HSMs' memory and, sealed, in the client: which HSMs are killed makes no difference to them.
+fn make_session_pair(actor: &mut Actor<'_>) {
+    let made = actor.carry_out(Asked {
+        kind: "create session pair",
+        about: String::new(),
+        ask: Ask::GenerateSessionPair,
+        writes: Vec::new(),
+        facts: &|_| Vec::new(),
+        refusals: Vec::new(),
+    });
+    if let Ok(Reply::Created(references)) = made {
+        actor.session_keys.extend(references);
+    }
+}
+
+fn sign_in_session(actor: &mut Actor<'_>) {
+    let Some(reference) = actor.random.one_of(&actor.session_keys).copied() else { return };
+    // They end with the login and not before.
+    let ended = actor.account.as_ref().map(Account::has_ended).unwrap_or_default();
+    let _ = actor.carry_out(Asked {
+        kind: "sign in session",
+        about: format!("with session key {reference:#x}"),
+        ask: Ask::Sign { reference },
+        writes: Vec::new(),
+        facts: &|_| Vec::new(),
+        refusals: vec![(Status::KeyUnknown, Told::AnyOf(ended))],
     });
 }
 
