@@ -11,7 +11,7 @@ use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 
 use crate::crash::{client, login};
-use crate::disk::{Signing, aes, counted, ec_pair, refused, users};
+use crate::disk::{Signing, aes, counted, ec_pair, refused, sign, users};
 use crate::hand::Hand;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -253,4 +253,35 @@ fn beside_a_member_table_that_is_not_the_others_no_hsm_starts() {
     world.stop();
     world.start();
     client(&world).hello().expect("it serves");
+}
+
+/// One HSM that may not start keeps no other from serving.
+#[test]
+fn an_anchor_that_is_gone_keeps_its_own_hsm_out_and_the_others_serve() {
+    let mut world = World::quick(&["--hsms", "3"]);
+    let key = ec_pair(&login(&world, "crypto_user", Role::CryptoUser));
+    let ids = world.hsm_ids();
+    let anchor = |number: usize| world.hsm_folder(&ids[number]).join("anchor");
+    let anchors = [anchor(0), anchor(1), anchor(2)];
+    world.stop();
+    (MOVED.happens)(&anchors[0]);
+    let ran = run(&mut world.up_command());
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert!(ran.stderr.contains("its anchor file is missing"), "{ran:?}");
+    wait_for("the others to serve", PATIENCE, || {
+        let status = world.status();
+        let serving = status["hsms"].as_array().expect("a list").iter().filter(|hsm| hsm["serving"] == true).count();
+        status["state"] == "DEGRADED" && serving == 2
+    });
+    sign(&login(&world, "crypto_user", Role::CryptoUser), key).expect("another HSM signs");
+    (MOVED.is_mended)(&anchors[0]);
+    // The supervisor tries again every few seconds.
+    wait_for("the HSM to serve", PATIENCE, || world.status()["state"] == "ACTIVE");
+    // Nobody is left running where nobody may serve.
+    world.stop();
+    anchors.iter().for_each(|anchor| (MOVED.happens)(anchor));
+    assert_eq!(run(&mut world.up_command()).code, Some(7));
+    assert_eq!(world.status()["state"], "DOWN");
+    anchors.iter().for_each(|anchor| (MOVED.is_mended)(anchor));
+    world.start();
 }

@@ -22,6 +22,8 @@ use crate::{down, home, make, programs};
 const SERVING_SECONDS_MAX: u64 = 30;
 /// How long the supervisor may take until it has its lock.
 const SUPERVISOR_SECONDS_MAX: u64 = 10;
+/// How long the others may take until one serves, after one could not.
+const OTHERS_SECONDS_MAX: u64 = 10;
 /// How often an HSM may end before `up` gives up waiting for it.
 const ENDS_MAX: u64 = 3;
 
@@ -218,17 +220,33 @@ fn check_ended(folder: &StateFolder, hsm: &HsmEntry, started: &Started) -> Resul
 
 /// A failed `up` leaves nothing running that it started, unless that serves clients: then a part is better than none.
 fn settle_failure(folder: &StateFolder, cluster: &ClusterFile, started: &Started, progress: &Progress) {
+    if matches!(started, Started::Before(_)) {
+        return;
+    }
+    if some_serve(folder, cluster) {
+        progress.note("the other HSMs go on serving; `strongroom down` stops them");
+    } else if let Err(error) = down::stop(folder, cluster) {
+        progress.note(format_args!("what was started could not be stopped: {error}"));
+    }
+}
+
+/// Whether an HSM serves clients. One of a cluster that was ready before may be on its way while another has refused to
+/// start.
+fn some_serve(folder: &StateFolder, cluster: &ClusterFile) -> bool {
     let serves = |hsm: &HsmEntry| {
         let state = provision::state(folder, hsm).ok().flatten();
         state.is_some_and(|state| state.serving && state.cluster_state == ClusterState::Active)
     };
-    if matches!(started, Started::Before(_)) {
-        return;
-    }
-    if cluster.hsms.iter().any(serves) {
-        progress.note("the other HSMs go on serving; `strongroom down` stops them");
-    } else if let Err(error) = down::stop(folder, cluster) {
-        progress.note(format_args!("what was started could not be stopped: {error}"));
+    let deadline = Deadline::after_seconds(OTHERS_SECONDS_MAX);
+    loop {
+        if cluster.hsms.iter().any(serves) {
+            return true;
+        }
+        let running = Running::read(folder).ok().flatten();
+        let some_run = running.is_some_and(|running| running.hsms.iter().any(|hsm| hsm.process.is_some()));
+        if !cluster.prepared || !some_run || !deadline.pause() {
+            return false;
+        }
     }
 }
 
