@@ -223,6 +223,26 @@ fn without_its_supervisor_the_hsms_go_on_and_with_it_again_the_dead_are_started(
     });
 }
 
+/// Killed at that very moment, it still seems to be there.
+#[test]
+fn a_supervisor_that_hung_is_replaced_at_once_after_it_was_killed() {
+    let mut world = World::new();
+    let client = login(&world, "crypto_user", Role::CryptoUser);
+    let key = ec_pair(&client);
+    for _ in 0..5 {
+        let (supervisor, pid) = (world.supervisor_pid(), world.hsm_pids()[0]);
+        stop(supervisor);
+        kill("KILL", pid);
+        wait_for("the HSM's end", PATIENCE, || !pid_is_alive(pid));
+        kill("KILL", supervisor);
+        let began = Instant::now();
+        world.start();
+        assert!(began.elapsed() < PATIENCE / 3, "{:?}", began.elapsed());
+        assert!(world.status()["state"] == "ACTIVE" && world.supervisor_pid() != supervisor);
+        sign(&client, key).expect("the other served all the time");
+    }
+}
+
 #[test]
 fn all_stopped_at_once_as_when_the_machine_sleeps_go_on_and_nothing_is_lost() {
     let world = world(1_000);

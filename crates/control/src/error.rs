@@ -403,6 +403,12 @@ pub enum ProgramError {
         /// The end of that.
         tail: String,
     },
+    /// The supervisor ended while the HSMs were waited for.
+    #[error("the supervisor ended while the HSMs were starting; {} may say why; run `strongroom up` again", log.display())]
+    SupervisorGone {
+        /// Its log.
+        log: PathBuf,
+    },
     /// The supervisor never reported.
     #[error("the supervisor did not start within {seconds} s; see {}", log.display())]
     SupervisorSilent {

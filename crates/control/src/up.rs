@@ -43,8 +43,14 @@ pub(crate) fn run(options: Up) -> Result<String, ExpectedError> {
         folder.root().display()
     ));
     make::files(&folder, &cluster.file, &hsm_program)?;
-    let started = start(&folder, &cluster.file, &progress)?;
-    if let Err(error) = provision(&folder, &mut cluster, &started, &progress) {
+    let mut started = start(&folder, &cluster.file, &progress)?;
+    let mut provisioned = provision(&folder, &mut cluster, &started, &progress);
+    if matches!(provisioned, Err(ExpectedError::Program(ProgramError::SupervisorGone { .. }))) {
+        // One that was just being killed still seemed to be there.
+        started = start(&folder, &cluster.file, &progress)?;
+        provisioned = provision(&folder, &mut cluster, &started, &progress);
+    }
+    if let Err(error) = provisioned {
         settle_failure(&folder, &cluster.file, &started, &progress);
         return Err(error);
     }
@@ -191,6 +197,9 @@ fn wait_for_hsms(
             }
             if asked.is_none() {
                 check_ended(folder, hsm, started)?;
+                if !folder.is_watched()? {
+                    return Err(ProgramError::SupervisorGone { log: folder.serve_log() }.into());
+                }
             }
             if !deadline.pause() {
                 let reason = asked.map_or("it does not answer".to_owned(), |state| state.why());
