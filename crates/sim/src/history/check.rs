@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use super::changes;
 use super::tell::{any, seconds};
 use super::timeline::{Span, Timeline, moment};
 use super::{At, Fact, Operation, Outcome, Register, Rule, VIOLATIONS_MAX, Violation, Write};
+use super::{changes, order};
 
 pub(super) fn check(operations: &[Operation]) -> Vec<Violation> {
     let histories = Histories::of(operations);
@@ -18,6 +18,9 @@ pub(super) fn check(operations: &[Operation]) -> Vec<Violation> {
     if violations.is_empty() {
         // Only then: an order is missing wherever a single answer is already wrong.
         violations = changes::check(operations);
+    }
+    if violations.is_empty() {
+        violations.extend(order::check(&histories));
     }
     violations.truncate(VIOLATIONS_MAX);
     violations
@@ -49,8 +52,8 @@ fn sequences(operations: &[Operation]) -> Vec<Vec<usize>> {
 }
 
 /// The writes of every register.
-struct Histories<'a> {
-    operations: &'a [Operation],
+pub(super) struct Histories<'a> {
+    pub(super) operations: &'a [Operation],
     timelines: HashMap<Register, Timeline>,
     /// For a register that nobody wrote.
     untouched: Timeline,
@@ -87,7 +90,7 @@ impl<'a> Histories<'a> {
         Histories { operations, timelines, untouched: Timeline::new(Vec::new()) }
     }
 
-    fn timeline(&self, register: Register) -> &Timeline {
+    pub(super) fn timeline(&self, register: Register) -> &Timeline {
         self.timelines.get(&register).unwrap_or(&self.untouched)
     }
 

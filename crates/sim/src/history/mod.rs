@@ -13,15 +13,17 @@
 //! * The facts that one client was told, one after another, can be explained by writes of which none is older than the one
 //!   before.
 //! * The changes of one register have an order in which each finds what it says it found.
+//! * What the facts say about what must have come before what does not go round in a circle.
 //! * No two creations answer the same reference.
 //!
 //! A change whose answer never came may have acted at any moment after it was asked for, or never.
 //!
-//! Deliberately absent: one order of all changes of all registers. A contradiction that only several answers about several
-//! registers show together is not found here.
+//! Deliberately absent: a search for one order of everything. What must come before what is found where facts leave no
+//! choice, and not where each of several choices would lead to a contradiction.
 
 mod changes;
 mod check;
+mod order;
 mod tell;
 #[cfg(test)]
 mod tests;

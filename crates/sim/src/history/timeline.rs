@@ -148,6 +148,28 @@ impl Timeline {
         Some(intervals)
     }
 
+    /// The one write that the fact may rest on (see [`Timeline::earliest`]); none if there are several, or too many to tell.
+    pub(super) fn only(&self, fact: Fact, floor: At, until: At, own: usize) -> Option<&Span> {
+        let first = self.latest_end.partition_point(|best| best.first.is_none_or(|top| top.at < floor));
+        let begun = self.spans[first..].iter().take_while(|span| span.from <= until).take(INTERVALS_MAX + 1);
+        let (mut found, mut looked) = (None, 0);
+        for span in begun {
+            looked += 1;
+            if fact.fits(span.value) && span.to >= floor && span.by != Some(own) && found.replace(span).is_some() {
+                return None;
+            }
+        }
+        found.filter(|_| looked <= INTERVALS_MAX)
+    }
+
+    /// Writes that certainly acted, that the fact contradicts, and that were under way between these moments. Not all of
+    /// them, if there are very many.
+    pub(super) fn contradictions(&self, fact: Fact, from: At, until: At) -> impl Iterator<Item = &Span> {
+        let first = self.definite.partition_point(|index| self.spans[*index].to < from);
+        let spans = self.definite[first..].iter().take(INTERVALS_MAX).map(|index| &self.spans[*index]);
+        spans.filter(move |span| span.from <= until && !fact.fits(span.value))
+    }
+
     /// When the first write had certainly acted that the fact contradicts and that began after `after`.
     fn replaced(&self, fact: Fact, after: At) -> At {
         let soonest = if fact.holds {

@@ -319,6 +319,44 @@ fn a_chain_of_changes_that_replace_each_other_has_an_order() {
 }
 
 #[test]
+fn a_user_is_not_deleted_as_one_without_keys_while_that_user_makes_one() {
+    let user = write(1, (0, 1), USER, 1);
+    let make = done(2, (10, 20), &[was(USER, 1), was(KEY, 0)], &[(KEY, 1)]);
+    let delete = |during| done(3, during, &[was(USER, 1), was(KEY, 0)], &[(USER, 0)]);
+    // Each is legal by itself, and each register has an order of its changes.
+    check(&[user.clone(), make.clone(), delete((12, 18))], &[Rule::NotLinearizable]);
+    check(&[user.clone(), make.clone(), delete((20, 30))], &[Rule::NotLinearizable]);
+    // The key may have gone, or the user come, in between.
+    check(&[user.clone(), make.clone(), delete((12, 18)), unknown(2, 18, KEY, 0)], &[]);
+    check(&[user.clone(), make.clone(), delete((12, 18)), unknown(1, 12, USER, 1)], &[]);
+    check(&[user.clone(), make.clone(), delete((12, 18)), unknown(2, 19, KEY, 0)], &[Rule::NotLinearizable]);
+    // A deletion without an answer may not have acted.
+    let maybe = operation(3, (12, At::MAX), &[(USER, 0)], Outcome::Unknown);
+    check(&[user, make, maybe], &[]);
+}
+
+#[test]
+fn nobody_sees_a_later_change_without_an_earlier_one() {
+    // The second change found the first; who saw the second has seen the first.
+    let (first, second) = (write(1, (10, 50), MAY, 1), done(2, (10, 50), &[was(MAY, 1)], &[(KEY, 1)]));
+    let saw = |may| done(3, (20, 30), &[was(KEY, 1), was(MAY, may)], &[]);
+    check(&[first.clone(), second.clone(), saw(1)], &[]);
+    check(&[first.clone(), second.clone(), saw(0)], &[Rule::NotLinearizable]);
+    check(&[first.clone(), second.clone(), saw(0), unknown(4, 30, MAY, 0)], &[]);
+    check(&[first, second, saw(0), unknown(4, 31, MAY, 0)], &[Rule::NotLinearizable]);
+}
+
+#[test]
+fn a_login_is_no_change_of_the_state() {
+    // Opened on a member that knew the change; used on one that did not know it yet, before it was acknowledged.
+    let login = Register::Login(3);
+    let change = write(1, (10, 50), PASSWORD, 1);
+    let opened = done(2, (11, 20), &[was(PASSWORD, 1)], &[(login, 1)]);
+    let used = done(3, (21, 30), &[was(login, 1), was(PASSWORD, 0)], &[]);
+    check(&[change, opened, used], &[]);
+}
+
+#[test]
 fn a_reference_is_answered_once() {
     let create = |client, reference| Operation { created: Some(reference), ..write(client, (0, 5), KEY, 1) };
     check(&[create(1, 5), create(2, 6)], &[]);
