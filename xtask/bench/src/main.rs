@@ -37,8 +37,16 @@ enum What {
     Signatures,
     /// From `strongroom up` to serving, and the memory of an idle HSM
     Start,
-    /// Durable changes a second and their latency beside the disk's own, writes after a `kill -9`, a full house of keys
+    /// All of the following
     Store,
+    /// Durable creations of keys a second, beside the disk's own rate
+    Creations,
+    /// Deletions, which every HSM must have applied before they are answered
+    Deletions,
+    /// How soon writes go on after a `kill -9` of the HSM that writes
+    Takeover,
+    /// A full house of keys: the time to start with them and the memory they take
+    House,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,8 +59,17 @@ fn main() -> anyhow::Result<()> {
     if wanted(What::Signatures) {
         signatures::measure(&rounds)?;
     }
-    if wanted(What::Store) {
-        store::measure(&rounds)?;
+    let of_store = |what| wanted(What::Store) || wanted(what);
+    if of_store(What::Creations) {
+        store::creations(&rounds)?;
+    }
+    if of_store(What::Deletions) {
+        store::deletions(&rounds)?;
+    }
+    if of_store(What::Takeover) {
+        takeover::measure(&rounds)?;
+    }
+    if of_store(What::House) {
         scale::measure(&rounds)?;
     }
     if wanted(What::Handshakes) {

@@ -14,7 +14,6 @@ use strongroom_types::{AttributeName, AttributeValue, Curve, Flag, KeyReference,
 use crate::load::{Rounds, jobs};
 use crate::report::{line, median, percentile, rounded};
 use crate::signatures::log_in;
-use crate::takeover;
 
 /// HSMs that share the disk.
 const HSMS: [&str; 2] = ["1", "3"];
@@ -32,15 +31,24 @@ const DELETIONS: usize = 400;
 /// Bytes of the smallest durable write: a page.
 const PAGE_LEN: usize = 4_096;
 
-/// Measures everything but a full house, which [`crate::scale`] does.
-pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
+/// Creations on one HSM and on three.
+pub fn creations(rounds: &Rounds) -> anyhow::Result<()> {
     for hsms in HSMS {
         let world = World::with(&["--hsms", hsms]);
         disk(&world, rounds)?;
-        creations(&world, rounds, hsms)?;
-        deletions(&world, hsms)?;
+        creations_of(&world, rounds, hsms)?;
     }
-    takeover::measure(rounds)
+    Ok(())
+}
+
+/// Deletions on one HSM and on three.
+pub fn deletions(rounds: &Rounds) -> anyhow::Result<()> {
+    for hsms in HSMS {
+        let world = World::with(&["--hsms", hsms]);
+        disk(&world, rounds)?;
+        deletions_of(&world, hsms)?;
+    }
+    Ok(())
 }
 
 /// How often the disk makes one page durable, one after the other: the limit of commits that do not share a write.
@@ -65,15 +73,18 @@ fn disk(world: &World, rounds: &Rounds) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn creations(world: &World, rounds: &Rounds, hsms: &str) -> anyhow::Result<()> {
+fn creations_of(world: &World, rounds: &Rounds, hsms: &str) -> anyhow::Result<()> {
     let clients: Vec<Client> = (0..CLIENTS).map(|_| log_in(world)).collect::<Result<_, _>>()?;
     let client = |job: usize| &clients[job % CLIENTS];
     for (kind, count) in [(Kind::Aes, CREATIONS), (Kind::Ec, CREATIONS / 4)] {
         let (mut rates, mut times, mut failures) = (Vec::new(), Vec::new(), 0);
+        let mut cost = Cost::default();
         // Before the first round that counts, connections open.
         for number in 0..=rounds.count {
             eprintln!("store: {}, {hsms} HSMs, round {number} of {}", kind.text(), rounds.count);
+            let before = Cost::of(world)?;
             let made = jobs(count, CALLERS, |job| kind.make(client(job)).ok());
+            cost = Cost::of(world)?.since(before);
             // A cluster holds so many keys and no more.
             let gone = jobs(made.made.len(), CALLERS, |job| client(job).key_delete(made.made[job].0).ok());
             let other = |job: usize| made.made[job].1.map_or(Some(()), |key| client(job).key_delete(key).ok());
@@ -88,26 +99,62 @@ fn creations(world: &World, rounds: &Rounds, hsms: &str) -> anyhow::Result<()> {
             "per_s": rounded(median(rates)),
             "aim_per_s_min": if matches!(kind, Kind::Aes) && hsms == "3" { Some(AIM_AES_PER_S) } else { None },
             "median_ms": rounded(median(times.clone())), "p99_ms": rounded(percentile(times, 0.99)),
-            "failures": failures,
+            "batches": cost.batches, "changes_a_batch": rounded(count as f64 / cost.batches as f64),
+            "hsm_cpu_us_a_change": rounded(cost.cpu_us / count as f64), "failures": failures,
         }));
     }
     Ok(())
 }
 
 /// Deletions, which every HSM must have applied before they are answered: by one caller in peace, and by several.
-fn deletions(world: &World, hsms: &str) -> anyhow::Result<()> {
+fn deletions_of(world: &World, hsms: &str) -> anyhow::Result<()> {
     let client = log_in(world)?;
     for callers in [1, 8, 48] {
         let keys = jobs(DELETIONS, 16, |_| secret(&client).ok());
+        let before = Cost::of(world)?;
         let gone = jobs(keys.made.len(), callers, |job| client.key_delete(keys.made[job]).ok());
+        let cost = Cost::of(world)?.since(before);
         line(&json!({
             "bench": "deletions", "case": format!("{hsms} HSMs, {callers} callers"), "per_s": rounded(gone.rate),
             "median_ms": rounded(median(gone.times_ms.clone())), "p99_ms": rounded(percentile(gone.times_ms, 0.99)),
             "aim_median_ms_max": if callers == 1 { Some(AIM_DELETION_MS) } else { None },
+            "changes_a_batch": rounded(DELETIONS as f64 / cost.batches as f64),
+            "hsm_cpu_us_a_change": rounded(cost.cpu_us / DELETIONS as f64),
             "failures": keys.failures + gone.failures,
         }));
     }
     Ok(())
+}
+
+/// What the HSMs have done since they started.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    /// Revisions of the store.
+    batches: u64,
+    /// Processor time of all HSMs.
+    cpu_us: f64,
+}
+
+impl Cost {
+    fn of(world: &World) -> anyhow::Result<Cost> {
+        let status = world.status();
+        let hsms = status["hsms"].as_array().context("status lists the HSMs")?;
+        let revisions = hsms.iter().filter_map(|hsm| hsm["applied_revision"].as_u64());
+        let batches = revisions.max().context("an HSM that serves")?;
+        let mut cpu_us = 0.0;
+        for pid in world.hsm_pids() {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("an HSM's processor time")?;
+            // proc(5): utime and stime, the 12th and 13th after the name, in hundredths of a second.
+            let after_name = stat.rsplit(')').next().context("a name")?;
+            let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+            cpu_us += ticks as f64 * 1e4;
+        }
+        Ok(Cost { batches, cpu_us })
+    }
+
+    fn since(self, before: Cost) -> Cost {
+        Cost { batches: self.batches - before.batches, cpu_us: self.cpu_us - before.cpu_us }
+    }
 }
 
 #[derive(Clone, Copy)]
