@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Kibibytes of pages that a connection keeps.
 const CACHE_KIB: i64 = 512;
 
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE meta (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     revision INTEGER NOT NULL,
@@ -204,6 +204,8 @@ pub(super) fn check_schema(connection: &Connection, path: &Path) -> Result<(), S
         "SELECT id, revision, forgotten, member_table FROM meta",
         "SELECT path, revision, sealed FROM records",
         "SELECT path, revision FROM deletions",
+        "SELECT revision FROM records INDEXED BY records_by_revision WHERE revision > 0",
+        "SELECT revision FROM deletions INDEXED BY deletions_by_revision WHERE revision > 0",
     ] {
         match connection.prepare(query) {
             Ok(_) => {}
