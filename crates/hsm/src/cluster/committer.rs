@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::Batch;
 use strongroom_core::member::{Next, clock_off};
-use strongroom_store::CommitError;
+use strongroom_store::{CommitError, StoreError};
 use strongroom_types::{Refusal, Revision, Status};
 
 use super::changes::maybe_made;
@@ -157,7 +157,11 @@ impl Committer<'_> {
             }
             Err(CommitError::Unavailable(error)) => {
                 self.say_failing(&format!("changes cannot be committed: {error}"));
-                let answered = self.shared.desk().batcher.not_written(&out_of_reach(&error));
+                let refusal = match error {
+                    StoreError::Unavailable { .. } => out_of_reach(&error),
+                    StoreError::Damaged { .. } | StoreError::WentBack { .. } => self.shared.failed(error).refusal(),
+                };
+                let answered = self.shared.desk().batcher.not_written(&refusal);
                 self.shared.deliver(answered);
             }
             Err(CommitError::Refused(error)) => {

@@ -77,6 +77,22 @@ impl Shared {
             Err(FollowError::Unavailable(_)) => return outcome,
             Ok(_) => None,
         };
+        self.note(&mut following, damaged);
+        outcome
+    }
+
+    /// What became of asking the store, when it failed. A store that is damaged or went back is one that may not be
+    /// followed, whoever finds out.
+    pub(super) fn failed(&self, error: StoreError) -> FollowError {
+        let error = FollowError::from(error);
+        if let FollowError::Damaged(why) = &error {
+            let mut following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
+            self.note(&mut following, Some(why.clone()));
+        }
+        error
+    }
+
+    fn note(&self, following: &mut Following, damaged: Option<String>) {
         self.damaged.store(damaged.is_some(), Ordering::Release);
         if damaged != following.damaged {
             self.notices.say(&match &damaged {
@@ -85,7 +101,6 @@ impl Shared {
             });
             following.damaged = damaged;
         }
-        outcome
     }
 
     fn follow_locked(&self, view: &mut View) -> Result<Revision, FollowError> {

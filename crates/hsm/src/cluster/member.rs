@@ -208,7 +208,10 @@ fn rest(shared: &Shared, member: &mut Member, ms: u64) -> Result<(), Trouble> {
         Some(moment) => moment,
         None => shared.store.moment().map_err(Trouble::Store)?,
     };
-    let waited = shared.store.wait(seen, Duration::from_millis(ms.min(REST_MS_MAX))).map_err(Trouble::Store);
+    let waited = shared.store.wait(seen, Duration::from_millis(ms.min(REST_MS_MAX))).map_err(|error| match error {
+        StoreError::Unavailable { .. } => Trouble::Store(error),
+        StoreError::Damaged { .. } | StoreError::WentBack { .. } => Trouble::Follow(shared.failed(error)),
+    });
     // The member table is another matter than the records: with these out of reach it still tells.
     let moment = waited.inspect_err(|_| shared.acknowledge())?;
     member.moment = Some(moment);

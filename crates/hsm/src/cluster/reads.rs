@@ -1,11 +1,11 @@
 //! Reading the newest state: all who wait share one read, which began after each of them asked.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use strongroom_types::{Refusal, Revision, Status};
 
-use super::following::FollowError;
 use super::shared::Shared;
 
 pub(super) struct Reads {
@@ -79,8 +79,9 @@ impl Drop for Reading<'_> {
 /// Applies the store's newest revision, or a newer one.
 pub(super) fn freshen(shared: &Shared, deadline: Instant) -> Result<(), Refusal> {
     shared.reads.share(deadline, || {
-        let newest = shared.store.revision().map_err(|error| FollowError::from(error).refusal())?;
-        if newest == shared.state.load().revision() {
+        let newest = shared.store.revision().map_err(|error| shared.failed(error).refusal())?;
+        // One that was found damaged may be whole again at the same revision: following it tells.
+        if newest == shared.state.load().revision() && !shared.damaged.load(Ordering::Acquire) {
             return Ok(());
         }
         shared.follow().map(drop).map_err(|error| error.refusal())

@@ -16,6 +16,8 @@ pub(super) struct Altered {
     pub(super) door: MemoryStore,
     loaded: Mutex<Option<Loaded>>,
     flip_changes: Mutex<bool>,
+    /// Where the store seems to stand after an older one was put in its place.
+    back_at: Mutex<Option<Revision>>,
     revisions_read: AtomicU64,
     /// Commits wait while a test holds it.
     pub(super) gate: Mutex<()>,
@@ -27,6 +29,7 @@ impl Altered {
             door,
             loaded: Mutex::new(None),
             flip_changes: Mutex::new(false),
+            back_at: Mutex::new(None),
             revisions_read: AtomicU64::new(0),
             gate: Mutex::new(()),
         }
@@ -37,6 +40,14 @@ impl Altered {
         Altered { loaded: Mutex::new(Some(loaded)), ..Altered::new(door) }
     }
 
+    /// As the SQLite store says it.
+    fn went_back(&self) -> Result<(), StoreError> {
+        match *self.back_at.lock().unwrap() {
+            Some(newest) => Err(StoreError::WentBack { seen: self.door.revision()?, newest }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn revisions_read(&self) -> u64 {
         self.revisions_read.load(Ordering::Relaxed)
     }
@@ -44,6 +55,7 @@ impl Altered {
 
 impl Store for Altered {
     fn load(&self) -> Result<Loaded, StoreError> {
+        self.went_back()?;
         self.loaded.lock().unwrap().clone().map_or_else(|| self.door.load(), Ok)
     }
 
@@ -53,17 +65,20 @@ impl Store for Altered {
         puts: &[(RecordPath, Vec<u8>)],
         deletes: &[RecordPath],
     ) -> Result<Revision, CommitError> {
+        self.went_back().map_err(CommitError::Unavailable)?;
         let _open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.door.commit(expected, puts, deletes)
     }
 
     fn revision(&self) -> Result<Revision, StoreError> {
+        self.went_back()?;
         let revision = self.door.revision();
         self.revisions_read.fetch_add(1, Ordering::Relaxed);
         revision
     }
 
     fn changes_since(&self, seen: Revision) -> Result<Changes, StoreError> {
+        self.went_back()?;
         let mut changes = self.door.changes_since(seen)?;
         if *self.flip_changes.lock().unwrap()
             && let Changes::Since(delta) = &mut changes
@@ -75,10 +90,12 @@ impl Store for Altered {
     }
 
     fn moment(&self) -> Result<Moment, StoreError> {
+        self.went_back()?;
         self.door.moment()
     }
 
     fn wait(&self, seen: Moment, timeout: Duration) -> Result<Moment, StoreError> {
+        self.went_back()?;
         self.door.wait(seen, timeout)
     }
 
@@ -259,4 +276,29 @@ fn a_running_member_that_meets_damage_serves_on_and_changes_nothing() {
     wait_until("the second member follows again", || second.freshen(Instant::now() + LONG).is_ok());
     assert!(second.has_user("bob"));
     second.create_user("carol").unwrap();
+}
+
+#[test]
+fn a_running_member_whose_store_is_replaced_by_an_older_one_serves_on_and_changes_nothing() {
+    let world = World::new();
+    let altered = Arc::new(Altered::new(world.store.member()));
+    let cluster = world.start_on(1, Arc::clone(&altered) as Arc<dyn Store>).unwrap();
+    cluster.activate();
+    cluster.create_user("alice").unwrap();
+    let older = cluster.state().revision();
+    cluster.delete_user("alice").unwrap();
+    cluster.create_user("bob").unwrap();
+    *altered.back_at.lock().unwrap() = Some(older);
+    assert_eq!(cluster.freshen(Instant::now() + LONG).unwrap_err().status, Status::StateDamaged);
+    match cluster.create_user("carol") {
+        Err(ChangeError::Refused(refusal)) => assert_eq!(refusal.status, Status::StateDamaged),
+        other => panic!("{other:?}"),
+    }
+    assert!(cluster.serving().is_ok() && cluster.has_user("bob") && !cluster.has_user("alice"));
+    let named = format!("went back from revision {} to {older}", cluster.state().revision());
+    let said = world.said.all();
+    assert!(said.iter().any(|text| text.contains(&named) && text.contains("serves on from memory")), "{said:?}");
+    *altered.back_at.lock().unwrap() = None;
+    wait_until("the store is the newest again", || cluster.freshen(Instant::now() + LONG).is_ok());
+    cluster.create_user("carol").unwrap();
 }
