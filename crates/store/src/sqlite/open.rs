@@ -24,6 +24,8 @@ const APPLICATION_ID: i64 = 0x5352_636c;
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long opening waits for other processes that open, make or recover the database.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
+/// How long an HSM with another member table than the database names waits for others to let go of it.
+const TAKE_OVER_WAIT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(2);
 /// Kibibytes of pages that a connection keeps.
 const CACHE_KIB: i64 = 512;
@@ -79,7 +81,12 @@ pub(super) fn database(config: &SqliteConfig, table: &Table) -> Result<Connectio
     let deadline = Instant::now() + OPEN_WAIT;
     retried(path, deadline, || prepare(&connection, path, table))?;
     retried(path, deadline, || log_mode(&connection, path))?;
-    retried(path, deadline, || belongs(&connection, config, table))?;
+    let connection = if retried(path, deadline, || named(&connection, path).map(Some))? == table.id() {
+        connection
+    } else {
+        drop(connection);
+        take_over(config, table)?
+    };
     // From here on waiting is the store's own, so that it can tell who is waited for.
     connection.busy_timeout(Duration::ZERO).map_err(|error| wrap(path, error))?;
     Ok(connection)
@@ -227,30 +234,50 @@ fn log_mode(connection: &Connection, path: &Path) -> Result<Option<()>, SqliteEr
     Ok((mode == "wal").then_some(()))
 }
 
+/// The member table that a database names.
+fn named(connection: &Connection, path: &Path) -> Result<Vec<u8>, SqliteError> {
+    let query = "SELECT member_table FROM meta WHERE id = 1";
+    connection.query_row(query, [], |row| row.get(0)).map_err(|error| wrap(path, error))
+}
+
 /// The database names the member table that its HSMs use. Another table is taken over only while nobody else has the
 /// database open: two tables would be two sets of members that do not wait for each other.
-fn belongs(connection: &Connection, config: &SqliteConfig, table: &Table) -> Result<Option<()>, SqliteError> {
+///
+/// HSMs that start at once with a new table would keep each other from that. So they do it one after the other, and who
+/// waits does not have the database open.
+fn take_over(config: &SqliteConfig, table: &Table) -> Result<Connection, SqliteError> {
     let path = &config.database;
-    let named = |connection: &Connection| {
-        connection
-            .query_row("SELECT member_table FROM meta WHERE id = 1", [], |row| row.get::<_, Vec<u8>>(0))
-            .map_err(|error| wrap(path, error))
-    };
-    if named(connection)? == table.id() {
-        return Ok(Some(()));
+    let deadline = Instant::now() + TAKE_OVER_WAIT;
+    let Some(_turn) = table.turn_to_take_over(deadline)? else { return Err(other_table(config, table)) };
+    loop {
+        let connection = connection(config)?;
+        retried(path, deadline, || log_mode(&connection, path))?;
+        let named = retried(path, deadline, || named(&connection, path).map(Some))?;
+        if named == table.id() || is_taken_over(&connection, path, table)? {
+            return Ok(connection);
+        }
+        drop(connection);
+        if Instant::now() >= deadline {
+            return Err(other_table(config, table));
+        }
+        std::thread::sleep(PAUSE);
     }
+}
+
+/// False when somebody else has the database open.
+fn is_taken_over(connection: &Connection, path: &Path, table: &Table) -> Result<bool, SqliteError> {
     // Leaving the log mode succeeds for the only connection alone.
     let alone = connection.pragma_update_and_check(None, "journal_mode", "delete", |row| row.get::<_, String>(0));
     match alone {
         Ok(mode) if mode == "delete" => {}
-        Ok(_) => return Err(other_table(config, table)),
-        Err(error) if is_busy(&error) => return Err(other_table(config, table)),
+        Ok(_) => return Ok(false),
+        Err(error) if is_busy(&error) => return Ok(false),
         Err(error) => return Err(wrap(path, error)),
     }
     let update = "UPDATE meta SET member_table = ?1 WHERE id = 1";
     let updated = connection.execute(update, params![table.id()]).map_err(|error| wrap(path, error));
     log_mode(connection, path)?;
-    updated.map(|_| Some(()))
+    updated.map(|_| true)
 }
 
 fn other_table(config: &SqliteConfig, table: &Table) -> SqliteError {

@@ -12,6 +12,8 @@ use crate::{FenceError, JoinError, MemberEntry, RenewError, StoreError, TableErr
 
 /// Held while a process joins, so that an HSM id can't take two slots at once.
 const JOIN_LOCK_BYTE: u64 = 0;
+/// Held while a process makes the database name this table.
+const TAKE_OVER_LOCK_BYTE: u64 = 1;
 /// How long a join waits for others' joins, which take microseconds.
 const JOIN_WAIT: Duration = Duration::from_secs(5);
 /// How long a slot may seem held by a member that is dead, because another process is emptying it.
@@ -35,6 +37,16 @@ pub(super) struct Seat {
     slot: usize,
     sequence: u32,
     incarnation: Incarnation,
+}
+
+/// While it lives, no other process makes the database name this table.
+pub(crate) struct TakeOver<'a>(&'a Table);
+
+impl Drop for TakeOver<'_> {
+    fn drop(&mut self) {
+        // Fails only with the whole file; then the lock goes with the process.
+        let _ = sys::unlock(&self.0.file, TAKE_OVER_LOCK_BYTE);
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -222,6 +234,19 @@ impl Table {
     pub(crate) fn close_joins(&self) -> Result<bool, TableError> {
         self.lock_joins()?;
         Ok(!self.is_anybody_in()?)
+    }
+
+    /// Waits for the turn to make the database name this table; none when it did not come.
+    pub(crate) fn turn_to_take_over(&self, deadline: Instant) -> Result<Option<TakeOver<'_>>, TableError> {
+        loop {
+            if sys::lock(&self.file, TAKE_OVER_LOCK_BYTE).map_err(|error| self.error("locking it", error))? {
+                return Ok(Some(TakeOver(self)));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn lock_joins(&self) -> Result<(), TableError> {

@@ -333,3 +333,28 @@ fn a_database_that_is_being_replaced_is_the_old_or_the_new_one_whenever_the_proc
         }
     }
 }
+
+/// Child: opens the store and keeps it open.
+#[test]
+fn child_that_opens() {
+    let Some(folder) = told_folder() else { return };
+    let opened = SqliteStore::open(config(&folder));
+    say(format_args!("{}", opened.as_ref().map_or_else(ToString::to_string, |_| String::from("has it"))));
+    while opened.is_ok() {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn processes_that_start_at_once_after_the_member_table_was_lost_share_a_new_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(SqliteStore::open(config(folder.path())).expect("opens"));
+    for round in 0..8 {
+        std::fs::remove_file(folder.path().join("members")).expect("removed");
+        let mut processes: Vec<Running> =
+            (0..4).map(|_| Running::start("crash::child_that_opens", folder.path())).collect();
+        for process in &mut processes {
+            assert!(process.told("has it").is_some(), "round {round}");
+        }
+    }
+}
