@@ -57,6 +57,9 @@ struct ChaosArguments {
     /// Chooses faults and requests; taken from the clock unless given
     #[arg(long)]
     seed: Option<u64>,
+    /// Keep history and logs also when every promise was kept
+    #[arg(long)]
+    keep: bool,
 }
 
 fn main() -> ExitCode {
@@ -94,9 +97,7 @@ fn chaos(arguments: &ChaosArguments) -> anyhow::Result<()> {
     artifacts::build(artifacts::Profile::Debug)?;
     let step = run::Step::cargo(["run", "--quiet", "--package", "xtask-chaos", "--", "--minutes"]);
     let step = step.args([arguments.minutes.to_string()]);
-    match arguments.seed {
-        Some(seed) => step.args(["--seed".to_owned(), seed.to_string()]),
-        None => step,
-    }
-    .run()
+    let seed = arguments.seed.map(|seed| ["--seed".to_owned(), seed.to_string()]);
+    let keep = arguments.keep.then_some("--keep");
+    step.args(seed.into_iter().flatten()).args(keep).run()
 }

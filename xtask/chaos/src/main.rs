@@ -56,6 +56,9 @@ struct Arguments {
     /// Chooses faults and requests; real processes make something else of it each time
     #[arg(long)]
     seed: Option<u64>,
+    /// Keep history and logs also when every promise was kept
+    #[arg(long)]
+    keep: bool,
 }
 
 fn main() -> ExitCode {
@@ -87,7 +90,7 @@ fn find_place(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or(u64::from(clock.subsec_nanos()) ^ clock.as_secs());
     eprintln!("chaos: {} minutes, seed {seed}", arguments.minutes);
     let world = World::with(&["--hsms", HSMS, "--password-iterations", "1000", "--lease-ms", &LEASE_MS.to_string()]);
-    run(&world, &place, &crew, seed, Duration::from_secs_f64(arguments.minutes * 60.0))
+    run(&world, &place, &crew, (seed, arguments.keep), Duration::from_secs_f64(arguments.minutes * 60.0))
 }
 
 /// Everybody who works.
@@ -99,7 +102,13 @@ struct Staff {
     meters: [Arc<Person>; 2],
 }
 
-fn run(world: &World, place: &Place, crew: &Crew, seed: u64, time: Duration) -> anyhow::Result<ExitCode> {
+fn run(
+    world: &World,
+    place: &Place,
+    crew: &Crew,
+    (seed, keep): (u64, bool),
+    time: Duration,
+) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::new();
     let staff = hire(world, &recorder, crew, seed)?;
     let (ips, customer_ca, tickets) = (world.hsm_ips(), world.customer_ca(), Tickets::default());
@@ -152,7 +161,7 @@ fn run(world: &World, place: &Place, crew: &Crew, seed: u64, time: Duration) -> 
         }
         Err(error) => recorder.problem(format!("{error:#}")),
     }
-    verdict(&recorder, &nemesis, violations, seed)
+    verdict(&recorder, &nemesis, violations, (seed, keep))
 }
 
 /// The faults, then peace; an error if the cluster does not become whole again.
@@ -211,7 +220,7 @@ fn verdict(
     recorder: &Recorder,
     nemesis: &Nemesis<'_>,
     mut violations: Vec<strongroom_sim::history::Violation>,
-    seed: u64,
+    (seed, keep): (u64, bool),
 ) -> anyhow::Result<ExitCode> {
     let recorded = recorder.recorded();
     let began = Instant::now();
@@ -219,11 +228,15 @@ fn verdict(
     let checked = format!("{} operations checked in {:?}", recorded.history.operations().len(), began.elapsed());
     let summary = report::summary(&recorded, &nemesis.faults, &violations);
     println!("{summary}{checked}");
-    if violations.is_empty() && recorded.problems.is_empty() {
-        println!("verdict: every promise was kept (seed {seed})");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let folder = report::keep(seed, &summary, &recorded, &nemesis.world.state())?;
-    println!("verdict: A PROMISE WAS BROKEN (seed {seed}); the history and the HSMs' logs are in {}", folder.display());
-    Ok(ExitCode::FAILURE)
+    let kept = violations.is_empty() && recorded.problems.is_empty();
+    let where_to = match kept && !keep {
+        true => String::new(),
+        false => {
+            let folder = report::keep(seed, &summary, &recorded, &nemesis.world.state())?;
+            format!("; the history and the HSMs' logs are in {}", folder.display())
+        }
+    };
+    let verdict = if kept { "every promise was kept" } else { "A PROMISE WAS BROKEN" };
+    println!("verdict: {verdict} (seed {seed}){where_to}");
+    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,13 +10,16 @@ use std::time::Duration;
 use anyhow::Context;
 use strongroom_sim::history::{At, Fact, History, Operation, Outcome, Violation};
 
-use crate::recorder::{Recorded, Series, seconds};
+use crate::recorder::{Recorded, seconds};
 
 /// Where failing runs leave what they saw, in cargo's target folder.
 const FOLDER: &str = "chaos";
 /// Between two lines of progress: for somebody who watches, and for a log.
 pub const WATCHED: Duration = Duration::from_secs(3);
 pub const LOGGED: Duration = Duration::from_secs(30);
+
+/// A fault may be behind an outage that begins so much later, in microseconds: the supervisor's longest pause.
+const BEFORE: At = 5_000_000;
 
 /// How often to tell where the run stands.
 pub fn pace() -> Duration {
@@ -46,9 +49,14 @@ pub fn summary(recorded: &Recorded, faults: &BTreeMap<&'static str, u32>, violat
     for (fault, count) in faults {
         let _ = writeln!(text, "  {fault:<32} {count:>5}");
     }
-    let longest = |series: &Series| format!("{}, from {} on", seconds(series.longest.0), seconds(series.longest.1));
-    let _ = writeln!(text, "longest time without a signature: {}", longest(&recorded.signatures));
-    let _ = writeln!(text, "longest time without a change:    {}", longest(&recorded.changes));
+    for (what, series) in [("a signature", &recorded.signatures), ("a change", &recorded.changes)] {
+        let (time, from) = series.longest;
+        let _ = writeln!(text, "longest time without {what}: {}, from {} on, with", seconds(time), seconds(from));
+        let then = from.saturating_sub(BEFORE)..=from + time;
+        for (at, note) in recorded.notes.iter().filter(|(at, _)| then.contains(at)) {
+            let _ = writeln!(text, "  {} {note}", seconds(*at));
+        }
+    }
     for problem in &recorded.problems {
         let _ = writeln!(text, "WRONG: {problem}");
     }
@@ -58,7 +66,7 @@ pub fn summary(recorded: &Recorded, faults: &BTreeMap<&'static str, u32>, violat
     text
 }
 
-/// Writes down all of a run that failed, and keeps the HSMs' logs; the folder.
+/// Writes down all of a run, and keeps the HSMs' logs; the folder.
 pub fn keep(seed: u64, summary: &str, recorded: &Recorded, state: &Path) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("the path of this program")?;
     let target = own.ancestors().nth(2).context("cargo's target folder")?;
