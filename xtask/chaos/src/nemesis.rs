@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use strongroom_tests::World;
+use strongroom_tests::{World, kill};
 
 use crate::crew::Crew;
 use crate::place::Place;
@@ -46,6 +46,10 @@ impl Nemesis<'_> {
             let pause =
                 if self.random.chance(30) { self.random.millis(50, 500) } else { self.random.millis(500, 4_000) };
             wait(pause, until);
+            if self.random.chance(50) {
+                // As `strongroom up` does: what was killed is started at once, where the supervisor would wait for up to 5 s.
+                kill("USR1", self.world.supervisor_pid());
+            }
         }
     }
 
@@ -85,6 +89,9 @@ impl Nemesis<'_> {
         let keep = if self.random.chance(20) { 2 } else { 1 };
         while targets.len() > keep {
             targets.remove(self.random.below(targets.len()));
+        }
+        if targets.is_empty() {
+            return Ok(());
         }
         let time = self.random.millis(least, most);
         let names: Vec<&str> = targets.iter().map(|target| target.hsm.as_str()).collect();
