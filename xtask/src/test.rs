@@ -8,7 +8,7 @@ use crate::{fuzz, tidy};
 /// What to test.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Also what takes longer: the fuzz targets' smoke run with the sanitizer
+    /// Also what takes longer: the fuzz targets under libFuzzer, with the sanitizer
     #[arg(long)]
     all: bool,
     /// Passed on to the tests: a filter, for example

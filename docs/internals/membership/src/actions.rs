@@ -138,6 +138,7 @@ impl Protocol {
             Action::Fence(slot, other) => self.fence(&mut state, slot.into(), other.into()),
             Action::Request(..) | Action::Begin | Action::Work | Action::Answer => self.request(&mut state, action),
         }
+        self.chosen(&mut state);
         state
     }
 

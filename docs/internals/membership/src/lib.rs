@@ -22,6 +22,7 @@ mod liveness;
 mod properties;
 mod requests;
 mod state;
+mod symmetry;
 
 pub use actions::Action;
 pub use liveness::{Stuck, ways_out};

@@ -13,7 +13,7 @@ fn runs() -> [(&'static str, Protocol); 6] {
         ("held", Protocol { changes: 1, askers: 1, requests: true, ..Protocol::held() }),
         ("held-changes", Protocol { askers: 1, slow_reads: false, ..Protocol::held() }),
         ("held-askers", Protocol { changes: 1, slow_reads: false, ..Protocol::held() }),
-        ("timed", Protocol::timed()),
+        ("timed", Protocol { crashes: false, ..Protocol::timed() }),
         ("timed-requests", Protocol { members: 2, requests: true, ..Protocol::timed() }),
         ("timed-lost", Protocol { members: 2, lost_renewals: true, ..Protocol::timed() }),
     ]
