@@ -1,11 +1,12 @@
 //! A full house: as many keys as a CloudHSM cluster holds, the time to start with them and the memory they take.
 
+use std::sync::Mutex;
 use std::time::Instant;
 
-use anyhow::ensure;
 use serde_json::json;
 use strongroom_client::Client;
 use strongroom_tests::World;
+use strongroom_types::HsmType;
 
 use crate::load::{Rounds, jobs};
 use crate::report::{line, median, rounded};
@@ -13,10 +14,8 @@ use crate::signatures::log_in;
 use crate::start::resident_mib;
 use crate::store::{pair, secret};
 
-/// Keys of a cluster (hsm2m.medium); a pair is two.
-const KEYS: usize = 16_666;
-/// Pairs among them; the other keys are AES keys.
-const PAIRS: usize = KEYS / 3;
+/// What a cluster is made for unless told otherwise.
+const HSM_TYPE: HsmType = HsmType::Hsm2mMedium;
 /// Callers that make them.
 const CALLERS: usize = 48;
 /// From `strongroom up` to serving, in milliseconds.
@@ -28,14 +27,15 @@ const AIM_MIB: u32 = 100;
 pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     let mut world = World::with(&[]);
     let client = log_in(&world)?;
-    eprintln!("store: making {KEYS} keys");
-    fill(&client)?;
+    let keys = HSM_TYPE.keys_max();
+    eprintln!("store: making {keys} keys");
+    fill(&client, keys)?;
     let (mut starts, mut fresh, mut grown) = (Vec::new(), Vec::new(), Vec::new());
     for pid in world.hsm_pids() {
         grown.push(resident_mib(pid)?);
     }
     for round in 0..rounds.count {
-        eprintln!("store: start with {KEYS} keys, round {} of {}", round + 1, rounds.count);
+        eprintln!("store: start with {keys} keys, round {} of {}", round + 1, rounds.count);
         world.stop();
         let begun = Instant::now();
         world.start();
@@ -44,7 +44,7 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
             fresh.push(resident_mib(pid)?);
         }
     }
-    let case = |what: &str| format!("{KEYS} keys, 2 HSMs, {what}");
+    let case = |what: &str| format!("{keys} keys, 2 HSMs, {what}");
     let aim = json!(AIM_MIB);
     line(
         &json!({"bench": "up", "case": case("existing cluster"), "ms": rounded(median(starts)), "aim_ms_max": AIM_START_MS}),
@@ -58,10 +58,18 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fill(client: &Client) -> anyhow::Result<()> {
-    // Pairs first, two keys each.
-    let make = |job| if job < PAIRS { pair(client).map(drop) } else { secret(client).map(drop) };
-    let made = jobs(KEYS - PAIRS, CALLERS, |job| make(job).ok());
-    ensure!(made.failures == 0, "{} keys could not be made", made.failures);
-    Ok(())
+/// As many pairs as there may be, two keys each, then AES keys.
+fn fill(client: &Client, keys: usize) -> anyhow::Result<()> {
+    let pairs = HSM_TYPE.asymmetric_keys_max() / 2;
+    let make = |job| if job < pairs { pair(client).map(drop) } else { secret(client).map(drop) };
+    // The first failure says more than their number.
+    let failure = Mutex::new(None);
+    let note = |error| {
+        failure.lock().expect("whole").get_or_insert(error);
+    };
+    let made = jobs(keys - pairs, CALLERS, |job| make(job).map_err(note).ok());
+    match failure.into_inner().expect("whole") {
+        None => Ok(()),
+        Some(error) => Err(error.context(format!("{} keys could not be made", made.failures))),
+    }
 }
