@@ -11,8 +11,11 @@ use strongroom_types::{
     AttributeName, AttributeValue, Curve, Filter, Flag, KeyReference, KeyType, Password, Role, Secret, SignMechanism,
     Status, UserName,
 };
+use strongroom_wire::v1;
+use strongroom_wire::v1::request::Operation;
 
 use crate::crash::{client, login};
+use crate::hand::Hand;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What a client is told of a full disk.
@@ -253,6 +256,30 @@ fn nothing_is_taken_away_by_mistake_while_an_anchor_cannot_be_written() {
         let said: String = world.hsm_log(&world.hsm_ids()[2]);
         assert!(said.contains("what was taken away cannot be confirmed by this HSM: the anchor"), "{said}");
         drop(held);
+        signing.more(20);
+
+        // All of them: nobody is ended, as that would help nobody, and the change is not acknowledged.
+        let (pids, gone) = (world.hsm_pids(), ec_pair(&clients[0]));
+        let hold = |(number, pid): (usize, &u32)| {
+            Failing::hold(*pid, &[&anchors[number]], full, world.file(&format!("anchors-{number}")))
+        };
+        let held: Vec<_> = pids.iter().enumerate().map(hold).collect();
+        let mut hand = Hand::at(&world, &world.hsm_ips()[0]);
+        hand.log_in(&world.text("/crypto_user/username"), &world.text("/crypto_user/password")).expect("logged in");
+        let deletion = v1::Request {
+            request_id: vec![1; 16],
+            // Two leases and more.
+            deadline_ms: 5_000,
+            operation: Some(Operation::KeyDelete(v1::KeyDelete { reference: gone.as_u64() })),
+            ..v1::Request::default()
+        };
+        assert_eq!(hand.send(deletion.clone()).err(), Some(Status::StoreUnavailable));
+        assert!(held.iter().all(|held| held.has("(INJECTED)")));
+        assert_eq!(world.hsm_pids(), pids);
+        signing.more(50);
+        drop(held);
+        hand.send(v1::Request { deadline_ms: 0, ..deletion }).expect("acknowledged once every anchor has it");
+        assert_eq!(world.hsm_pids(), pids);
         signing.more(20);
     });
 }

@@ -81,7 +81,8 @@ impl<T: PartialEq> Acknowledgements<T> {
     }
 
     /// The member table, read after `mark` was taken: who came to wait later waits for the next read. `own` is never
-    /// fenced.
+    /// fenced; and while its entry does not show what others are waited for, nobody is: ending them would acknowledge
+    /// nothing, and they may have the same trouble, such as a disk that takes no anchor.
     pub fn read(&mut self, mark: ReadMark, entries: &[Entry], own: Option<Incarnation>, now_ms: u64) -> Seen<T> {
         let shown = entries.iter().map(|entry| entry.applied).min();
         let (mut reached, mut waiting) = (Vec::new(), Vec::new());
@@ -101,8 +102,10 @@ impl<T: PartialEq> Acknowledgements<T> {
         let wanted = self.waiting.iter().map(|waiting| waiting.revision).max();
         let patience_ms = self.kind.patience_ms(self.lease_ms);
         let (mut behind, mut fence) = (BTreeMap::new(), Vec::new());
+        let is_behind = |entry: &Entry| wanted.is_some_and(|wanted| entry.applied < wanted);
+        let may_fence = !entries.iter().any(|entry| own == Some(entry.incarnation) && is_behind(entry));
         for entry in entries {
-            if wanted.is_none_or(|wanted| entry.applied >= wanted) || own == Some(entry.incarnation) {
+            if !is_behind(entry) || own == Some(entry.incarnation) {
                 continue;
             }
             let since_ms = match self.behind.get(&entry.incarnation) {
@@ -113,7 +116,7 @@ impl<T: PartialEq> Acknowledgements<T> {
             // Should fencing fail, it is tried again after as long a time.
             let since_ms = if overdue { now_ms } else { since_ms };
             behind.insert(entry.incarnation, Behind { applied: entry.applied, beat: entry.beat, since_ms });
-            if overdue {
+            if overdue && may_fence {
                 fence.push(entry.clone());
             }
         }

@@ -11,6 +11,7 @@ use strongroom_core::{Effect, Reply};
 use strongroom_store::MemberEntry;
 use strongroom_types::{Refusal, Status};
 
+use super::clock::Attention;
 use super::shared::Shared;
 use super::{ChangeError, Changed, clock};
 
@@ -20,6 +21,8 @@ type Ticket = u64;
 pub(super) struct Desk {
     pub(super) batcher: Batcher<Ticket>,
     acknowledgements: Acknowledgements<Ticket>,
+    /// For how long others were waited for.
+    attention: Attention,
     callers: BTreeMap<Ticket, Caller>,
     tickets: u64,
     pub(super) closed: bool,
@@ -36,6 +39,7 @@ impl Desk {
         Desk {
             batcher: Batcher::new(),
             acknowledgements: Acknowledgements::new(lease, lease_ms),
+            attention: Attention::default(),
             callers: BTreeMap::new(),
             tickets: 0,
             closed: false,
@@ -140,7 +144,8 @@ impl Shared {
         let entries: Vec<Entry> = members.into_iter().map(entry).collect();
         let own = entries.iter().find(|entry| entry.hsm_id == self.hsm_id).map(|entry| entry.incarnation);
         let mut desk = self.desk();
-        let seen = desk.acknowledgements.read(mark, &entries, own, clock::boottime_ms());
+        let now_ms = desk.attention.look(clock::boottime_ms());
+        let seen = desk.acknowledgements.read(mark, &entries, own, now_ms);
         let revision = self.state.load().revision();
         for ticket in seen.reached {
             if let Some(reply) = desk.callers.get_mut(&ticket).and_then(|caller| caller.reply.take()) {

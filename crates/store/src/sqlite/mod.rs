@@ -36,6 +36,9 @@ use crate::{
 /// How often a waiter looks for what wakes nobody: a member's death, and a commit whose process died before it could
 /// wake anybody. Half of the 100 ms that [`Store::wait`] promises.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What counts as waited between two looks at the write lock. When this process was stopped, its holder may have been
+/// stopped as well.
+const UNSEEN_MAX: Duration = Duration::from_millis(100);
 /// Between two tries to get the write lock.
 const LOCK_PAUSE: Duration = Duration::from_micros(500);
 
@@ -149,7 +152,7 @@ impl SqliteStore {
     fn begin(&self, writer: &Connection) -> Result<(), StoreError> {
         self.files.check()?;
         self.end_transaction(writer)?;
-        let mut begun = Instant::now();
+        let (mut waited, mut looked) = (Duration::ZERO, Instant::now());
         let mut mark = self.table.writer();
         loop {
             match writer.execute_batch("BEGIN IMMEDIATE") {
@@ -159,12 +162,14 @@ impl SqliteStore {
                 Err(error) => return Err(self.wrap(error)),
             }
             let now = self.table.writer();
+            waited += looked.elapsed().min(UNSEEN_MAX);
+            looked = Instant::now();
             if now != mark {
-                (mark, begun) = (now, Instant::now());
+                (mark, waited) = (now, Duration::ZERO);
             }
-            if begun.elapsed() >= self.config.lease {
+            if waited >= self.config.lease {
                 // Whoever it was, the next look starts a new wait: another may hold the lock by then.
-                begun = Instant::now();
+                waited = Duration::ZERO;
                 if !self.table.fence_writer(mark).map_err(StoreError::unavailable)? {
                     return Err(SqliteError::Locked { path: self.config.database.clone() }.into());
                 }

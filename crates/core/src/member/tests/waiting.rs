@@ -84,6 +84,21 @@ fn who_keeps_a_change_waiting_for_longer_than_a_lease_is_fenced() {
 }
 
 #[test]
+fn who_cannot_show_a_change_itself_fences_nobody_for_it() {
+    let own = entry(1, 4, 0).incarnation;
+    let mut waiting = waiting(LeaseKind::Held, &[5]);
+    let mut fenced_at = |now_ms: u64, own_applied: u64| {
+        let mark = waiting.begin_read();
+        let seen = waiting.read(mark, &[entry(1, own_applied, 0), entry(2, 4, 0)], Some(own), now_ms);
+        assert!(seen.reached.is_empty());
+        seen.fence.len()
+    };
+    assert_eq!([fenced_at(0, 4), fenced_at(LEASE + 1, 4), fenced_at(9 * LEASE, 4)], [0, 0, 0]);
+    // When it can, the other has a lease from then on.
+    assert_eq!([fenced_at(9 * LEASE + 1, 5), fenced_at(10 * LEASE, 5), fenced_at(10 * LEASE + 2, 5)], [0, 0, 1]);
+}
+
+#[test]
 fn who_moves_on_gets_a_lease_anew() {
     let story =
         [(0, entry(2, 3, 0)), (LEASE, entry(2, 4, 0)), (LEASE + 1, entry(2, 4, 0)), (2 * LEASE + 1, entry(2, 4, 0))];
