@@ -328,3 +328,42 @@ pub(crate) fn response(result: Answer) -> v1::Response {
         result: Some(result),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::RecordKind;
+    use strongroom_wire::frame;
+
+    use super::*;
+
+    #[test]
+    fn samples_are_accepted_by_their_decoders() {
+        let records = records();
+        let kinds: BTreeSet<RecordKind> = records.iter().map(|record| record.path().kind).collect();
+        assert_eq!(kinds.len(), RecordKind::ALL.len() - 2, "every kind but head and cluster key");
+        for record in &records {
+            let read = Record::decode(record.path(), Revision(7), record.encode().expose());
+            assert_eq!(read.as_ref(), Ok(record));
+        }
+        assert_eq!(Head::decode(&head().encode()), Ok(head()));
+        assert_eq!(Ticket::decode(&ticket().encode()), Ok(ticket()));
+        for key in session_keys() {
+            assert_eq!(SessionKey::decode(&key.encode()), Ok(key));
+        }
+        for key in keys() {
+            assert_eq!(KeyInfo::try_from(v1::Key::from(key.clone())), Ok(key));
+        }
+        assert!(RootKey::from_content(&root_key_file()).is_ok());
+        let mut bytes = Vec::new();
+        for operation in operations() {
+            let request = request(operation);
+            frame::encode(&request, &mut bytes).unwrap();
+            assert_eq!(frame::decode_request(&bytes[frame::PREFIX_LEN..]), Ok(request));
+        }
+        for outcome in outcomes() {
+            let response = response(outcome);
+            frame::encode(&response, &mut bytes).unwrap();
+            assert_eq!(frame::decode_response(&bytes[frame::PREFIX_LEN..]), Ok(response));
+        }
+    }
+}

@@ -73,3 +73,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
     seeds.extend(crate::edits(&[]));
     seeds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_decoder_accepts_a_seed() {
+        let accepted = |what: &str, accepts: &dyn Fn(&[u8]) -> bool| {
+            assert!(seeds().iter().any(|seed| accepts(seed)), "no seed is a good {what}");
+        };
+        let path = || PathBuf::from("file.json");
+        accepted("hsm.json", &|seed| Settings::parse(Path::new("/hsm"), Path::new("/hsm/hsm.json"), seed).is_ok());
+        accepted("configuration", &|seed| strongroom_client::config_of(seed).is_ok());
+        accepted("cluster.json", &|seed| ClusterFile::parse(path(), seed).is_ok());
+        accepted("serve.json", &|seed| Running::parse(path(), seed).is_ok());
+        accepted("credentials.json", &|seed| Credentials::parse(path(), seed).is_ok());
+    }
+}
