@@ -4,3 +4,4 @@
 mod checks;
 mod clocks;
 mod mistakes;
+mod walks;
