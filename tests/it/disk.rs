@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
 use strongroom_client::{Client, ClientError, PairAlgorithm};
 use strongroom_tests::{Failing, SmallDisk, World, kill, pid_is_alive, wait_for, with_own_mounts};
 use strongroom_types::{
@@ -158,6 +159,9 @@ fn on_a_full_disk_three_hsms_sign_on_and_changes_wait_for_room() {
             let before = signatures(&world);
             signing.more(200);
             assert!(signatures(&world).iter().zip(&before).all(|(now, before)| now > before), "one HSM signs no more");
+            let reason = |hsm: &Value| hsm["reason"] == FULL;
+            let status = world.status();
+            assert!(status["hsms"].as_array().expect("a list").iter().any(reason), "{status}");
             // One that dies comes back: to start takes no room.
             let pids = world.hsm_pids();
             kill("KILL", pids[2]);

@@ -40,6 +40,13 @@ fn store(world: &World, name: &str) -> PathBuf {
     if name.is_empty() { folder } else { folder.join(name) }
 }
 
+/// What `strongroom status` tells of each HSM's trouble.
+fn reasons(world: &World) -> Vec<String> {
+    let status = world.status();
+    let hsms = status["hsms"].as_array().expect("a list");
+    hsms.iter().map(|hsm| hsm["reason"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
 fn away(path: &Path) -> PathBuf {
     path.with_extension("away")
 }
@@ -111,12 +118,15 @@ fn whichever_file_of_the_store_goes_away_signatures_go_on_and_changes_wait_until
         (MOVED.happens)(&path);
         let expected = "the cluster's store cannot be reached: its file was moved away or replaced; put it back";
         refused(aes(&clients[0]), expected);
+        wait_for("status to tell", PATIENCE, || reasons(&world).iter().all(|reason| reason == expected));
         refused(login(&world, "admin", Role::Admin).user_list().and_then(|_| clients[0].key_delete(made[0])), expected);
         signing.more(20);
         (MOVED.is_mended)(&path);
         made.push(aes(&clients[0]).expect("made"));
     });
     assert_eq!(world.hsm_pids(), pids, "nobody was started again");
+    assert_eq!(outcomes(&mut hands), [Ok(()), Ok(())]);
+    wait_for("status to tell", PATIENCE, || reasons(&world).iter().all(String::is_empty));
     for id in world.hsm_ids() {
         let said = world.hsm_log(&id);
         let expected =

@@ -60,7 +60,7 @@ pub struct HsmWork {
     pub connections: u32,
     /// The revision it has applied.
     pub applied_revision: u64,
-    /// Why it does not serve.
+    /// Why it does not serve; or if it does, what kept it from the store when it last asked.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
@@ -205,7 +205,8 @@ impl HsmReport {
             && self.pid.is_some()
         {
             let serving = match (work.serving, work.reason.as_str()) {
-                (true, _) => "serves".to_owned(),
+                (true, "") => "serves".to_owned(),
+                (true, reason) => format!("serves; when it last asked: {reason}"),
                 (false, "") => "does not serve".to_owned(),
                 (false, reason) => format!("does not serve: {reason}"),
             };

@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Status) -> Result<String, ExpectedError> {
             signatures: state.signatures,
             connections: state.connections,
             applied_revision: state.applied_revision,
-            reason: if state.serving { String::new() } else { state.why() },
+            reason: if state.serving { state.reason.clone() } else { state.why() },
         });
         said.push(state.map(|state| (state.serving, state.cluster_state)));
         hsms.push((pid, Some(work)));

@@ -13,7 +13,7 @@ use strongroom_types::{Refusal, Revision, Status};
 use super::changes::maybe_made;
 use super::following::out_of_reach;
 use super::sealing::Sealed;
-use super::shared::Shared;
+use super::shared::{Asked, Shared};
 
 /// How long a member that asked to commit first is waited for.
 const TURN_PATIENCE: Duration = Duration::from_millis(100);
@@ -130,7 +130,7 @@ impl Committer<'_> {
                 self.shared.deliver(answered);
             }
             Err(error) => {
-                self.say_failing(&format!("a change cannot be decided: {error}"));
+                self.say_failing("a change cannot be decided", &error);
                 let answered = self.shared.desk().batcher.unconfirmed(&out_of_reach(&error));
                 self.shared.deliver(answered);
             }
@@ -151,12 +151,12 @@ impl Committer<'_> {
                 self.catch_up();
             }
             Err(CommitError::Unknown(error)) => {
-                self.say_failing(&format!("whether a change was committed is not known yet: {error}"));
+                self.say_failing("whether a change was committed is not known yet", &error);
                 self.shared.desk().batcher.unknown();
                 self.catch_up();
             }
             Err(CommitError::Unavailable(error)) => {
-                self.say_failing(&format!("changes cannot be committed: {error}"));
+                self.say_failing("changes cannot be committed", &error);
                 let refusal = match error {
                     StoreError::Unavailable { .. } => out_of_reach(&error),
                     StoreError::Damaged { .. } | StoreError::WentBack { .. } => self.shared.failed(error).refusal(),
@@ -198,6 +198,7 @@ impl Committer<'_> {
     fn committed(&mut self, batch: &Batch, sealed: &Sealed) {
         if self.failing {
             self.failing = false;
+            self.shared.hindrance.set(Asked::ToCommit, None);
             self.shared.notices.tell("changes are committed again");
         }
         if let Err(error) = self.shared.apply_own(batch, sealed) {
@@ -220,10 +221,11 @@ impl Committer<'_> {
         self.shared.deliver(answered);
     }
 
-    fn say_failing(&mut self, text: &str) {
+    fn say_failing(&mut self, text: &str, error: &StoreError) {
         if !self.failing {
-            self.shared.notices.say(text);
+            self.shared.notices.say(&format!("{text}: {error}"));
         }
+        self.shared.hindrance.set(Asked::ToCommit, Some(out_of_reach(error)));
         self.failing = true;
     }
 }

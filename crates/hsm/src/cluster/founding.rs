@@ -22,7 +22,7 @@ use super::keys::Keys;
 use super::member::Member;
 use super::reads::Reads;
 use super::sealing::{self, anchor_of};
-use super::shared::{Serving, Shared, Stopping};
+use super::shared::{Hindrance, Serving, Shared, Stopping};
 use super::view::View;
 use super::{ChangeError, Notices, Setup, StartError, StateError, Watcher, clock};
 
@@ -77,6 +77,7 @@ pub(super) fn open(
         state: ArcSwap::from_pointee(state.clone()),
         following: Mutex::new(Following::new(view)),
         damaged: AtomicBool::new(false),
+        hindrance: Hindrance::default(),
         work: Condvar::new(),
         reads: Reads::new(),
         serving: Serving::new(),

@@ -11,9 +11,9 @@ use strongroom_store::{JoinError, Moment, RenewError, StoreError};
 use strongroom_types::Revision;
 use thiserror::Error;
 
-use super::following::FollowError;
+use super::following::{FollowError, out_of_reach};
 use super::sealing::anchor_of;
-use super::shared::Shared;
+use super::shared::{Asked, Shared};
 use super::{StartError, StateError, clock};
 
 /// The longest sleep without looking whether the member stops.
@@ -213,6 +213,11 @@ fn rest(shared: &Shared, member: &mut Member, ms: u64) -> Result<(), Trouble> {
         StoreError::Damaged { .. } | StoreError::WentBack { .. } => Trouble::Follow(shared.failed(error)),
     });
     // The member table is another matter than the records: with these out of reach it still tells.
+    let hindrance = match &waited {
+        Err(Trouble::Store(error)) => Some(out_of_reach(error)),
+        _ => None,
+    };
+    shared.hindrance.set(Asked::ToRead, hindrance);
     let moment = waited.inspect_err(|_| shared.acknowledge())?;
     member.moment = Some(moment);
     if member.trouble.take().is_some() {

@@ -181,6 +181,11 @@ impl Cluster {
         self.shared.serving.now()
     }
 
+    /// Why this member makes no changes though it may serve, as far as it knows. For people, not for decisions.
+    pub fn hindrance(&self) -> Option<Refusal> {
+        self.shared.hindrance()
+    }
+
     /// Whether the life that began the answer may still give it; ask before an answer is written. A member that was
     /// fenced in between and has joined again answers nothing that it began before.
     pub fn still_serving(&self, life: Life) -> Result<(), Refusal> {

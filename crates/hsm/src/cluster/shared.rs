@@ -30,6 +30,7 @@ pub(super) struct Shared {
     pub(super) following: Mutex<Following>,
     /// Whether what the store holds could not be applied.
     pub(super) damaged: AtomicBool,
+    pub(super) hindrance: Hindrance,
     pub(super) desk: Mutex<Desk>,
     /// Rung when a change waits at the desk, and when the member stops.
     pub(super) work: Condvar,
@@ -51,6 +52,12 @@ impl Shared {
         }
     }
 
+    /// Why this member makes no changes, as far as it knows: found out when one was asked for.
+    pub(super) fn hindrance(&self) -> Option<Refusal> {
+        let damaged = self.damaged.load(Ordering::Acquire);
+        if damaged { Some(Status::StateDamaged.into()) } else { self.hindrance.known() }
+    }
+
     pub(super) fn stop(&self) {
         if self.stopping.set() {
             return;
@@ -59,6 +66,33 @@ impl Shared {
         self.close_desk();
         // Changes the table, which wakes the member thread.
         self.store.leave();
+    }
+}
+
+/// What kept this member from the store when it was last asked something, for whoever asks how the member is.
+#[derive(Default)]
+pub(super) struct Hindrance(Mutex<[Option<Refusal>; 2]>);
+
+/// What the store was asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Asked {
+    ToRead,
+    ToCommit,
+}
+
+impl Hindrance {
+    pub(super) fn set(&self, asked: Asked, hindrance: Option<Refusal>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let [reading, committing] = &mut *known;
+        *match asked {
+            Asked::ToRead => reading,
+            Asked::ToCommit => committing,
+        } = hindrance;
+    }
+
+    fn known(&self) -> Option<Refusal> {
+        let [reading, committing] = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.clone().or_else(|| committing.clone())
     }
 }
 

@@ -24,7 +24,7 @@ impl Service {
             hsm_id: self.cluster.hsm_id().as_str().to_owned(),
             cluster_state: cluster.state.as_str().to_owned(),
             serving: serving.is_ok(),
-            reason: serving.err().map(|refusal| refusal.to_string()).unwrap_or_default(),
+            reason: serving.err().or_else(|| self.cluster.hindrance()).map(|why| why.to_string()).unwrap_or_default(),
             applied_revision: state.revision().0,
             signatures: self.signatures.load(Ordering::Relaxed),
             connections: u32::try_from(self.connections.count()).unwrap_or(u32::MAX),
