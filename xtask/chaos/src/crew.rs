@@ -12,6 +12,8 @@ use crate::recorder::{was, was_not};
 
 /// Keys that are gone and still asked for.
 const GONE_KEYS: usize = 60;
+/// Rights that were taken away and are still tried.
+const REVOKED: usize = 60;
 /// Passwords of one user that are tried.
 const PASSWORDS_TRIED: usize = 4;
 
@@ -236,6 +238,8 @@ struct State {
     gone: VecDeque<Arc<Key>>,
     /// Shares that may stand: key, user.
     shares: HashSet<(u32, u32)>,
+    /// Rights that were taken away last: a key, and the user who may not use it any more.
+    revoked: VecDeque<(Arc<Key>, u32)>,
     /// Users who need a new password.
     resets: VecDeque<Arc<Person>>,
 }
@@ -339,6 +343,22 @@ impl Crew {
         } else {
             shares.remove(&(key, user))
         };
+    }
+
+    /// A right was taken away, and that was acknowledged.
+    pub fn is_revoked(&self, key: &Arc<Key>, user: u32) {
+        let revoked = &mut self.state().revoked;
+        revoked.push_back((Arc::clone(key), user));
+        if revoked.len() > REVOKED {
+            revoked.pop_front();
+        }
+    }
+
+    /// The key whose use was taken from this user last.
+    pub fn last_revoked(&self, user: &Person) -> Option<Arc<Key>> {
+        let state = self.state();
+        let last = state.revoked.iter().rev().find(|(key, from)| *from == user.number && key.signs);
+        last.map(|(key, _)| Arc::clone(key))
     }
 
     /// Somebody cannot log in: an admin is to set a new password.

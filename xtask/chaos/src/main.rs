@@ -111,6 +111,7 @@ fn run(
 ) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::new();
     let staff = hire(world, &recorder, crew, seed)?;
+    let watched: Vec<Arc<Person>> = staff.owners.iter().chain(&staff.meters).cloned().collect();
     let (ips, customer_ca, tickets) = (world.hsm_ips(), world.customer_ca(), Tickets::default());
     let mut nemesis =
         Nemesis { world, recorder: &recorder, crew, place, random: Random::new(seed, 1), faults: Default::default() };
@@ -144,8 +145,13 @@ fn run(
         }
         for (number, ip) in (0_u64..).zip(&ips) {
             let random = Random::new(seed, 200 + number);
-            let mut prober = Prober::new((&recorder, crew, &tickets), ip.clone(), &customer_ca, random);
-            scope.spawn(move || prober.work());
+            let prober = |random| Prober::new((&recorder, crew, &tickets), ip.clone(), &customer_ca, random);
+            let mut quick = prober(random);
+            scope.spawn(move || quick.work());
+            for (person, purpose) in watched.iter().zip(300 + 100 * number..) {
+                let mut watcher = prober(Random::new(seed, purpose));
+                scope.spawn(move || watcher.watch(person));
+            }
         }
         recorder.count_from_now();
         let whole = strike(&mut nemesis, &ips, time);

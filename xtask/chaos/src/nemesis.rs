@@ -60,7 +60,7 @@ impl Nemesis<'_> {
             20..25 => self.kill(3),
             25..40 => self.stop_and_kill(until),
             40..57 => self.stop((20, LEASE_MS * 3 / 4), "SIGSTOP, shorter than the lease", until),
-            57..75 => self.stop((LEASE_MS * 5 / 4, LEASE_MS * 3), "SIGSTOP, longer than the lease", until),
+            57..75 => self.stop((LEASE_MS * 5 / 4, LEASE_MS * 4), "SIGSTOP, longer than the lease", until),
             _ if can_fill => self.fill(until),
             _ => self.kill(1),
         }

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_sim::history::{Fact, Outcome, Register, Write};
 use strongroom_tests::Hand;
@@ -23,12 +23,16 @@ use crate::random::Random;
 use crate::recorder::{Begun, Recorder, write};
 
 /// Longer than a member may be silent before it has lost its lease: what a stopped HSM answers when it goes on is seen.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two tries to connect.
 const AGAIN: Duration = Duration::from_millis(50);
 /// Tickets that are shown, of logins that stand or have ended.
 const TICKETS: usize = 24;
 
+/// Tickets of watchers that others may log out.
+const WATCHED: usize = 48;
+/// Between two looks of a watcher.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often a ticket is shown after it was refused for the first time.
 const REFUSALS: u32 = 12;
 
@@ -37,11 +41,17 @@ pub struct Ticket {
     account: Account,
     bytes: Vec<u8>,
     refusals: AtomicU32,
+    /// Logged out, and that was acknowledged.
+    is_over: AtomicBool,
 }
 
 /// Tickets of all probers.
 #[derive(Default)]
-pub struct Tickets(Mutex<VecDeque<Arc<Ticket>>>);
+pub struct Tickets {
+    shown: Mutex<VecDeque<Arc<Ticket>>>,
+    /// Those of watchers, for others to log out.
+    watched: Mutex<Vec<Arc<Ticket>>>,
+}
 
 /// Shows tickets to one HSM.
 pub struct Prober<'a> {
@@ -87,8 +97,11 @@ impl<'a> Prober<'a> {
             let ticket = self.tickets.one(&mut self.random);
             match (self.random.below(100), ticket) {
                 (0..3, _) | (_, None) => self.log_in(),
-                (3..5, Some(ticket)) => self.log_out(&ticket),
-                (5..40, Some(ticket)) => self.sign(&ticket),
+                (3..6, Some(ticket)) => {
+                    let ticket = self.tickets.one_watched(&mut self.random).unwrap_or(ticket);
+                    self.log_out(&ticket);
+                }
+                (6..40, Some(ticket)) => self.sign(&ticket),
                 (_, Some(other)) => {
                     // Mostly on the same login: attaching costs a request of its own.
                     let ticket = self.attached.clone().unwrap_or(other);
@@ -97,6 +110,37 @@ impl<'a> Prober<'a> {
             }
             let pause = self.random.millis(1, 12);
             std::thread::sleep(pause);
+        }
+    }
+
+    /// Watches over this user's rights until told to stop: whenever one was taken away somewhere and that was acknowledged, asks
+    /// for it at once, also an HSM that is stopped at this moment. In between it rests, so that the connection is free then.
+    pub fn watch(&mut self, person: &Arc<Person>) {
+        let mut tried = None;
+        let mut due = Instant::now();
+        while !self.crew.stops() {
+            std::thread::sleep(LOOK);
+            if self.hand.is_none() && !self.connect() {
+                continue;
+            }
+            let Some(ticket) = self.attached.clone() else {
+                if self.log_in_as(person, person.newest_password()) {
+                    self.tickets.watch(self.attached.clone());
+                }
+                continue;
+            };
+            let revoked = self.crew.last_revoked(person).filter(|key| tried != Some(key.number));
+            let is_over = ticket.is_over.load(Ordering::Relaxed);
+            if let Some(key) = &revoked {
+                tried = Some(key.number);
+                self.sign_with(&ticket.account, key);
+            } else if is_over || Instant::now() >= due {
+                due = Instant::now() + self.random.millis(500, 7_000);
+                self.sign(&ticket);
+            }
+            if is_over {
+                self.attached = None;
+            }
         }
     }
 
@@ -171,7 +215,9 @@ impl<'a> Prober<'a> {
         let fits = |person: &Person| !person.admin && (gone_too || !person.is(&person.is_gone));
         let Some(person) = self.crew.person(&mut self.random, fits) else { return };
         let rests = person.likely_password(&mut self.random);
-        self.log_in_as(&person, rests);
+        if self.log_in_as(&person, rests) {
+            self.attached.clone().into_iter().for_each(|ticket| self.tickets.add(ticket));
+        }
     }
 
     /// Logs in with the password of this value; whether that was right.
@@ -190,13 +236,10 @@ impl<'a> Prober<'a> {
             return false;
         }
         let Came::Answer(Answer::Login(result)) = came else { return false };
-        let ticket = Arc::new(Ticket {
-            account: Account { person: Arc::clone(person), login, rests },
-            bytes: result.ticket,
-            refusals: AtomicU32::new(0),
-        });
-        self.attached = Some(Arc::clone(&ticket));
-        self.tickets.add(ticket);
+        let account = Account { person: Arc::clone(person), login, rests };
+        let refusals = AtomicU32::new(0);
+        let ticket = Arc::new(Ticket { account, bytes: result.ticket, refusals, is_over: AtomicBool::new(false) });
+        self.attached = Some(ticket);
         true
     }
 
@@ -229,7 +272,9 @@ impl<'a> Prober<'a> {
             (Status::LoginEnded, Told::AnyOf(account.has_ended())),
             (Status::NotLoggedIn, Told::AnyOf(account.has_ended())),
         ];
-        self.end(begun, &came, vec![write(Register::Login(account.login), 0)], account.stands(), told);
+        if self.end(begun, &came, vec![write(Register::Login(account.login), 0)], account.stands(), told) {
+            ticket.is_over.store(true, Ordering::Relaxed);
+        }
         self.attached = None;
     }
 
@@ -238,8 +283,10 @@ impl<'a> Prober<'a> {
             return;
         }
         let account = &ticket.account;
-        let Some(key) = self.crew.key_to_try(&account.person, &mut self.random) else { return };
-        self.sign_with(account, &key);
+        let key = self.crew.key_to_try(&account.person, &mut self.random);
+        if let Some(key) = key {
+            self.sign_with(account, &key);
+        }
     }
 
     /// Signs as whoever is logged in, with each of these keys.
@@ -292,19 +339,34 @@ impl<'a> Prober<'a> {
 
 impl Tickets {
     fn add(&self, ticket: Arc<Ticket>) {
-        let mut tickets = self.0.lock().expect("whole");
+        let mut tickets = self.shown.lock().expect("whole");
         tickets.push_back(ticket);
         if tickets.len() > TICKETS {
             tickets.pop_front();
         }
     }
 
+    /// A watcher's, in place of those that are over.
+    fn watch(&self, ticket: Option<Arc<Ticket>>) {
+        let mut watched = self.watched.lock().expect("whole");
+        watched.retain(|other| !other.is_over.load(Ordering::Relaxed));
+        watched.extend(ticket);
+        // Those whose logins ended otherwise.
+        let extra = watched.len().saturating_sub(WATCHED);
+        watched.drain(..extra);
+    }
+
+    fn one_watched(&self, random: &mut Random) -> Option<Arc<Ticket>> {
+        let watched = self.watched.lock().expect("whole");
+        random.one_of(&watched).filter(|_| random.chance(70)).cloned()
+    }
+
     fn remove(&self, ticket: &Arc<Ticket>) {
-        self.0.lock().expect("whole").retain(|other| !Arc::ptr_eq(other, ticket));
+        self.shown.lock().expect("whole").retain(|other| !Arc::ptr_eq(other, ticket));
     }
 
     fn one(&self, random: &mut Random) -> Option<Arc<Ticket>> {
-        let tickets = self.0.lock().expect("whole");
+        let tickets = self.shown.lock().expect("whole");
         if tickets.is_empty() { None } else { tickets.get(random.below(tickets.len())).cloned() }
     }
 }

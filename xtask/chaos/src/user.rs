@@ -237,6 +237,9 @@ fn unshare(actor: &mut Actor<'_>, me: &Arc<Person>) {
             (Status::UserUnknown, Told::AnyOf(vec![was(user, 0)])),
         ],
     });
+    if done.is_ok() {
+        actor.crew.is_revoked(&key, person.number);
+    }
     // One that was taken back is still tried for a while.
     if (done.is_ok() && actor.random.chance(50)) || done == Err(Not::Refused(Some(Status::UserUnknown))) {
         actor.crew.shared(key.number, person.number, false);
@@ -255,7 +258,7 @@ fn set_label(actor: &mut Actor<'_>, me: &Arc<Person>, key: &Key) {
     });
 }
 
-fn delete(actor: &mut Actor<'_>, me: &Arc<Person>, key: &Key) {
+fn delete(actor: &mut Actor<'_>, me: &Arc<Person>, key: &Arc<Key>) {
     let gone = actor.carry_out(Asked {
         kind: "delete key",
         about: key.number.to_string(),
@@ -265,6 +268,7 @@ fn delete(actor: &mut Actor<'_>, me: &Arc<Person>, key: &Key) {
         refusals: vec![(Status::KeyUnknown, Told::AnyOf(key.unusable(me)))],
     });
     if gone.is_ok() || gone == Err(Not::Refused(Some(Status::KeyUnknown))) {
+        actor.crew.is_revoked(key, me.number);
         actor.crew.key_is_gone(key.number);
     }
 }
