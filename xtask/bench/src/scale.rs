@@ -12,7 +12,7 @@ use crate::load::{Rounds, jobs};
 use crate::report::{line, median, rounded};
 use crate::signatures::log_in;
 use crate::start::resident_mib;
-use crate::store::{pair, secret};
+use crate::store::{pair, processor_us, secret};
 
 /// What a cluster is made for unless told otherwise.
 const HSM_TYPE: HsmType = HsmType::Hsm2mMedium;
@@ -30,7 +30,7 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     let keys = HSM_TYPE.keys_max();
     eprintln!("store: making {keys} keys");
     fill(&client, keys)?;
-    let (mut starts, mut fresh, mut grown) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut starts, mut busy, mut fresh, mut grown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for pid in world.hsm_pids() {
         grown.push(resident_mib(pid)?);
     }
@@ -42,12 +42,14 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
         starts.push(begun.elapsed().as_secs_f64() * 1e3);
         for pid in world.hsm_pids() {
             fresh.push(resident_mib(pid)?);
+            busy.push(processor_us(pid)? / 1e3);
         }
     }
     let case = |what: &str| format!("{keys} keys, 2 HSMs, {what}");
     let aim = json!(AIM_MIB);
     line(
-        &json!({"bench": "up", "case": case("existing cluster"), "ms": rounded(median(starts)), "aim_ms_max": AIM_START_MS}),
+        &json!({"bench": "up", "case": case("existing cluster"), "ms": rounded(median(starts)), "aim_ms_max": AIM_START_MS,
+            "hsm_cpu_ms": rounded(median(busy))}),
     );
     line(
         &json!({"bench": "memory", "case": case("after a start"), "rss_mib": rounded(median(fresh)), "aim_mib_max": aim}),

@@ -143,11 +143,7 @@ impl Cost {
         let batches = revisions.max().context("an HSM that serves")?;
         let mut cpu_us = 0.0;
         for pid in world.hsm_pids() {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("an HSM's processor time")?;
-            // proc(5): utime and stime, the 12th and 13th after the name, in hundredths of a second.
-            let after_name = stat.rsplit(')').next().context("a name")?;
-            let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-            cpu_us += ticks as f64 * 1e4;
+            cpu_us += processor_us(pid)?;
         }
         Ok(Cost { batches, cpu_us })
     }
@@ -155,6 +151,15 @@ impl Cost {
     fn since(self, before: Cost) -> Cost {
         Cost { batches: self.batches - before.batches, cpu_us: self.cpu_us - before.cpu_us }
     }
+}
+
+/// Processor time of a process since it began, in steps of 10 ms.
+pub fn processor_us(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("an HSM's processor time")?;
+    // proc(5): utime and stime, the 12th and 13th after the name, in hundredths of a second.
+    let after_name = stat.rsplit(')').next().context("a name")?;
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 * 1e4)
 }
 
 #[derive(Clone, Copy)]
