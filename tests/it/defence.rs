@@ -175,6 +175,48 @@ fn guess(hand: &mut Hand, name: &str, role: v1::Role) -> std::io::Result<Result<
     Ok(hand.try_send(request)?.map(drop))
 }
 
+/// Questions that anybody may ask, as fast as they are answered, over many connections.
+#[test]
+fn a_flood_of_questions_stops_nobody_at_work() {
+    raise_descriptors();
+    let world = World::new();
+    let client = login(&world, "crypto_user", Role::CryptoUser);
+    let key = signing_key(&client);
+    let at_work = || sign(&client, key).map(drop).map_err(|error| error.to_string());
+    let comes = || {
+        let client = login(&world, "crypto_user", Role::CryptoUser);
+        sign(&client, key).map(drop).map_err(|error| error.to_string())
+    };
+    let hsms = world.hsm_ips();
+    let questions = [
+        Operation::Hello(v1::Hello { client: "a stranger".into() }),
+        Operation::UserList(v1::UserList {}),
+        Operation::ClusterInfo(v1::ClusterInfo {}),
+    ];
+    let flood = |work: &Work| {
+        let asked = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..40 {
+                let (asked, hsm, question) = (&asked, &hsms[number % hsms.len()], &questions[number % questions.len()]);
+                let world = &world;
+                scope.spawn(move || {
+                    let Ok(socket) = connect(ELSEWHERE, hsm) else { return };
+                    let mut hand = Hand::over(world, socket);
+                    let ask = || v1::Request { operation: Some(question.clone()), ..v1::Request::default() };
+                    for _ in 0..200 {
+                        if work.stop.load(Ordering::Relaxed) || hand.try_send(ask()).is_err() {
+                            return;
+                        }
+                        asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        asked.into_inner()
+    };
+    Work::during(10_000, flood, &[&at_work, &comes]);
+}
+
 /// Every user's password is guessed at, and those of users who do not exist. All are locked; who is logged in works on,
 /// and an admin who is logged in opens the locks.
 #[test]

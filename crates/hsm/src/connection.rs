@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use rustls::ServerConnection;
 use strongroom_core::LoginActor;
 use strongroom_types::limits::{
-    CONNECTIONS_MAX, FRAME_LEN_LARGE, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX, REFUSALS_WITHOUT_LOGIN_MAX,
+    CONNECTIONS_MAX, FRAME_LEN_LARGE, HANDSHAKES_WAITING_MAX, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX,
+    REFUSALS_WITHOUT_LOGIN_MAX,
 };
 use strongroom_types::{Refusal, Status, UserId};
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
@@ -75,27 +76,54 @@ pub trait Channel {
 /// Places for frames that are larger than a connection's buffers, and for requests whose answers may be; by user.
 pub type Large = Pool<UserId>;
 
+/// Turns of requests without a login, by where they come from.
+pub type Strangers = Pool<Origin>;
+
+/// What requests wait for before the HSM works on them.
+pub struct Gates {
+    /// TLS handshakes at once.
+    pub handshakes: Strangers,
+    /// Requests without a login at once, those apart that hash a password, which have a queue of their own. So that
+    /// strangers' threads are never many among those that want a processor.
+    pub strangers: Strangers,
+    /// Large frames.
+    pub large: Large,
+}
+
+impl Gates {
+    /// As the limits say, for a machine with so many cores.
+    pub fn new(cores: usize) -> Gates {
+        Gates {
+            handshakes: Pool::new(cores, HANDSHAKES_WAITING_MAX),
+            strangers: Pool::new(cores.div_ceil(2), CONNECTIONS_MAX),
+            large: large(),
+        }
+    }
+}
+
 /// As many places as [`limits`] says.
 ///
 /// [`limits`]: strongroom_types::limits
-pub fn large() -> Large {
+fn large() -> Large {
     Pool::some_each(LARGE_FRAMES_MAX, CONNECTIONS_MAX, LARGE_FRAMES_EACH_MAX)
 }
 
-/// Answers requests until the connection ends. Without `large` there is no bound on large frames. `entry` hears of each
-/// change of its login, before the client does. The channel comes with the deadline of the first request.
+/// Answers requests until the connection ends. Without `gates` nothing waits for its turn. `entry` hears of each change of
+/// its login, before the client does. The channel comes with the deadline of the first request.
 pub fn converse(
     channel: &mut impl Channel,
     service: &Service,
     session: &mut Session,
     limits: &ConnectionLimits,
-    large: Option<&Large>,
+    gates: Option<&Gates>,
     entry: Option<&mut Entry>,
 ) -> End {
     let mut incoming = Vec::with_capacity(BUFFER_LEN);
     let mut outgoing = Vec::with_capacity(BUFFER_LEN);
     let mut has_deadline = true;
-    let mut guest = Guest { entry, login: None, refusals: 0 };
+    let large = gates.map(|gates| &gates.large);
+    let strangers = gates.map(|gates| &gates.strangers);
+    let mut guest = Guest { entry, strangers, patience: limits.first_request_max, login: None, refusals: 0 };
     loop {
         let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
         let user = session.standing_login().map(|login| login.user);
@@ -129,12 +157,25 @@ pub fn converse(
 /// What is known of who is at the other end.
 struct Guest<'a> {
     entry: Option<&'a mut Entry>,
+    strangers: Option<&'a Strangers>,
+    /// How long a turn is waited for.
+    patience: Duration,
     login: Option<LoginActor>,
     /// Requests without a login that were refused.
     refusals: u32,
 }
 
-impl Guest<'_> {
+impl<'a> Guest<'a> {
+    /// Waits for the turn of a request without a login.
+    fn turn(&self, request: &v1::Request) -> Result<Option<Place<'a, Origin>>, Refusal> {
+        let (Some(strangers), Some(entry)) = (self.strangers, &self.entry) else { return Ok(None) };
+        if self.login.is_some() || service::hashes_password(request) {
+            return Ok(None);
+        }
+        let deadline = Instant::now() + self.patience;
+        strangers.enter_while(entry.origin(), deadline, || !entry.is_ended()).map(Some)
+    }
+
     /// While the HSM works on a request.
     fn works(&mut self, works: bool) {
         if let Some(entry) = &mut self.entry {
@@ -239,8 +280,9 @@ fn one_request(
     }
     let id = request.id;
     guest.works(true);
-    let mut response = match gate_of(gate, &request) {
-        Ok(()) => service.answer(session, request, arrived),
+    let turn = guest.turn(&request).and_then(|turn| gate_of(gate, &request).map(|()| turn));
+    let mut response = match turn {
+        Ok(_turn) => service.answer(session, request, arrived),
         Err(refusal) => v1::Response { id, ..service.refuse(refusal) },
     };
     guest.has_login(session.standing_login());

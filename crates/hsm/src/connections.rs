@@ -257,6 +257,11 @@ impl Entry {
         }
     }
 
+    /// Where the connection comes from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// Whether the connection was ended from here.
     pub fn is_ended(&self) -> bool {
         self.is_ended.load(Ordering::SeqCst)

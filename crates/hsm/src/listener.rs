@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::connection::{End, Large, PlainChannel, TlsChannel, converse};
+use crate::connection::{End, Gates, PlainChannel, TlsChannel, converse};
 use crate::connections::{ConnectionLimits, Connections, Endable, Entry, Origin};
 use crate::log::{Level, Log};
 use crate::os;
-use crate::pools::Pool;
 use crate::service::{Service, Session};
 
 /// Bytes of a connection's stack.
@@ -35,10 +34,8 @@ pub struct Common {
     pub log: Arc<Log>,
     /// What connections may do.
     pub limits: ConnectionLimits,
-    /// TLS handshakes at once, in turns between where they come from.
-    pub handshakes: Pool<Origin>,
-    /// Places for large frames.
-    pub large: Large,
+    /// What waits for its turn.
+    pub gates: Gates,
 }
 
 /// Ends accept loops when its other end is dropped.
@@ -188,11 +185,11 @@ impl Client {
             rustix::net::sockopt::set_tcp_keepintvl(&*socket, KEEPALIVE).map_err(io::Error::from)?;
             let tls = ServerConnection::new(tls)?;
             let origin = Origin::of(peer.ip());
-            let turn = || common.handshakes.enter_while(origin, deadline, || !entry.is_ended());
+            let turn = || common.gates.handshakes.enter_while(origin, deadline, || !entry.is_ended());
             let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, common.limits.unread_max, turn)?;
             let mut session = Session::of_client(peer);
-            let (large, entry) = (Some(&common.large), Some(&mut entry));
-            let end = converse(&mut channel, &common.service, &mut session, &common.limits, large, entry);
+            let (gates, entry) = (Some(&common.gates), Some(&mut entry));
+            let end = converse(&mut channel, &common.service, &mut session, &common.limits, gates, entry);
             channel.close();
             Err::<(), End>(end)
         })();

@@ -12,16 +12,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use strongroom_types::limits::{CONTROL_CONNECTIONS_MAX, HANDSHAKES_WAITING_MAX};
+use strongroom_types::limits::CONTROL_CONNECTIONS_MAX;
 use thiserror::Error;
 
 use crate::cluster::Cluster;
-use crate::connection;
+use crate::connection::Gates;
 use crate::connections::{ConnectionLimits, Connections};
 use crate::key_cache::KeyCache;
 use crate::listener::{Common, Stop, take_clients, take_control};
 use crate::log::Log;
-use crate::pools::Pool;
 use crate::service::Service;
 use crate::tls::{self, CertificateError};
 use crate::watch::Bell;
@@ -93,8 +92,7 @@ impl Server {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let clients = Connections::new(&limits);
         let service = Service::new(Arc::clone(&cluster), keys, Arc::clone(&clients), Arc::clone(&log));
-        let handshakes = Pool::new(cores, HANDSHAKES_WAITING_MAX);
-        let common = Arc::new(Common { service, log, limits, handshakes, large: connection::large() });
+        let common = Arc::new(Common { service, log, limits, gates: Gates::new(cores) });
         let few = ConnectionLimits { connections_max: CONTROL_CONNECTIONS_MAX, ..limits };
         let control = Connections::new(&few);
         let socket = folder.join(CONTROL_SOCKET);

@@ -247,6 +247,11 @@ pub fn holds_secret(request: &v1::Request) -> bool {
     )
 }
 
+/// Whether a request has a password hashed, for which it waits in a queue of its own.
+pub fn hashes_password(request: &v1::Request) -> bool {
+    matches!(request.operation, Some(Operation::Login(_) | Operation::Activate(_)))
+}
+
 /// Whether the answer to a request may be much longer than the request: lists.
 pub fn may_answer_long(request: &v1::Request) -> bool {
     matches!(request.operation, Some(Operation::KeyFind(_) | Operation::UserList(_)))

@@ -8,7 +8,7 @@ use rustls::{ClientConnection, StreamOwned};
 use strongroom_hsm::connections::ConnectionLimits;
 use strongroom_wire::{frame, v1};
 
-use crate::world::{Connection, LONG, World, hello};
+use crate::world::{Connection, LONG, World, hello, wait_until};
 
 const FIRST_REQUEST_MAX: Duration = Duration::from_millis(300);
 
@@ -42,7 +42,7 @@ fn drip(socket: &mut TcpStream, bytes: &[u8]) {
     panic!("all {} bytes were waited for", bytes.len());
 }
 
-/// A ticking stream of one TLS client: what it would send at once.
+/// What a TLS client would send at once.
 fn bytes_of(connection: &mut Connection<StreamOwned<ClientConnection, TcpStream>>, plain: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     connection.stream.conn.writer().write_all(plain).unwrap();
@@ -74,7 +74,7 @@ fn bytes_that_drip_move_no_deadline() {
     later.hello();
     let records: Vec<u8> = plain.iter().flat_map(|byte| bytes_of(&mut later, &[*byte])).collect();
     drip(&mut later.stream.sock, &records);
-    assert!(world.log().contains("no complete request came in time"), "{}", world.log());
+    wait_until("the log says so", || world.log().contains("no complete request came in time"));
     // Nobody else is concerned.
     world.connect().hello();
 }
