@@ -14,7 +14,9 @@ use crate::error::ConnectError;
 
 /// What was looked up, by host and port.
 #[derive(Default)]
-pub(crate) struct Names(Mutex<BTreeMap<(String, u16), Arc<[SocketAddr]>>>);
+pub(crate) struct Names(Mutex<Known>);
+
+type Known = BTreeMap<(String, u16), Arc<[SocketAddr]>>;
 
 impl Names {
     /// The server's addresses; at least one.
@@ -48,7 +50,7 @@ impl Names {
         self.lock().remove(&key(server));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(String, u16), Arc<[SocketAddr]>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
