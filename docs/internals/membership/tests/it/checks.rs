@@ -10,7 +10,7 @@ fn check(protocol: Protocol, states_min: usize) {
 
 #[test]
 fn three_members_of_one_host_keep_their_promises() {
-    check(Protocol { changes: 1, askers: 1, ..Protocol::held() }, 300_000);
+    check(Protocol { changes: 1, askers: 1, ..Protocol::held() }, 250_000);
 }
 
 #[test]
