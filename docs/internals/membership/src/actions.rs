@@ -67,6 +67,7 @@ impl Protocol {
 
     fn of_thread(&self, slot: u8, member: &Member, state: &State, actions: &mut Vec<Action>) {
         match member.call {
+            Call::Nothing if slot < self.askers && !self.askers_live => {}
             Call::Nothing => actions.push(Action::Turn(slot)),
             Call::Join { .. } => actions.push(Action::Arrive(slot)),
             Call::Renew { .. } => {

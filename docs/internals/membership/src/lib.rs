@@ -65,6 +65,8 @@ pub struct Protocol {
     pub changes: u8,
     /// Members that clients ask for changes: the first so many. All members are alike.
     pub askers: u8,
+    /// Whether the members that are asked for changes have lives of their own; else they stay out of the table.
+    pub askers_live: bool,
     /// Whether a client's request is followed from its arrival to its answer.
     pub requests: bool,
     /// Whether processes die by themselves, and start again.
@@ -85,6 +87,7 @@ impl Protocol {
             members: 3,
             changes: 2,
             askers: 3,
+            askers_live: true,
             requests: false,
             crashes: true,
             slow_reads: true,
@@ -105,6 +108,12 @@ impl Protocol {
 
     fn makes(&self, mistake: Mistake) -> bool {
         self.mistake == Some(mistake)
+    }
+
+    /// The members that have lives.
+    fn living(&self) -> std::ops::Range<usize> {
+        let from = if self.askers_live { 0 } else { usize::from(self.askers) };
+        from..usize::from(self.members)
     }
 
     fn slots(&self) -> std::ops::Range<usize> {

@@ -74,12 +74,12 @@ impl Protocol {
                 "every change is acknowledged and everybody serves",
                 |protocol: &Protocol, state: &State| {
                     let all = state.acknowledged.count_ones() == u32::from(protocol.changes);
-                    all && protocol.slots().all(|slot| state.members[slot].serves())
+                    all && protocol.living().all(|slot| state.members[slot].serves())
                 },
             ),
             Property::sometimes("a change waits while everybody serves", |protocol: &Protocol, state: &State| {
                 let waits = state.acknowledged == 0 && !state.log.is_empty();
-                waits && protocol.slots().all(|slot| state.members[slot].serves())
+                waits && protocol.living().all(|slot| state.members[slot].serves())
             }),
             Property::sometimes("somebody is fenced", |_, state: &State| {
                 state.members.iter().any(|member| member.fencing.iter().any(Option::is_some))
