@@ -36,6 +36,8 @@ enum Command {
     Bench(BenchArguments),
     /// Random faults against real HSMs, and a verdict on what their clients saw
     Chaos(ChaosArguments),
+    /// Simulated worlds by their seeds: members, a store, clients and faults in virtual time
+    Sim(SimArguments),
     /// Prove `demo` and `test` in a clean Debian folder (needs root)
     Cleanroom(cleanroom::Arguments),
     /// Fuzz the decoders for a bounded time
@@ -45,6 +47,14 @@ enum Command {
 #[derive(clap::Args)]
 struct BenchArguments {
     /// Passed on: `cargo xtask bench -- --help` tells
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+struct SimArguments {
+    /// `--help` tells
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     rest: Vec<String>,
 }
@@ -80,6 +90,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Tidy => tidy::run(),
         Command::Bench(arguments) => bench(&arguments.rest),
         Command::Chaos(arguments) => chaos(&arguments),
+        Command::Sim(arguments) => sim(&arguments.rest),
         Command::Cleanroom(arguments) => cleanroom::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
     }
@@ -90,6 +101,11 @@ fn bench(arguments: &[String]) -> anyhow::Result<()> {
     packages::install(&[packages::NGINX, packages::OPENSSL])?;
     artifacts::build(artifacts::Profile::Release)?;
     run::Step::cargo(["run", "--quiet", "--release", "--package", "xtask-bench", "--"]).args(arguments).run()
+}
+
+/// A release program: thousands of worlds are a matter of minutes then.
+fn sim(arguments: &[String]) -> anyhow::Result<()> {
+    run::Step::cargo(["run", "--quiet", "--release", "--package", "strongroom-sim", "--"]).args(arguments).run()
 }
 
 /// A program of its own, like the measurements, and for the same reason.

@@ -231,7 +231,7 @@ impl World {
 
     fn fate_of_commit(&mut self, hsm: usize) -> Fate {
         let of = &self.hsms[hsm];
-        if of.disk_is_full || of.store_fails {
+        if of.disk_is_full || of.store_fails || self.store.hands.is_some() {
             return Fate::NotWritten;
         }
         if self.is_quiet || self.shape.fault_every.is_none() || !self.chance(30) {

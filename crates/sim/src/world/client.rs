@@ -1,6 +1,7 @@
 //! Clients: the real routing, and what it is asked to do.
 
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use strongroom_client::routing::{Call, Decision, MemberNumber, Members, Outcome, outcome_of};
@@ -14,6 +15,8 @@ use super::{At, MS, Owner, World};
 
 /// One client: a process with one thread.
 pub(crate) struct Client {
+    /// Whether it knows one HSM only, whatever becomes of that.
+    is_choosy: bool,
     members: Members,
     began: Instant,
     pub(crate) seen: Revision,
@@ -56,10 +59,13 @@ pub(crate) enum Outcome1 {
 }
 
 impl Client {
-    pub(crate) fn new(hsms: usize) -> Client {
+    /// Knows the HSMs of these numbers.
+    pub(crate) fn new(hsms: Range<usize>) -> Client {
+        let is_choosy = hsms.len() == 1;
         let server = |number| Server { address: format!("127.0.1.{}", number + 1), port: 2223 };
-        let servers: Vec<Server> = (0..hsms).map(server).collect();
+        let servers: Vec<Server> = hsms.map(server).collect();
         Client {
+            is_choosy,
             members: Members::new(&servers),
             began: Instant::now(),
             seen: Revision(0),
@@ -105,7 +111,7 @@ impl World {
     /// A client begins an operation.
     pub(crate) fn begin_call(&mut self, client: usize, ask: Ask, asked: Asked) {
         // Some give up early, and never learn what became of what they asked.
-        let is_patient = self.rng.u32(0..5) > 0;
+        let is_patient = self.rng.u32(0..5) > 0 && !self.clients[client].is_choosy;
         let patience = if is_patient { PATIENCE } else { self.rng.u64(20..1_500) * MS };
         let invoked = self.now;
         self.trace("asks", || format!("client {client}: {asked:?}"));

@@ -95,7 +95,11 @@ impl World {
             self.start_founder(hsm);
         }
         for client in 0..self.shape.clients {
-            self.clients.push(Client::new(self.hsms.len()));
+            let all = 0..self.hsms.len();
+            let one = self.rng.usize(all.clone());
+            // Some ask one HSM alone, and go on asking when it is stopped: they are the first to see what it says then.
+            let known = if client % 3 == 2 { one..one + 1 } else { all };
+            self.clients.push(Client::new(known));
             let pause = self.rng.u64(1..200) * MS;
             self.after(pause, Owner::World, "client begins", move |w| w.next_operation(client));
         }
@@ -118,7 +122,7 @@ impl World {
             return;
         }
         self.after(500 * MS, Owner::World, "somebody copies the disk", |w| {
-            if !w.tampering.is_on() {
+            if w.store.hands.is_none() {
                 w.recorder.snapshots.push(w.store.records.clone());
             }
             w.next_snapshot();

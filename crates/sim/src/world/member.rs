@@ -44,8 +44,10 @@ impl World {
                 "newest",
                 |store| (store.moments, store.revision()),
                 move |w, newest| {
-                    if let Some((_, newest)) = newest {
-                        w.process(id).life.newest(newest);
+                    if let Some((moment, newest)) = newest {
+                        let process = w.process(id);
+                        process.moment = moment;
+                        process.life.newest(newest);
                     }
                     w.again(id, newest.is_some());
                 },
@@ -202,11 +204,13 @@ impl World {
     }
 
     fn rest(&mut self, id: ProcessId, ms: u64) {
-        let moments = self.store.moments;
         let process = self.process(id);
         process.rests += 1;
-        let rest = process.rests;
-        process.resting = Some((moments, rest));
+        let (rest, moment) = (process.rests, process.moment);
+        process.resting = Some((moment, rest));
+        if self.store.moments != moment {
+            return self.step(id, "member does not rest", move |w| w.member_woken(id, rest));
+        }
         self.after(ms * MS, Owner::Process(id), "member has rested", move |w| w.member_woken(id, rest));
     }
 
@@ -221,20 +225,22 @@ impl World {
             id,
             false,
             "moment",
-            |store| store.revision(),
-            move |w, newest| match newest {
-                None => w.again(id, false),
-                Some(newest) if newest == w.process(id).view.state().revision() => {
+            |store| (store.moments, store.revision()),
+            move |w, read| {
+                let Some((moment, newest)) = read else { return w.again(id, false) };
+                let process = w.process(id);
+                process.moment = moment;
+                if newest == process.view.state().revision() {
                     w.acknowledge(id);
-                    w.again(id, true);
+                    return w.again(id, true);
                 }
-                Some(_) => w.follow(
+                w.follow(
                     id,
                     Box::new(move |w, followed| {
                         w.acknowledge(id);
                         w.again(id, followed.is_ok());
                     }),
-                ),
+                );
             },
         );
     }

@@ -50,7 +50,8 @@ pub(crate) struct Message {
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Used,
-    Found(Vec<KeyReference>),
+    /// What a search found, and whether the store was asked before.
+    Found(Vec<KeyReference>, bool),
     LoggedIn(LoginActor),
     /// With the login that goes on when users set a password of their own.
     Changed(Reply, Option<LoginActor>),

@@ -11,6 +11,7 @@ use strongroom_types::{HsmId, Incarnation, Revision};
 
 use super::clocks::Clocks;
 use super::store::Store;
+use super::tampering::Hands;
 use super::{Action, At, MS, Owner, SECOND, Shape, World};
 
 /// One life of a process.
@@ -62,6 +63,8 @@ pub(crate) struct Process {
     /// While the member thread waits for the store: what it has seen, and which wait it is.
     pub(crate) resting: Option<(u64, u64)>,
     pub(crate) rests: u64,
+    /// What the last look at the store saw.
+    pub(crate) moment: u64,
     pub(crate) clock_shown_ms: u64,
     /// Entries that stand in the way, as a joining process has seen them, and since when.
     pub(crate) stale: Option<(Incarnation, u64, u64)>,
@@ -140,28 +143,29 @@ impl World {
             id,
             false,
             "load",
-            |store| store.load(),
+            |store| (store.hands, store.load()),
             move |w, loaded| match loaded {
                 None => w.exit(id, 200 * MS),
-                Some(loaded) => w.loaded(id, &loaded),
+                Some((hands, loaded)) => w.loaded(id, hands, &loaded),
             },
         );
     }
 
-    fn loaded(&mut self, id: ProcessId, loaded: &strongroom_store::Loaded) {
+    fn loaded(&mut self, id: ProcessId, hands: Option<Hands>, loaded: &strongroom_store::Loaded) {
         let view = View::load(&self.sealing, super::sealing::EPOCH, loaded);
         let view = match view {
             Ok(view) => view,
-            Err(error) => return self.refuses_to_start(id, &error),
+            Err(error) => return self.refuses_to_start(id, hands, &error),
         };
         self.check_view(id, &view);
         let newest = anchor_of(view.head());
         let own = &self.hsms[id.hsm];
         let was_member = view.state().hsm(&own.record.id).is_some();
         if let Err(conflict) = Anchor::check(own.anchor.as_ref(), &newest, was_member) {
-            return self.refuses_to_start(id, &conflict.into());
+            return self.refuses_to_start(id, hands, &conflict.into());
         }
-        if own.anchor == Some(newest) {
+        self.check_started(id, hands);
+        if self.hsms[id.hsm].anchor == Some(newest) {
             return self.begin_life(id, view, newest.revision);
         }
         self.write_anchor(id, newest, move |w, written| match written {
@@ -171,7 +175,6 @@ impl World {
     }
 
     fn begin_life(&mut self, id: ProcessId, view: View, anchored: Revision) {
-        self.check_started(id);
         let Shape { lease, lease_ms, .. } = self.shape;
         let life = Life::new(lease, lease_ms, view.state().revision());
         self.hsms[id.hsm].process = Some(Process {
@@ -189,6 +192,7 @@ impl World {
             committer_is_busy: false,
             resting: None,
             rests: 0,
+            moment: 0,
             clock_shown_ms: 0,
             stale: None,
             taken_for_gone: BTreeSet::new(),

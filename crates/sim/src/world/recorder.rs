@@ -72,6 +72,8 @@ pub(crate) struct Recorder {
     logins: Vec<KnownLogin>,
     passwords: Vec<NewPassword>,
     pub(crate) labels: u64,
+    /// Keys that somebody asked to be deleted or unshared, one after the other.
+    pub(crate) taken_away: Vec<u32>,
     /// What the disk was at moments of the past.
     pub(crate) snapshots: Vec<Records>,
     secrets: BTreeSet<[u8; 8]>,
@@ -259,8 +261,8 @@ impl World {
             login.into_iter().flatten().chain(asked.facts()).collect::<Vec<Fact>>()
         };
         let told = match &outcome {
-            Outcome1::Answered(Answer::Found(found)) => {
-                self.record_found(client, &asked, (invoked, ended), found);
+            Outcome1::Answered(Answer::Found(found, is_fresh)) => {
+                self.record_found(client, &asked, (invoked, ended), (found, *is_fresh));
                 Outcome::Done { facts: facts() }
             }
             Outcome1::Answered(_) => Outcome::Done { facts: facts() },
@@ -344,7 +346,13 @@ impl World {
     }
 
     /// Each key that was known before a search is in what it found, or not.
-    fn record_found(&mut self, client: usize, asked: &Asked, (invoked, ended): (At, At), found: &[KeyReference]) {
+    fn record_found(
+        &mut self,
+        client: usize,
+        asked: &Asked,
+        (invoked, ended): (At, At),
+        (found, is_fresh): (&[KeyReference], bool),
+    ) {
         let Asked::Find { by, known } = asked else { return };
         let client = u32::try_from(client).expect("few clients");
         let recorder = &mut self.recorder;
@@ -353,6 +361,10 @@ impl World {
             let (key_fact, use_fact) =
                 (|value| fact(Register::Key(number), value), |value| fact(may_use(number, by.user), value));
             let is_found = found.contains(&key.reference);
+            if !is_found && !is_fresh {
+                // Without the store, lists may lack what is newest.
+                continue;
+            }
             let outcome = match is_found {
                 true => Outcome::Done { facts: vec![key_fact(1), use_fact(1)] },
                 false => Outcome::Refused { any_of: vec![key_fact(0), use_fact(0)] },

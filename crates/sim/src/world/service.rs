@@ -79,12 +79,15 @@ impl World {
             }
             Ask::Find { actor } => self.freshen(
                 id,
-                Box::new(move |w, _| {
+                Box::new(move |w, asked| {
                     // Without the store, what this member has.
                     let private =
                         FilterTerm::Attribute(AttributeName::Class, AttributeValue::Class(KeyClass::PrivateKey));
                     let found = find_keys(&w.state(id), &actor, &Filter(vec![private]), 0, 1_000, now_ms);
-                    let found = found.map(|found| Answer::Found(found.keys.iter().map(|key| key.reference).collect()));
+                    let found = found.map(|found| {
+                        let references = found.keys.iter().map(|key| key.reference).collect();
+                        Answer::Found(references, asked.is_ok())
+                    });
                     w.step(id, "answer", move |w| w.finish_request(work, found));
                 }),
             ),

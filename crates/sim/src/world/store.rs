@@ -6,6 +6,7 @@ use strongroom_store::{Changes, Delta, Loaded, MemberEntry, StoreError, StoredRe
 use strongroom_types::{HsmId, Incarnation, RecordPath, Revision};
 
 use super::process::ProcessId;
+use super::tampering::Hands;
 
 /// Everything durable that the members share.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Store {
     incarnations: u128,
     /// Who writes, on one host.
     pub(crate) writer: Option<ProcessId>,
+    /// What somebody else did to the disk, while it is so.
+    pub(crate) hands: Option<Hands>,
 }
 
 /// What a disk holds, and what somebody may put in its place.
@@ -50,6 +53,7 @@ impl Store {
             moments: 0,
             incarnations: 0,
             writer: None,
+            hands: None,
         }
     }
 

@@ -8,18 +8,19 @@ use super::process::ProcessId;
 use super::store::Records;
 use super::{MS, Owner, SECOND, World};
 
-/// What was done to the disk, while it is so.
+/// What there is to put right.
 #[derive(Debug, Default)]
 pub(crate) struct Tampering {
-    done: Option<Done>,
+    has_been: bool,
     /// What the disk held before.
     copy: Records,
     /// HSMs that saw nothing that the store lacks now: only a counter outside could tell them. They stay down.
     kept_down: Vec<usize>,
 }
 
+/// What was done to the disk.
 #[derive(Clone, Copy, Debug)]
-enum Done {
+pub(crate) enum Hands {
     Altered(RecordPath),
     Swapped(RecordPath, RecordPath),
     Dropped,
@@ -28,8 +29,9 @@ enum Done {
 }
 
 impl Tampering {
-    pub(crate) fn is_on(&self) -> bool {
-        self.done.is_some()
+    /// Whether anything was done at any time: what was read then may be looked at later.
+    pub(crate) fn has_been(&self) -> bool {
+        self.has_been
     }
 
     pub(crate) fn keeps_down(&self, hsm: usize) -> bool {
@@ -37,15 +39,15 @@ impl Tampering {
     }
 }
 
-impl Done {
+impl Hands {
     /// Whether a starting HSM says what happened, and to which record where that can be told.
     fn is_named_by(self, error: &StateError) -> bool {
         match (self, error) {
-            (Done::Altered(at), StateError::Sealed { path, .. }) => at == *path,
-            (Done::Swapped(one, other), StateError::Sealed { path, .. }) => [one, other].contains(path),
-            (Done::Dropped, StateError::Ledger(CorruptLedger::Count { .. }))
-            | (Done::PutBack, StateError::Ledger(CorruptLedger::Sum))
-            | (Done::AllPutBack, StateError::Anchor(AnchorConflict::Older { .. })) => true,
+            (Hands::Altered(at), StateError::Sealed { path, .. }) => at == *path,
+            (Hands::Swapped(one, other), StateError::Sealed { path, .. }) => [one, other].contains(path),
+            (Hands::Dropped, StateError::Ledger(CorruptLedger::Count { .. }))
+            | (Hands::PutBack, StateError::Ledger(CorruptLedger::Sum(_)))
+            | (Hands::AllPutBack, StateError::Anchor(AnchorConflict::Older { .. })) => true,
             _ => false,
         }
     }
@@ -60,9 +62,10 @@ impl World {
         self.trace("TAMPERED", || format!("{done:?}"));
         let older = self.store.records.revision;
         let knows = |hsm: &super::Hsm| hsm.anchor.is_some_and(|anchor| anchor.revision > older);
-        let keeps_all = !matches!(done, Done::AllPutBack);
+        let keeps_all = !matches!(done, Hands::AllPutBack);
         let kept_down = (0..self.hsms.len()).filter(|hsm| !keeps_all && !knows(&self.hsms[*hsm])).collect();
-        self.tampering = Tampering { done: Some(done), copy, kept_down };
+        self.tampering = Tampering { has_been: true, copy, kept_down };
+        self.store.hands = Some(done);
         let goes_on = !keeps_all && self.rng.bool();
         for hsm in 0..self.hsms.len() {
             let knows = knows(&self.hsms[hsm]);
@@ -76,7 +79,7 @@ impl World {
     }
 
     pub(crate) fn put_right(&mut self) {
-        if self.tampering.done.take().is_none() {
+        if self.store.hands.take().is_none() {
             return;
         }
         self.store.records = std::mem::take(&mut self.tampering.copy);
@@ -89,7 +92,7 @@ impl World {
         self.wake_members();
     }
 
-    fn lay_hands_on(&mut self) -> Option<Done> {
+    fn lay_hands_on(&mut self) -> Option<Hands> {
         // The cluster key's record is opened before all others, under the root key, which this world has none of.
         let is_apart = |path: &&RecordPath| !matches!(path.kind, RecordKind::Head | RecordKind::ClusterKey);
         let mut paths: Vec<RecordPath> = self.store.records.records.keys().filter(is_apart).copied().collect();
@@ -102,7 +105,7 @@ impl World {
                 let (_, bytes) = self.store.records.records.get_mut(&at)?;
                 let len = bytes.len();
                 bytes[place % len] ^= 1 << (place / len % 8);
-                Some(Done::Altered(at))
+                Some(Hands::Altered(at))
             }
             1 => {
                 let other = *paths.iter().skip(1).find(|path| path.kind == one.kind)?;
@@ -110,11 +113,11 @@ impl World {
                 let (first, second) = (records.get(&one)?.clone(), records.get(&other)?.clone());
                 records.insert(one, second);
                 records.insert(other, first);
-                Some(Done::Swapped(one, other))
+                Some(Hands::Swapped(one, other))
             }
             2 => {
                 self.store.records.records.remove(&one)?;
-                Some(Done::Dropped)
+                Some(Hands::Dropped)
             }
             3 => {
                 let has_older = |path: &&RecordPath| self.truth.forms.get(path).is_some_and(|forms| forms.len() > 1);
@@ -122,12 +125,12 @@ impl World {
                 let forms = self.truth.forms.get(&at)?;
                 let old = forms.get(self.rng.usize(..forms.len() - 1))?.clone();
                 self.store.records.records.insert(at, old);
-                Some(Done::PutBack)
+                Some(Hands::PutBack)
             }
             _ => {
                 let old = self.snapshot_before_revocation()?;
                 self.store.records = old;
-                Some(Done::AllPutBack)
+                Some(Hands::AllPutBack)
             }
         }
     }
@@ -139,10 +142,10 @@ impl World {
     }
 
     /// A starting HSM refuses what it found.
-    pub(crate) fn refuses_to_start(&mut self, id: ProcessId, error: &StateError) {
+    pub(crate) fn refuses_to_start(&mut self, id: ProcessId, hands: Option<Hands>, error: &StateError) {
         self.trace("refuses to start", || format!("{id:?}: {error}"));
         self.recorder.seen(error.to_string().as_bytes());
-        match self.tampering.done {
+        match hands {
             None => self.broken(format!("{id:?} does not start on a store that nobody touched: {error}")),
             Some(done) if !done.is_named_by(error) => {
                 self.broken(format!("{id:?} does not name what happened to the disk, {done:?}: {error}"));
@@ -153,8 +156,8 @@ impl World {
     }
 
     /// A process starts to live on what it loaded.
-    pub(crate) fn check_started(&mut self, id: ProcessId) {
-        if let Some(done) = self.tampering.done {
+    pub(crate) fn check_started(&mut self, id: ProcessId, hands: Option<Hands>) {
+        if let Some(done) = hands {
             self.broken(format!("{id:?} starts on a disk in other hands: {done:?}"));
         }
     }

@@ -68,6 +68,15 @@ impl World {
         to_u32(self.rng.usize(1..len))
     }
 
+    /// Often one of which something was taken away a moment ago.
+    fn some_key_to_use(&mut self) -> Option<(u32, KeyReference)> {
+        let recent = self.recorder.taken_away.iter().rev().take(3).copied().collect::<Vec<_>>();
+        match self.rng.choice(recent) {
+            Some(key) if self.rng.u32(0..3) == 0 => Some((key, self.recorder.keys[to_usize(key)].reference)),
+            _ => self.some_key(None),
+        }
+    }
+
     fn some_key(&mut self, owner: Option<u32>) -> Option<(u32, KeyReference)> {
         let keys = self.recorder.keys.iter().enumerate();
         let fit: Vec<(usize, KeyReference, bool)> = keys
@@ -96,7 +105,7 @@ impl World {
         let many = self.recorder.keys.iter().filter(|key| !key.is_doomed).count() > KEYS_MANY;
         match self.rng.u32(0..100) {
             0..45 => {
-                let (key, reference) = self.some_key(None)?;
+                let (key, reference) = self.some_key_to_use()?;
                 Some((Ask::Use { actor, key: reference }, Asked::Use { by, key }))
             }
             45..57 if !many => {
@@ -107,6 +116,7 @@ impl World {
             45..65 => {
                 let (key, reference) = self.some_key(Some(by.user))?;
                 self.recorder.keys[to_usize(key)].is_doomed = true;
+                self.recorder.taken_away.push(key);
                 let asked = Asked::DeleteKey { by, key };
                 Some(self.ask_change(by, Command::DeleteKey(reference), ToMake::Nothing, asked))
             }
@@ -117,6 +127,9 @@ impl World {
                     return None;
                 }
                 let (name, role, on) = (user_name(with), Role::CryptoUser, self.rng.bool());
+                if !on {
+                    self.recorder.taken_away.push(key);
+                }
                 let command = match on {
                     true => Command::ShareKey { key: reference, name, role },
                     false => Command::UnshareKey { key: reference, name, role },
