@@ -20,19 +20,11 @@ impl World {
     /// One step of the member thread.
     pub(crate) fn member_turn(&mut self, id: ProcessId) {
         let shown = self.clock_less_boottime(id.hsm);
-        let mut now_ms = self.boottime_ms(id.hsm);
-        let renews_expired = self.mutant == Some(Mutant::RenewExpired);
+        let now_ms = self.boottime_ms(id.hsm);
         let process = self.process(id);
         process.life.applied(process.view.state().revision());
         if process.life.has_served() && shown.abs_diff(process.clock_shown_ms) > CLOCK_JUMP_MS {
             process.life.renew_early();
-        }
-        if renews_expired && let Some(until_ms) = process.life.until_ms().filter(|_| process.life.has_served()) {
-            // As if the clock had not moved on.
-            if now_ms >= until_ms {
-                process.life.renew_early();
-                now_ms = until_ms.saturating_sub(1);
-            }
         }
         let step = process.life.next(now_ms);
         self.set_serving(id);
@@ -91,13 +83,29 @@ impl World {
     /// Whether this process may answer now, and in which life.
     pub(crate) fn serving(&mut self, id: ProcessId) -> Result<u64, Refusal> {
         let now_ms = self.boottime_ms(id.hsm);
-        let answers_expired = self.mutant == Some(Mutant::AnswerAfterExpiry);
         let process = self.process(id);
-        if answers_expired && let Some(life) = process.last_life {
-            return Ok(life);
-        }
         let serving = process.serving.filter(|(_, until_ms)| until_ms.is_none_or(|until_ms| now_ms < until_ms));
-        serving.map(|(life, _)| life).ok_or_else(|| Status::NotServing.into())
+        let life = serving.map(|(life, _)| life).or_else(|| self.serving_of_mutant(id));
+        life.ok_or_else(|| Status::NotServing.into())
+    }
+
+    /// The life in which a member goes on that should have ended.
+    fn serving_of_mutant(&mut self, id: ProcessId) -> Option<u64> {
+        let now_ms = self.boottime_ms(id.hsm);
+        let mutant = self.mutant;
+        let process = self.process(id);
+        let life = process.last_life?;
+        match mutant {
+            Some(Mutant::AnswerAfterExpiry) => Some(life),
+            Some(Mutant::RenewExpired) => {
+                let applied = process.view.state().revision();
+                process.life.renewed(applied, now_ms);
+                self.set_serving(id);
+                self.show(id, applied, Box::new(|_, _| {}));
+                Some(life)
+            }
+            _ => None,
+        }
     }
 
     fn join(&mut self, id: ProcessId) {
@@ -160,30 +168,39 @@ impl World {
             id,
             Box::new(move |w, shown| {
                 let began_ms = w.boottime_ms(id.hsm);
-                let clock = w.clock_less_boottime(id.hsm);
-                w.process(id).clock_shown_ms = clock;
-                let hsm = &w.hsms[id.hsm];
-                let (hsm_id, ahead_ms) = (hsm.record.id.clone(), hsm.clocks.ahead_ms);
-                let revives = w.mutant == Some(Mutant::RenewExpired);
-                let renew = move |store: &mut super::Store| {
-                    let is_there = store.renew(id, &hsm_id, shown, ahead_ms);
-                    // As an upsert would.
-                    is_there || (revives && store.join(id, &hsm_id, shown, ahead_ms).is_ok())
-                };
-                w.read(id, true, "renew", renew, move |w, renewed| {
-                    let now_ms = w.boottime_ms(id.hsm);
-                    let process = w.process(id);
-                    match renewed {
-                        Some(true) => process.life.renewed(shown, began_ms),
-                        Some(false) => process.life.fenced(),
-                        None => process.life.renew_failed(now_ms),
-                    }
-                    w.set_serving(id);
-                    w.acknowledge(id);
-                    w.again(id, renewed.is_some());
-                });
+                w.show(
+                    id,
+                    shown,
+                    Box::new(move |w, renewed| {
+                        let now_ms = w.boottime_ms(id.hsm);
+                        let process = w.process(id);
+                        match renewed {
+                            Some(true) => process.life.renewed(shown, began_ms),
+                            Some(false) => process.life.fenced(),
+                            None => process.life.renew_failed(now_ms),
+                        }
+                        w.set_serving(id);
+                        w.acknowledge(id);
+                        w.again(id, renewed.is_some());
+                    }),
+                );
             }),
         );
+    }
+
+    /// Renews the entry; whether it was there, if the table could be asked.
+    fn show(&mut self, id: ProcessId, shown: Revision, then: Then<Option<bool>>) {
+        let clock = self.clock_less_boottime(id.hsm);
+        self.process(id).clock_shown_ms = clock;
+        let hsm = &self.hsms[id.hsm];
+        let (hsm_id, ahead_ms) = (hsm.record.id.clone(), hsm.clocks.ahead_ms);
+        let revives = self.mutant == Some(Mutant::RenewExpired);
+        let renew = move |store: &mut super::Store| {
+            let is_there = store.renew(id, &hsm_id, shown, ahead_ms);
+            // As an upsert would.
+            is_there || (revives && store.join(id, &hsm_id, shown, ahead_ms).is_ok())
+        };
+        self.read(id, true, "renew", renew, then);
     }
 
     /// The newest revision that may be shown: the one applied, once the anchor holds all that was taken away up to there.
