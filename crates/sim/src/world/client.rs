@@ -261,7 +261,8 @@ impl World {
             _ => self.counts.answered += 1,
         }
         self.ended(client, current.asked, current.ask, (current.invoked, current.patience, current.tries), outcome);
-        let pause = if self.rng.u32(0..4) == 0 { self.rng.u64(1..3) * MS } else { self.rng.u64(1..100) * MS };
+        let is_hasty = self.clients[client].is_choosy || self.rng.u32(0..4) == 0;
+        let pause = if is_hasty { self.rng.u64(1..20) * MS } else { self.rng.u64(1..100) * MS };
         self.after(pause, Owner::World, "client thinks", move |w| w.next_operation(client));
     }
 }

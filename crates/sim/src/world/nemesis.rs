@@ -24,7 +24,9 @@ impl World {
     fn fault(&mut self) {
         self.counts.faults += 1;
         let hsm = self.rng.usize(..self.hsms.len());
-        match self.rng.u32(0..100) {
+        let drawn = self.rng.u32(0..100);
+        let favourite = self.shape.favourite.filter(|_| self.rng.u32(0..3) > 0);
+        match favourite.unwrap_or(drawn) {
             0..30 => {
                 let pause = self.rng.u64(RESTART);
                 self.end_process(hsm, pause);
@@ -51,9 +53,10 @@ impl World {
     /// From moments to several leases.
     fn pause(&mut self, hsm: usize) {
         let lease = self.shape.lease_ms * MS;
-        let longest = *self.rng.choice(&[20 * MS, lease, 3 * lease]).expect("some");
+        let about = *self.rng.choice(&[20 * MS, lease / 2, 2 * lease, 3 * lease]).expect("some");
+        let pause = self.rng.u64(about / 2..=about * 3 / 2);
         self.stop_process(hsm);
-        self.later("process goes on", longest, move |w| w.continue_process(hsm));
+        self.after(pause, Owner::World, "process goes on", move |w| w.continue_process(hsm));
     }
 
     fn fill_disks(&mut self, hsm: usize) {

@@ -72,7 +72,7 @@ pub(crate) struct Recorder {
     logins: Vec<KnownLogin>,
     passwords: Vec<NewPassword>,
     pub(crate) labels: u64,
-    /// Keys that somebody asked to be deleted or unshared, one after the other.
+    /// Keys that were deleted or unshared and that was acknowledged, one after the other.
     pub(crate) taken_away: Vec<u32>,
     /// What the disk was at moments of the past.
     pub(crate) snapshots: Vec<Records>,
@@ -313,8 +313,14 @@ impl World {
                 *created = Some(private.reference.as_u64());
                 vec![write(Register::Key(key), 1), write(may_use(key, by.user), 1), write(Register::Label(key), *label)]
             }
-            (Asked::DeleteKey { key, .. }, _) => vec![write(Register::Key(*key), 0)],
-            (Asked::Share { key, with, on, .. }, _) => vec![write(may_use(*key, *with), Value::from(*on))],
+            (Asked::DeleteKey { key, .. }, _) => {
+                recorder.taken_away.extend(is_done.then_some(*key));
+                vec![write(Register::Key(*key), 0)]
+            }
+            (Asked::Share { key, with, on, .. }, _) => {
+                recorder.taken_away.extend((is_done && !on).then_some(*key));
+                vec![write(may_use(*key, *with), Value::from(*on))]
+            }
             (Asked::SetLabel { key, label, .. }, _) => vec![write(Register::Label(*key), *label)],
             (Asked::CreateUser { user, .. }, _) => vec![write(Register::User(*user), 1)],
             (Asked::DeleteUser { user, .. }, _) => vec![write(Register::User(*user), 0)],

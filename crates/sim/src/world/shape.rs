@@ -17,6 +17,8 @@ pub(crate) struct Shape {
     pub(crate) faults_until: At,
     /// Mean time between two faults; none in a world without.
     pub(crate) fault_every: Option<At>,
+    /// Of most faults in this world: which number they draw, of a hundred.
+    pub(crate) favourite: Option<u32>,
     /// Messages lost, in thousandths.
     pub(crate) loss: u32,
     /// The longest that a message usually takes.
@@ -43,6 +45,7 @@ impl Shape {
             deletions_kept: pick(rng, &[5, 40, 100_000]),
             faults_until: pick(rng, &[2, 4, 8]) * SECOND,
             fault_every: (rng.u32(0..10) > 0).then(|| pick(rng, &[80, 250, 800]) * MS),
+            favourite: rng.bool().then(|| rng.u32(0..100)),
             loss: *rng.choice(&[0, 0, 5, 30]).expect("some"),
             message_max: pick(rng, &[200, 1_000, 20_000]),
             store_max: pick(rng, &[100, 1_000, 10_000]),

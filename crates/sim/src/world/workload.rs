@@ -70,9 +70,9 @@ impl World {
 
     /// Often one of which something was taken away a moment ago.
     fn some_key_to_use(&mut self) -> Option<(u32, KeyReference)> {
-        let recent = self.recorder.taken_away.iter().rev().take(3).copied().collect::<Vec<_>>();
+        let recent = self.recorder.taken_away.iter().rev().take(2).copied().collect::<Vec<_>>();
         match self.rng.choice(recent) {
-            Some(key) if self.rng.u32(0..3) == 0 => Some((key, self.recorder.keys[to_usize(key)].reference)),
+            Some(key) if self.rng.bool() => Some((key, self.recorder.keys[to_usize(key)].reference)),
             _ => self.some_key(None),
         }
     }
@@ -116,7 +116,6 @@ impl World {
             45..65 => {
                 let (key, reference) = self.some_key(Some(by.user))?;
                 self.recorder.keys[to_usize(key)].is_doomed = true;
-                self.recorder.taken_away.push(key);
                 let asked = Asked::DeleteKey { by, key };
                 Some(self.ask_change(by, Command::DeleteKey(reference), ToMake::Nothing, asked))
             }
@@ -127,9 +126,6 @@ impl World {
                     return None;
                 }
                 let (name, role, on) = (user_name(with), Role::CryptoUser, self.rng.bool());
-                if !on {
-                    self.recorder.taken_away.push(key);
-                }
                 let command = match on {
                     true => Command::ShareKey { key: reference, name, role },
                     false => Command::UnshareKey { key: reference, name, role },
