@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use strongroom_types::{Refusal, Revision, Status};
 
-use crate::{Actor, Batch, Command, Draft, Effect, Made, Plan, PlanError, Reply, Request, State};
+use crate::{Actor, Batch, Command, Draft, Effect, Made, Plan, PlanError, Replayed, Reply, Request, State, receipts};
 
 /// Changes that may wait for a batch at once; beyond, the HSM is busy.
 pub const CHANGES_WAITING_MAX: usize = 1_024;
@@ -79,6 +79,16 @@ struct Waiting<T> {
     change: Change,
     /// A commit that held it may have been written.
     maybe_made: bool,
+}
+
+impl<T> Waiting<T> {
+    /// What was made of it by a commit whose outcome was unknown. It was allowed when it was planned; what has ended since,
+    /// such as its login, does not undo it, and to call it refused would be wrong.
+    fn replayed(&self, state: &State, now_ms: u64) -> Option<Replayed> {
+        let Change { actor, request, .. } = &self.change;
+        let replayed = self.maybe_made.then(|| receipts::replay(state, actor, request, now_ms));
+        replayed.and_then(Result::ok).flatten()
+    }
 }
 
 enum Verdict {
@@ -160,7 +170,10 @@ impl<T: PartialEq> Batcher<T> {
                 Ok(Plan::Change(planned)) => Verdict::Made { reply: planned.reply, effect: planned.effect },
                 Ok(Plan::Replayed(replayed)) => Verdict::Known { reply: replayed.reply, effect: replayed.effect },
                 Ok(Plan::Nothing(reply)) => Verdict::Known { reply, effect: Effect::Granting },
-                Err(PlanError::Refused(refusal)) => Verdict::Refused(refusal),
+                Err(PlanError::Refused(refusal)) => match waiting.replayed(state, now_ms) {
+                    Some(Replayed { reply, effect }) => Verdict::Known { reply, effect },
+                    None => Verdict::Refused(refusal),
+                },
                 Err(PlanError::DrawAgain) => Verdict::DrawAgain,
                 Err(PlanError::BatchFull) => break,
             };

@@ -136,6 +136,33 @@ fn an_unknown_commit_that_was_written_is_answered_by_its_receipt() {
 }
 
 #[test]
+fn a_change_that_was_made_is_not_called_refused_when_its_login_has_ended_since() {
+    let mut member = Member::new();
+    member.create(1, "alice");
+    member.commit();
+    let gone = delete(&mut member.world, "alice");
+    let admin = gone.actor;
+    member.batcher.add(2, gone).unwrap();
+    let Next::Commit(batch) = member.plan() else { panic!() };
+    member.world.commit(&batch);
+    // Nobody knows yet whether it was written, and the login it came with ends by another member's batch.
+    member.batcher.unknown();
+    assert_eq!(member.world.done(&admin, &Command::Logout, &Made::Nothing), Ok(Reply::Done));
+    let base = member.world.state.revision();
+    assert_eq!(member.plan(), Next::Confirm);
+    assert_eq!(outcomes(&member.batcher.confirmed(base)), [(2, Ok(base))]);
+    // What was not made is refused, whatever its outcome was.
+    let create = create(&mut member.world, "bob");
+    assert_eq!(member.world.done(&create.actor, &Command::Logout, &Made::Nothing), Ok(Reply::Done));
+    member.batcher.add(3, create).unwrap();
+    let base = member.world.state.revision();
+    assert_eq!(member.plan(), Next::Confirm);
+    member.batcher.unknown();
+    assert_eq!(member.plan(), Next::Confirm);
+    assert_eq!(outcomes(&member.batcher.confirmed(base)), [(3, Err(Status::LoginEnded))]);
+}
+
+#[test]
 fn an_unknown_commit_that_was_not_written_is_made_again() {
     let mut member = Member::new();
     member.create(1, "alice");
