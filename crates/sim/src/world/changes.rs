@@ -234,7 +234,7 @@ impl World {
         if of.disk_is_full || of.store_fails || self.store.hands.is_some() {
             return Fate::NotWritten;
         }
-        if self.is_quiet || self.shape.fault_every.is_none() || !self.chance(30) {
+        if self.is_quiet || self.shape.is_pure || self.shape.fault_every.is_none() || !self.chance(30) {
             return Fate::Written;
         }
         self.counts.faults += 1;

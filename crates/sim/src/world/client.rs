@@ -16,7 +16,7 @@ use super::{At, MS, Owner, World};
 /// One client: a process with one thread.
 pub(crate) struct Client {
     /// Whether it knows one HSM only, whatever becomes of that.
-    is_choosy: bool,
+    pub(crate) is_choosy: bool,
     members: Members,
     began: Instant,
     pub(crate) seen: Revision,
@@ -112,7 +112,12 @@ impl World {
     pub(crate) fn begin_call(&mut self, client: usize, ask: Ask, asked: Asked) {
         // Some give up early, and never learn what became of what they asked.
         let is_patient = self.rng.u32(0..5) > 0 && !self.clients[client].is_choosy;
-        let patience = if is_patient { PATIENCE } else { self.rng.u64(20..1_500) * MS };
+        let patience = match &ask {
+            _ if is_patient => PATIENCE,
+            // Who asks again soon is there when a stopped HSM goes on.
+            Ask::Use { .. } => self.rng.u64(10..200) * MS,
+            _ => self.rng.u64(20..1_500) * MS,
+        };
         let invoked = self.now;
         self.trace("asks", || format!("client {client}: {asked:?}"));
         let of = &mut self.clients[client];

@@ -22,10 +22,14 @@ impl World {
     }
 
     fn fault(&mut self) {
+        let is_pure = self.shape.is_pure;
+        if is_pure && self.hsms.iter().any(|hsm| hsm.is_stopped || hsm.number_of_process().is_none()) {
+            return;
+        }
         self.counts.faults += 1;
         let hsm = self.rng.usize(..self.hsms.len());
         let drawn = self.rng.u32(0..100);
-        let favourite = self.shape.favourite.filter(|_| self.rng.u32(0..3) > 0);
+        let favourite = self.shape.favourite.filter(|_| is_pure || self.rng.u32(0..3) > 0);
         match favourite.unwrap_or(drawn) {
             0..30 => {
                 let pause = self.rng.u64(RESTART);
@@ -83,10 +87,15 @@ impl World {
             LeaseKind::Timed => hsm..hsm + 1,
         };
         self.trace("clock jumps", || format!("{hsms:?} by {by} ms"));
-        for of in hsms {
+        for of in hsms.clone() {
             let clocks = &mut self.hsms[of].clocks;
             clocks.ahead_ms = (clocks.ahead_ms + by).clamp(-CLOCK_MAX_MS, CLOCK_MAX_MS);
         }
+        self.later("clock is set right", 2 * SECOND, move |w| {
+            for of in hsms {
+                w.hsms[of].clocks.ahead_ms = 0;
+            }
+        });
     }
 
     fn later(&mut self, label: &'static str, longest: At, action: impl FnOnce(&mut World) + 'static) {

@@ -72,8 +72,8 @@ pub(crate) struct Recorder {
     logins: Vec<KnownLogin>,
     passwords: Vec<NewPassword>,
     pub(crate) labels: u64,
-    /// Keys that were deleted or unshared and that was acknowledged, one after the other.
-    pub(crate) taken_away: Vec<u32>,
+    /// Keys that were taken away from their owners or from others, and that was acknowledged, one after the other.
+    pub(crate) taken_away: Vec<(u32, u32)>,
     /// What the disk was at moments of the past.
     pub(crate) snapshots: Vec<Records>,
     secrets: BTreeSet<[u8; 8]>,
@@ -314,11 +314,12 @@ impl World {
                 vec![write(Register::Key(key), 1), write(may_use(key, by.user), 1), write(Register::Label(key), *label)]
             }
             (Asked::DeleteKey { key, .. }, _) => {
-                recorder.taken_away.extend(is_done.then_some(*key));
+                let owner = recorder.keys[usize::try_from(*key).expect("a key")].owner;
+                recorder.taken_away.extend(is_done.then_some((*key, owner)));
                 vec![write(Register::Key(*key), 0)]
             }
             (Asked::Share { key, with, on, .. }, _) => {
-                recorder.taken_away.extend((is_done && !on).then_some(*key));
+                recorder.taken_away.extend((is_done && !on).then_some((*key, *with)));
                 vec![write(may_use(*key, *with), Value::from(*on))]
             }
             (Asked::SetLabel { key, label, .. }, _) => vec![write(Register::Label(*key), *label)],

@@ -32,7 +32,7 @@ impl World {
         let next = match login {
             None => Some(self.log_in(client)),
             Some(by) if by.user == ADMIN => self.administer(by),
-            Some(by) => self.work(by),
+            Some(by) => self.work(by, self.clients[client].is_choosy),
         };
         match next {
             Some((ask, asked)) => self.begin_call(client, ask, asked),
@@ -68,9 +68,10 @@ impl World {
         to_u32(self.rng.usize(1..len))
     }
 
-    /// Often one of which something was taken away a moment ago.
-    fn some_key_to_use(&mut self) -> Option<(u32, KeyReference)> {
-        let recent = self.recorder.taken_away.iter().rev().take(2).copied().collect::<Vec<_>>();
+    /// Often one that was taken away from the user a moment ago.
+    fn some_key_to_use(&mut self, user: u32) -> Option<(u32, KeyReference)> {
+        let from_user = self.recorder.taken_away.iter().rev().filter(|(_, from)| *from == user);
+        let recent = from_user.take(2).map(|(key, _)| *key).collect::<Vec<_>>();
         match self.rng.choice(recent) {
             Some(key) if self.rng.bool() => Some((key, self.recorder.keys[to_usize(key)].reference)),
             _ => self.some_key(None),
@@ -100,12 +101,13 @@ impl World {
         (Ask::Change { actor, command, made, request }, asked)
     }
 
-    fn work(&mut self, by: OwnLogin) -> Option<(Ask, Asked)> {
+    fn work(&mut self, by: OwnLogin, mostly_uses: bool) -> Option<(Ask, Asked)> {
         let actor = Actor::Login(by.actor);
         let many = self.recorder.keys.iter().filter(|key| !key.is_doomed).count() > KEYS_MANY;
-        match self.rng.u32(0..100) {
+        let drawn = self.rng.u32(0..100);
+        match if mostly_uses && drawn < 80 { 0 } else { drawn } {
             0..45 => {
-                let (key, reference) = self.some_key_to_use()?;
+                let (key, reference) = self.some_key_to_use(by.user)?;
                 Some((Ask::Use { actor, key: reference }, Asked::Use { by, key }))
             }
             45..57 if !many => {
