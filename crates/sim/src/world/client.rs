@@ -52,7 +52,8 @@ struct Current {
 }
 
 /// What a call came to.
-pub(crate) enum Outcome1 {
+#[expect(clippy::large_enum_variant, reason = "lives for one event, never in numbers")]
+pub(crate) enum CallEnd {
     Answered(Answer),
     Refused(Refusal),
     GivenUp,
@@ -139,7 +140,7 @@ impl World {
                 let pause = until.saturating_duration_since(instant).as_micros().max(1);
                 self.resume_after(client, At::try_from(pause).unwrap_or(MS));
             }
-            Decision::GiveUp => self.end_call(client, Outcome1::GivenUp),
+            Decision::GiveUp => self.end_call(client, CallEnd::GivenUp),
         }
     }
 
@@ -234,7 +235,7 @@ impl World {
         let refusal = match response.result {
             Ok(answer) => {
                 self.end_try(client, now);
-                return self.end_call(client, Outcome1::Answered(answer));
+                return self.end_call(client, CallEnd::Answered(answer));
             }
             Err(refusal) => refusal,
         };
@@ -243,7 +244,7 @@ impl World {
             Some(outcome) => self.failed(client, attempt, Cause::Status(refusal), outcome),
             None => {
                 self.end_try(client, now);
-                self.end_call(client, Outcome1::Refused(refusal));
+                self.end_call(client, CallEnd::Refused(refusal));
             }
         }
     }
@@ -257,12 +258,12 @@ impl World {
         }
     }
 
-    fn end_call(&mut self, client: usize, outcome: Outcome1) {
+    fn end_call(&mut self, client: usize, outcome: CallEnd) {
         let of = &mut self.clients[client];
         of.attempts += 1;
         let Some(current) = of.current.take() else { return };
         match &outcome {
-            Outcome1::GivenUp => self.counts.given_up += 1,
+            CallEnd::GivenUp => self.counts.given_up += 1,
             _ => self.counts.answered += 1,
         }
         self.ended(client, current.asked, current.ask, (current.invoked, current.patience, current.tries), outcome);

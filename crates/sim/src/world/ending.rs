@@ -8,7 +8,7 @@ use strongroom_hsm::cluster::sealing::{Sealed, seal};
 use strongroom_hsm::cluster::view::View;
 use strongroom_types::{ClusterMode, HsmType, RecordPath, RequestId, Revision, Role, UserId};
 
-use super::client::{Client, Outcome1, PATIENCE};
+use super::client::{CallEnd, Client, PATIENCE};
 use super::operations::{Answer, Ask, PasswordNumber, hash_of, user_name};
 use super::process::ProcessId;
 use super::recorder::{ADMIN, Asked, KnownUser};
@@ -142,9 +142,9 @@ impl World {
         asked: &Asked,
         ask: &Ask,
         (invoked, patience): (At, At),
-        outcome: &Outcome1,
+        outcome: &CallEnd,
     ) {
-        if let (Outcome1::Answered(Answer::Changed(reply, _)), Ask::Change { request, .. }) = (outcome, ask) {
+        if let (CallEnd::Answered(Answer::Changed(reply, _)), Ask::Change { request, .. }) = (outcome, ask) {
             // To share what is shared already writes nothing.
             let may_be_nothing = matches!(asked, Asked::Share { on: true, .. }) && *reply == Reply::Done;
             if !may_be_nothing && !self.truth.has_acted(request.id) {
@@ -152,7 +152,7 @@ impl World {
             }
         }
         let is_late = self.is_quiet && patience == PATIENCE && invoked > self.shape.faults_until + self.recovery();
-        if let (true, Outcome1::GivenUp) = (is_late, outcome) {
+        if let (true, CallEnd::GivenUp) = (is_late, outcome) {
             self.broken(format!("{asked:?}: nobody answers, long after faults have ended"));
         }
     }

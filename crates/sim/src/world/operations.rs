@@ -47,6 +47,7 @@ pub(crate) struct Message {
 }
 
 /// An answer.
+#[expect(clippy::large_enum_variant, reason = "lives for one message, never in numbers")]
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Used,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use strongroom_core::Reply;
 use strongroom_types::{Family, KeyReference, Status};
 
-use super::client::{Outcome1, OwnLogin};
+use super::client::{CallEnd, OwnLogin};
 use super::operations::{Answer, Ask, PasswordNumber};
 use super::store::Records;
 use super::{At, World};
@@ -245,13 +245,13 @@ impl World {
         asked: Asked,
         ask: Ask,
         (invoked, patience, tries): (At, At, u32),
-        outcome: Outcome1,
+        outcome: CallEnd,
     ) {
         let ended = self.now;
         self.trace("ended", || match &outcome {
-            Outcome1::Answered(answer) => format!("client {client}: {asked:?}: {answer:?}"),
-            Outcome1::Refused(refusal) => format!("client {client}: {asked:?}: {refusal}"),
-            Outcome1::GivenUp => format!("client {client}: {asked:?}: given up"),
+            CallEnd::Answered(answer) => format!("client {client}: {asked:?}: {answer:?}"),
+            CallEnd::Refused(refusal) => format!("client {client}: {asked:?}: {refusal}"),
+            CallEnd::GivenUp => format!("client {client}: {asked:?}: given up"),
         });
         self.check_answered(&asked, &ask, (invoked, patience), &outcome);
         let mut created = None;
@@ -261,13 +261,13 @@ impl World {
             login.into_iter().flatten().chain(asked.facts()).collect::<Vec<Fact>>()
         };
         let told = match &outcome {
-            Outcome1::Answered(Answer::Found(found, is_fresh)) => {
+            CallEnd::Answered(Answer::Found(found, is_fresh)) => {
                 self.record_found(client, &asked, (invoked, ended), (found, *is_fresh));
                 Outcome::Done { facts: facts() }
             }
-            Outcome1::Answered(_) => Outcome::Done { facts: facts() },
-            Outcome1::GivenUp => Outcome::Unknown,
-            Outcome1::Refused(refusal) => {
+            CallEnd::Answered(_) => Outcome::Done { facts: facts() },
+            CallEnd::GivenUp => Outcome::Unknown,
+            CallEnd::Refused(refusal) => {
                 let is_ended = matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn);
                 // An earlier try may have been made, and then somebody ended the login.
                 let maybe_made = asked.is_change() && tries > 1 && is_ended;
@@ -296,19 +296,19 @@ impl World {
         client: usize,
         asked: &Asked,
         invoked: At,
-        outcome: &Outcome1,
+        outcome: &CallEnd,
         created: &mut Option<u64>,
     ) -> Vec<Write> {
-        let is_done = matches!(outcome, Outcome1::Answered(_));
+        let is_done = matches!(outcome, CallEnd::Answered(_));
         let recorder = &mut self.recorder;
         match (asked, outcome) {
-            (Asked::Login { password }, Outcome1::Answered(Answer::LoggedIn(actor))) => {
+            (Asked::Login { password }, CallEnd::Answered(Answer::LoggedIn(actor))) => {
                 let number = u32::try_from(recorder.logins.len()).expect("few logins");
                 recorder.logins.push(KnownLogin { user: password.user, password: password.number, asked: invoked });
                 self.clients[client].login = Some(OwnLogin { number, user: password.user, actor: *actor });
                 vec![write(Register::Login(number), 1)]
             }
-            (Asked::CreateKey { by, label }, Outcome1::Answered(Answer::Changed(Reply::Pair { private, .. }, _))) => {
+            (Asked::CreateKey { by, label }, CallEnd::Answered(Answer::Changed(Reply::Pair { private, .. }, _))) => {
                 let key = recorder.new_key(private.reference, by.user);
                 *created = Some(private.reference.as_u64());
                 vec![write(Register::Key(key), 1), write(may_use(key, by.user), 1), write(Register::Label(key), *label)]
@@ -336,7 +336,7 @@ impl World {
                 }
                 if by.user == password.user {
                     let renewed = match outcome {
-                        Outcome1::Answered(Answer::Changed(_, renewed)) => *renewed,
+                        CallEnd::Answered(Answer::Changed(_, renewed)) => *renewed,
                         _ => None,
                     };
                     // Without the ticket that goes on, the client logs in anew.
@@ -344,7 +344,7 @@ impl World {
                 }
                 vec![write(Register::Password(password.user), password.number)]
             }
-            (_, Outcome1::Refused(refusal)) if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) => {
+            (_, CallEnd::Refused(refusal)) if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) => {
                 self.clients[client].login = None;
                 Vec::new()
             }

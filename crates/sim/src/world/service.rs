@@ -27,7 +27,10 @@ struct Working {
     deadline: At,
 }
 
-type Then1<T> = Then<Result<T, Refusal>>;
+/// What is asked of a state, maybe twice.
+type Question<T> = Rc<dyn Fn(&State) -> Result<T, Refusal>>;
+
+type ThenResult<T> = Then<Result<T, Refusal>>;
 
 impl World {
     /// A request arrives at a process.
@@ -113,12 +116,7 @@ impl World {
         }
     }
 
-    fn login(
-        &mut self,
-        work: Working,
-        checked: Rc<dyn Fn(&State) -> Result<PasswordCheck, Refusal>>,
-        password: PasswordNumber,
-    ) {
+    fn login(&mut self, work: Working, checked: Question<PasswordCheck>, password: PasswordNumber) {
         let id = work.id;
         let first = Rc::clone(&checked);
         self.fresh(
@@ -178,7 +176,7 @@ impl World {
         &mut self,
         work: Working,
         (actor, command, what, request): (Actor, Command, ToMake, Request),
-        then: Then1<Reply>,
+        then: ThenResult<Reply>,
     ) {
         let (id, now_ms) = (work.id, self.wall_ms(work.id.hsm));
         let asked = (actor, command.clone());
@@ -215,7 +213,7 @@ impl World {
     }
 
     /// A change by the HSM itself, under an id of its own.
-    fn own_change(&mut self, work: Working, command: Command, then: Then1<()>) {
+    fn own_change(&mut self, work: Working, command: Command, then: ThenResult<()>) {
         let request = Request { id: RequestId::from_bytes(self.draw()), digest: [0; 32] };
         let change = Change { actor: Actor::Hsm, command, made: Made::Nothing, request };
         self.change(
@@ -236,7 +234,7 @@ impl World {
     }
 
     /// Asks the state; when it refuses for something that is not there, once more after the store was asked.
-    fn fresh<T: 'static>(&mut self, id: ProcessId, ask: Rc<dyn Fn(&State) -> Result<T, Refusal>>, then: Then1<T>) {
+    fn fresh<T: 'static>(&mut self, id: ProcessId, ask: Question<T>, then: ThenResult<T>) {
         let is_skipped = self.mutant == Some(Mutant::SkipCatchUpOnAbsence);
         match ask(&self.state(id)) {
             Err(refusal) if rests_on_absence(refusal.status) && !is_skipped => {
@@ -253,7 +251,7 @@ impl World {
     }
 
     /// Applies the newest revision that the store had when this was called, or a newer one.
-    fn freshen(&mut self, id: ProcessId, then: Then1<()>) {
+    fn freshen(&mut self, id: ProcessId, then: ThenResult<()>) {
         self.read(
             id,
             false,
