@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use strongroom_core::Batch;
-use strongroom_core::member::{Next, clock_off};
-use strongroom_store::{CommitError, StoreError};
+use strongroom_core::member::{Next, Shown};
+use strongroom_store::{CommitError, MemberEntry, StoreError};
 use strongroom_types::{Refusal, Revision, Status};
 
 use super::changes::maybe_made;
+use super::clock;
 use super::following::out_of_reach;
 use super::sealing::Sealed;
 use super::shared::{Asked, Shared};
@@ -104,7 +105,14 @@ impl Committer<'_> {
         // Committing will say what is wrong with a table that cannot be read.
         let members = self.shared.store.members().ok()?;
         let others = members.iter().filter(|entry| entry.hsm_id != self.shared.hsm_id);
-        clock_off(self.shared.clock.ahead_ms(), &mut others.map(|entry| entry.clock_ahead_ms).collect::<Vec<_>>())
+        let shown = |entry: &MemberEntry| Shown {
+            incarnation: entry.incarnation,
+            beat: entry.beat,
+            ahead_ms: entry.clock_ahead_ms,
+        };
+        let others: Vec<Shown> = others.map(shown).collect();
+        let mut clocks = self.shared.clocks.lock().unwrap_or_else(PoisonError::into_inner);
+        clocks.off(self.shared.clock.ahead_ms(), &others, clock::boottime_ms())
     }
 
     /// Lets a member go first that lost often, or asks to be that member. A hint: the store decides who commits.

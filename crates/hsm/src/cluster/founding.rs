@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use strongroom_core::member::{Anchor, Change, LeaseKind, Ledger};
+use strongroom_core::member::{Anchor, Change, Clocks, LeaseKind, Ledger};
 use strongroom_core::{Actor, Command, Draft, Hsm, Made, Plan, PlanError, Request, State};
 use strongroom_crypto::certificates::hsm_subject;
 use strongroom_crypto::random;
@@ -83,6 +83,7 @@ pub(super) fn open(
         serving: Serving::new(),
         anchor: Mutex::new(anchor),
         clock: Clock::default(),
+        clocks: Mutex::new(Clocks::new(lease, lease_ms)),
         stopping: Stopping::new(),
     })
 }

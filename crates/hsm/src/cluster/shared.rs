@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use strongroom_core::State;
+use strongroom_core::member::Clocks;
 use strongroom_crypto_keys::seal::Sealer;
 use strongroom_store::Store;
 use strongroom_types::{HsmId, Refusal, Status};
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) member: Mutex<Member>,
     pub(super) anchor: Mutex<Anchored>,
     pub(super) clock: Clock,
+    /// The others' clocks, as the committer sees them.
+    pub(super) clocks: Mutex<Clocks>,
     pub(super) stopping: Stopping,
 }
 

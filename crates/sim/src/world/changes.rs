@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use strongroom_core::Batch;
-use strongroom_core::member::{Answer, Answered, Change, Entry, LeaseKind, Next, Withdrawn, clock_off};
+use strongroom_core::member::{Answer, Answered, Change, Entry, LeaseKind, Next, Shown, Withdrawn};
 use strongroom_core::{Effect, Record, Reply};
 use strongroom_hsm::cluster::ChangeError;
 use strongroom_hsm::cluster::sealing::Sealed;
@@ -129,10 +129,17 @@ impl World {
             "clocks",
             |store| store.members(),
             move |w, members| {
+                let now_ms = w.boottime_ms(id.hsm);
                 let own = &w.hsms[id.hsm];
-                let others = members.iter().flatten().filter(|entry| entry.hsm_id != own.record.id);
-                let mut ahead_ms: Vec<i64> = others.map(|entry| entry.clock_ahead_ms).collect();
-                match clock_off(own.clocks.ahead_ms, &mut ahead_ms) {
+                let (own_id, own_ahead_ms) = (own.record.id.clone(), own.clocks.ahead_ms);
+                let others = members.iter().flatten().filter(|entry| entry.hsm_id != own_id);
+                let shown = |entry: &MemberEntry| Shown {
+                    incarnation: entry.incarnation,
+                    beat: entry.beat,
+                    ahead_ms: entry.clock_ahead_ms,
+                };
+                let others: Vec<Shown> = others.map(shown).collect();
+                match w.process(id).clocks.off(own_ahead_ms, &others, now_ms) {
                     Some(_) => w.refuse_all(id, &Status::ClockOff.into()),
                     None => w.seal_and_commit(id, batch),
                 }

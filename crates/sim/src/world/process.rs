@@ -54,6 +54,8 @@ pub(crate) struct Process {
     pub(crate) callers: BTreeMap<u64, Caller>,
     pub(crate) tickets: u64,
     pub(crate) life: Life,
+    /// The others' clocks.
+    pub(crate) clocks: strongroom_core::member::Clocks,
     /// The life that serves, and until when.
     pub(crate) serving: Option<(u64, Option<u64>)>,
     pub(crate) damaged: bool,
@@ -186,6 +188,7 @@ impl World {
             callers: BTreeMap::new(),
             tickets: 0,
             life,
+            clocks: strongroom_core::member::Clocks::new(lease, lease_ms),
             serving: None,
             damaged: false,
             anchored,
