@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use strongroom_store::{CommitFault, Store};
+use strongroom_store::{CommitFault, MemberEntry, Store};
 use strongroom_types::{Refusal, Revision, Status};
 
 use super::super::{ChangeError, Changed};
@@ -127,6 +127,8 @@ fn a_wrong_clock_keeps_no_member_from_starting() {
     first.activate();
     drop(world.start(2));
     first.clock().move_by(HOUR_MS);
+    let shows_it = |entry: &MemberEntry| entry.clock_ahead_ms > HOUR_MS / 2;
+    wait_until("its entry shows that clock", || world.store.members().unwrap().iter().any(shows_it));
     // The one that starts is an hour behind; it changes nothing by that, and serves.
     let (second, _two) = world.start(2);
     assert!(second.serving().is_ok());
