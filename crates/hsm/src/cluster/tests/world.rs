@@ -178,6 +178,11 @@ impl Asks for Cluster {
     }
 
     fn admin(&self) -> Actor {
+        // Who may not have heard of the activation asks the store, as the service does.
+        let known = |state: &State| login_check(state, &name("admin"), Role::Admin, self.now_ms()).is_ok();
+        if !known(&self.state()) {
+            self.freshen(Instant::now() + LONG).unwrap();
+        }
         let now_ms = self.now_ms();
         let check = login_check(&self.state(), &name("admin"), Role::Admin, now_ms).unwrap();
         let login: LoginActor = check.login(LoginId::from_bytes(random::bytes()), now_ms);
