@@ -129,6 +129,7 @@ pub(crate) fn records() -> Vec<Record> {
         certificate_pem: String::new(),
         trust_anchor_pem: String::new(),
         settings: Settings { lease_ms: 10_000, password_iterations: 210_000 },
+        capacity: Some(HsmType::Hsm2mMedium.capacity()),
         epoch: 1,
         created_ms: 5,
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use strongroom_types::limits::SHARED_USERS_MAX;
 use strongroom_types::{
-    Attributes, CheckValue, KeyClass, KeyReference, KeyType, PublicPart, Refusal, Role, Status, Template, UserId,
-    UserName,
+    Attributes, Capacity, CheckValue, KeyClass, KeyReference, KeyType, PublicPart, Refusal, Role, Status, Template,
+    UserId, UserName,
 };
 
 use crate::plan::{Asking, internal};
@@ -207,15 +207,15 @@ pub(crate) fn check_drawn_pair(state: &State, made: &MadePair) -> Result<(), Pla
     if made.public_reference == made.private_reference { Err(PlanError::DrawAgain) } else { Ok(()) }
 }
 
-/// Whether so many more keys, of which so many are asymmetric, fit the limits of the cluster's type.
+/// Whether so many more keys, of which so many are asymmetric, fit the cluster's capacity.
 fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) -> Result<(), Refusal> {
-    let hsm_type = asking.state.cluster().ok_or_else(|| internal("cluster"))?.hsm_type;
-    let (keys_max, asymmetric_max) = (hsm_type.keys_max(), hsm_type.asymmetric_keys_max());
+    let Capacity { keys_max, asymmetric_keys_max, .. } =
+        asking.state.cluster().ok_or_else(|| internal("cluster"))?.capacity();
     if asking.state.keys_len() + keys > keys_max {
         return Err(Refusal::new(Status::KeysFull, format!("{keys_max} keys")));
     }
-    if asymmetric > 0 && asking.state.asymmetric_keys_len() + asymmetric > asymmetric_max {
-        return Err(Refusal::new(Status::KeysFull, format!("{asymmetric_max} asymmetric keys")));
+    if asymmetric > 0 && asking.state.asymmetric_keys_len() + asymmetric > asymmetric_keys_max {
+        return Err(Refusal::new(Status::KeysFull, format!("{asymmetric_keys_max} asymmetric keys")));
     }
     Ok(())
 }

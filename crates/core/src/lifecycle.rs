@@ -47,6 +47,7 @@ pub(crate) fn create(asking: &Asking<'_>, command: &Command, made: &Made) -> Res
         certificate_pem: String::new(),
         trust_anchor_pem: String::new(),
         settings: Settings { lease_ms: *lease_ms, password_iterations: *password_iterations },
+        capacity: Some(hsm_type.capacity()),
         epoch: *epoch,
         created_ms: asking.now_ms,
     };

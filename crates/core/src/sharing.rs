@@ -12,12 +12,8 @@ use crate::plan::Asking;
 use crate::{Effect, Key, Plan, PlanError, Record, Reply, keys};
 
 // Users who are gone leave a list before a name is added, so that no list is ever too long.
-const _: () = assert!(users_max(HsmType::Hsm1Medium) <= SHARED_USERS_MAX);
-const _: () = assert!(users_max(HsmType::Hsm2mMedium) <= SHARED_USERS_MAX);
-
-const fn users_max(hsm_type: HsmType) -> usize {
-    hsm_type.users_max()
-}
+const _: () = assert!(HsmType::Hsm1Medium.capacity().users_max <= SHARED_USERS_MAX);
+const _: () = assert!(HsmType::Hsm2mMedium.capacity().users_max <= SHARED_USERS_MAX);
 
 /// The key and the user it is, or is to be, shared with.
 pub(crate) fn check<'a>(

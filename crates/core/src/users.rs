@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_types::{HsmType, Refusal, Role, Status, UserId, UserName};
+use strongroom_types::{Refusal, Role, Status, UserId, UserName};
 
 use crate::plan::{Asking, internal};
 use crate::records::{Lock, Outcome};
@@ -18,7 +18,7 @@ pub(crate) fn check_create(asking: &Asking<'_>, name: &UserName, role: Role) -> 
     if !matches!(role, Role::Admin | Role::CryptoUser) {
         return Err(Refusal::new(Status::UserInternal, name.as_str()));
     }
-    let users_max = asking.state.cluster().map_or(0, |cluster| HsmType::users_max(cluster.hsm_type));
+    let users_max = asking.state.cluster().map_or(0, |cluster| cluster.capacity().users_max);
     if asking.state.users_len() >= users_max {
         return Err(Refusal::new(Status::UsersFull, format!("{users_max} users")));
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::IdError;
+use crate::{IdError, limits};
 
 /// FIPS policy of a cluster, fixed at its creation. Names are the API's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,29 +58,32 @@ impl HsmType {
         }
     }
 
-    /// Keys a cluster holds, session keys included.
-    pub fn keys_max(self) -> usize {
+    /// What a new cluster of this type may hold. It becomes a record of the cluster, which keeps it.
+    pub const fn capacity(self) -> Capacity {
         match self {
-            HsmType::Hsm1Medium => 3_300,
-            HsmType::Hsm2mMedium => 16_666,
+            HsmType::Hsm1Medium => Capacity {
+                keys_max: limits::HSM1_KEYS_MAX,
+                asymmetric_keys_max: limits::HSM1_KEYS_MAX,
+                users_max: limits::HSM1_USERS_MAX,
+            },
+            HsmType::Hsm2mMedium => Capacity {
+                keys_max: limits::HSM2M_KEYS_MAX,
+                asymmetric_keys_max: limits::HSM2M_ASYMMETRIC_KEYS_MAX,
+                users_max: limits::HSM2M_USERS_MAX,
+            },
         }
     }
+}
 
-    /// Asymmetric keys (each half counts) a cluster holds.
-    pub fn asymmetric_keys_max(self) -> usize {
-        match self {
-            HsmType::Hsm1Medium => 3_300,
-            HsmType::Hsm2mMedium => 3_333,
-        }
-    }
-
-    /// Users a cluster holds.
-    pub const fn users_max(self) -> usize {
-        match self {
-            HsmType::Hsm1Medium => 250,
-            HsmType::Hsm2mMedium => 1_024,
-        }
-    }
+/// How much a cluster may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Capacity {
+    /// Keys; each half of a pair counts.
+    pub keys_max: usize,
+    /// Halves of pairs among them.
+    pub asymmetric_keys_max: usize,
+    /// Users, `app_user` not counted.
+    pub users_max: usize,
 }
 
 impl fmt::Display for HsmType {

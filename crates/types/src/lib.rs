@@ -24,7 +24,7 @@ pub use attributes::{
     AttributeName, AttributeValue, Attributes, CheckValue, Curve, Flag, Flags, KeyClass, KeyType, PublicPart, Template,
     TemplateError,
 };
-pub use cluster::{ClusterMode, ClusterState, HsmType};
+pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use filter::{Filter, FilterError, FilterTerm};
 pub use ids::{
     ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId, RequestId,

@@ -28,6 +28,16 @@ pub const RSA_EXPONENT_MIN: u64 = 65_537;
 /// Largest RSA public exponent, 32 bits. FIPS 186-5 §A.1.1 allows up to 256 bits; AWS-LC makes no key with more than 32,
 /// and checks signatures of none with more than 33.
 pub const RSA_EXPONENT_MAX: u64 = 4_294_967_295;
+/// Keys that a cluster of `hsm1.medium` holds; each half of a pair counts.
+pub const HSM1_KEYS_MAX: usize = 3_300;
+/// Users that a cluster of `hsm1.medium` holds, `app_user` not counted.
+pub const HSM1_USERS_MAX: usize = 250;
+/// Keys that a cluster of `hsm2m.medium` holds; each half of a pair counts.
+pub const HSM2M_KEYS_MAX: usize = 16_666;
+/// Halves of pairs among them.
+pub const HSM2M_ASYMMETRIC_KEYS_MAX: usize = 3_333;
+/// Users that a cluster of `hsm2m.medium` holds, `app_user` not counted.
+pub const HSM2M_USERS_MAX: usize = 1_024;
 /// Users a key may be shared with.
 pub const SHARED_USERS_MAX: usize = 1_024;
 /// Attributes in one template, filters in one search.

@@ -7,6 +7,7 @@ mod handshakes;
 mod load;
 mod report;
 mod scale;
+mod shell;
 mod signatures;
 mod start;
 mod store;
@@ -45,7 +46,7 @@ enum What {
     Deletions,
     /// How soon writes go on after a `kill -9` of the HSM that writes
     Takeover,
-    /// A full house of keys: the time to start with them and the memory they take
+    /// A full house of keys: the time to start with them, the memory they take, and how soon the shell lists them
     House,
 }
 

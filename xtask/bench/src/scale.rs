@@ -1,4 +1,5 @@
-//! A full house: as many keys as a CloudHSM cluster holds, the time to start with them and the memory they take.
+//! A full house: as many keys as a CloudHSM cluster holds, the time to start with them, the memory they take, and how soon
+//! the shell lists them.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -10,6 +11,7 @@ use strongroom_types::HsmType;
 
 use crate::load::{Rounds, jobs};
 use crate::report::{line, median, rounded};
+use crate::shell;
 use crate::signatures::log_in;
 use crate::start::resident_mib;
 use crate::store::{pair, processor_us, secret};
@@ -27,7 +29,7 @@ const AIM_MIB: u32 = 100;
 pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     let mut world = World::with(&[]);
     let client = log_in(&world)?;
-    let keys = HSM_TYPE.keys_max();
+    let keys = HSM_TYPE.capacity().keys_max;
     eprintln!("store: making {keys} keys");
     fill(&client, keys)?;
     let (mut starts, mut busy, mut fresh, mut grown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -57,12 +59,12 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     line(
         &json!({"bench": "memory", "case": case("after making them"), "rss_mib": rounded(median(grown)), "aim_mib_max": aim}),
     );
-    Ok(())
+    shell::measure(&world, keys, rounds)
 }
 
 /// As many pairs as there may be, two keys each, then AES keys.
 fn fill(client: &Client, keys: usize) -> anyhow::Result<()> {
-    let pairs = HSM_TYPE.asymmetric_keys_max() / 2;
+    let pairs = HSM_TYPE.capacity().asymmetric_keys_max / 2;
     let make = |job| if job < pairs { pair(client).map(drop) } else { secret(client).map(drop) };
     // The first failure says more than their number.
     let failure = Mutex::new(None);

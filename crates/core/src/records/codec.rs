@@ -5,8 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
 use strongroom_types::{
-    Attributes, CredentialId, Flags, KeyClass, KeyReference, KeyType, LoginId, PublicPart, RecordKind, RecordPath,
-    RequestId, Revision, Secret, UserId,
+    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyReference, KeyType, LoginId, PublicPart, RecordKind,
+    RecordPath, RequestId, Revision, Secret, UserId,
 };
 use thiserror::Error;
 
@@ -14,8 +14,8 @@ use super::kinds::{
     Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
 };
 use super::messages::{
-    AskerMessage, ClusterMessage, CreationMessage, CredentialMessage, EcMessage, EndedLoginMessage, HsmMessage,
-    KeyMessage, ReceiptMessage, RsaMessage, UserMessage,
+    AskerMessage, CapacityMessage, ClusterMessage, CreationMessage, CredentialMessage, EcMessage, EndedLoginMessage,
+    HsmMessage, KeyMessage, ReceiptMessage, RsaMessage, UserMessage,
 };
 
 use super::numbers::{
@@ -148,7 +148,32 @@ fn cluster_message(cluster: &Cluster) -> ClusterMessage {
         password_iterations: cluster.settings.password_iterations,
         epoch: cluster.epoch,
         created_ms: cluster.created_ms,
+        capacity: cluster.capacity.map(capacity_message),
     }
+}
+
+fn capacity_message(capacity: Capacity) -> CapacityMessage {
+    // Beyond what a number of the record can say, nothing is ever held.
+    let number = |max: usize| u32::try_from(max).unwrap_or(u32::MAX);
+    CapacityMessage {
+        keys_max: number(capacity.keys_max),
+        asymmetric_keys_max: number(capacity.asymmetric_keys_max),
+        users_max: number(capacity.users_max),
+    }
+}
+
+fn capacity_of(message: &CapacityMessage) -> Field<Capacity> {
+    let number = |max: u32, field| usize::try_from(max).map_err(|_| field);
+    let users_max = number(message.users_max, "users_max")?;
+    // A share list holds every user.
+    if users_max == 0 || users_max > SHARED_USERS_MAX {
+        return Err("users_max");
+    }
+    Ok(Capacity {
+        keys_max: number(message.keys_max, "keys_max")?,
+        asymmetric_keys_max: number(message.asymmetric_keys_max, "asymmetric_keys_max")?,
+        users_max,
+    })
 }
 
 fn cluster_of(message: ClusterMessage) -> Field<Cluster> {
@@ -172,6 +197,7 @@ fn cluster_of(message: ClusterMessage) -> Field<Cluster> {
             lease_ms: not_zero(message.lease_ms, "lease_ms")?,
             password_iterations: not_zero(message.password_iterations, "password_iterations")?,
         },
+        capacity: message.capacity.as_ref().map(capacity_of).transpose()?,
         epoch: if message.epoch == 0 { return Err("epoch") } else { message.epoch },
         created_ms: message.created_ms,
     })

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    Attributes, ClusterId, ClusterMode, ClusterState, CredentialId, HsmId, HsmType, KeyReference, LoginId, RecordKind,
-    RecordPath, RequestId, Revision, Role, Secret, UserId, UserName,
+    Attributes, Capacity, ClusterId, ClusterMode, ClusterState, CredentialId, HsmId, HsmType, KeyReference, LoginId,
+    RecordKind, RecordPath, RequestId, Revision, Role, Secret, UserId, UserName,
 };
 
 use super::rollback::Rollback;
@@ -50,6 +50,8 @@ pub struct Cluster {
     pub trust_anchor_pem: String,
     /// Settings.
     pub settings: Settings,
+    /// How much its type gave it when it was made; none in a record that is older than this field.
+    pub capacity: Option<Capacity>,
     /// Counts the lives of the cluster, from 1; an accepted rollback begins the next.
     pub epoch: u64,
     /// Milliseconds since 1970.
@@ -235,6 +237,13 @@ impl Record {
             Record::EndedLogin(ended) => EndedLogin::path_of(ended.login),
             Record::Rollback(rollback) => rollback.path(),
         }
+    }
+}
+
+impl Cluster {
+    /// How much it may hold.
+    pub fn capacity(&self) -> Capacity {
+        self.capacity.unwrap_or(self.hsm_type.capacity())
     }
 }
 

@@ -30,6 +30,18 @@ pub(super) struct ClusterMessage {
     pub epoch: u64,
     #[prost(uint64, tag = "12")]
     pub created_ms: u64,
+    #[prost(message, optional, tag = "13")]
+    pub capacity: Option<CapacityMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CapacityMessage {
+    #[prost(uint32, tag = "1")]
+    pub keys_max: u32,
+    #[prost(uint32, tag = "2")]
+    pub asymmetric_keys_max: u32,
+    #[prost(uint32, tag = "3")]
+    pub users_max: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -1,13 +1,13 @@
 use strongroom_types::limits::{GENERIC_SECRET_LEN_MAX, KEY_PAGE_LEN_MAX, SHARED_USERS_MAX};
 use strongroom_types::{
-    AttributeName, AttributeValue, ClusterMode, Curve, FilterTerm, Flag, HsmType, KeyClass, KeyReference, KeyType,
-    PublicPart, Role, Status, Template,
+    AttributeName, AttributeValue, Capacity, ClusterMode, Curve, FilterTerm, Flag, HsmType, KeyClass, KeyReference,
+    KeyType, PublicPart, Role, Status, Template,
 };
 
 use super::world::{P256, World, name, public_of, rsa};
 use crate::{
-    Actor, Batch, Command, Key, Made, MadePair, PairAlgorithm, PlanError, Record, Reply, apply, find_keys, key_view,
-    plan,
+    Actor, Batch, Cluster, Command, Key, Made, MadePair, PairAlgorithm, PlanError, Record, Reply, apply, find_keys,
+    key_view, plan,
 };
 
 fn filter(terms: &[&str]) -> strongroom_types::Filter {
@@ -214,10 +214,10 @@ fn a_cluster_holds_as_many_keys_as_its_type_allows() {
     let mut world = World::active();
     let alice = world.crypto_user("alice");
     let (public, _) = world.pair(&alice, &P256);
-    let most = HsmType::Hsm2mMedium;
+    let most = HsmType::Hsm2mMedium.capacity();
     let asymmetric = world.state.key(public).unwrap().as_ref().clone();
     // One short of a pair.
-    fill(&mut world, &asymmetric, most.asymmetric_keys_max() - 2 - 1);
+    fill(&mut world, &asymmetric, most.asymmetric_keys_max - 2 - 1);
     let pair = Command::GeneratePair {
         algorithm: P256,
         public_template: Template::new(),
@@ -244,12 +244,47 @@ fn a_cluster_holds_as_many_keys_as_its_type_allows() {
     let made_secret = world.made_secret(KeyType::Aes);
     assert_eq!(generate(&world, &secret, made_secret.clone()), None);
     let symmetric = world.aes_key(&alice);
-    let left = most.keys_max() - world.state.keys_len();
+    let left = most.keys_max - world.state.keys_len();
     fill(&mut world, &symmetric, left - 1);
     assert_eq!(generate(&world, &secret, made_secret.clone()), None);
     fill(&mut world, &symmetric, 1);
-    assert_eq!(world.state.keys_len(), most.keys_max());
+    assert_eq!(world.state.keys_len(), most.keys_max);
     assert_eq!(generate(&world, &secret, made_secret), Some(Status::KeysFull));
+}
+
+/// What the cluster's record says counts, not what its type gives to new ones; and a pair for which there is half the room
+/// leaves nothing.
+#[test]
+fn a_full_cluster_refuses_and_nothing_is_half_made() {
+    let mut world = World::active();
+    let alice = world.crypto_user("alice");
+    let capacity = Capacity { keys_max: 4, asymmetric_keys_max: 3, users_max: 2 };
+    let cluster = Cluster { capacity: Some(capacity), ..world.state.cluster().unwrap().as_ref().clone() };
+    let revision = world.state.revision().next();
+    let (time_ms, puts) = (world.now_ms, vec![Record::Cluster(cluster)]);
+    world.commit(&Batch { revision, time_ms, puts, deletes: Vec::new() });
+    world.pair(&alice, &P256);
+    let pair = Command::GeneratePair {
+        algorithm: P256,
+        public_template: Template::new(),
+        private_template: Template::new(),
+        share_with: Vec::new(),
+    };
+    let before = world.state.clone();
+    let made = world.made_pair(&P256);
+    assert_eq!(world.done(&alice, &pair, &made), Err(Status::KeysFull), "three asymmetric keys, not four");
+    assert_eq!(world.create("bob", Role::CryptoUser), Err(Status::UsersFull));
+    assert_eq!(world.state, before);
+    world.aes_reference(&alice, &[]);
+    let one_left = world.state.clone();
+    world.aes_reference(&alice, &[]);
+    assert_eq!(world.aes(&alice, Template::new(), &[]), Err(Status::KeysFull));
+    world.state = one_left;
+    let made = world.made_pair(&P256);
+    assert_eq!(world.state.keys_len(), 3);
+    let request = world.request();
+    assert_eq!(world.again(&alice, &pair, &made, &request), Err(Status::KeysFull), "room for one half");
+    assert_eq!(world.state.keys_len(), 3);
 }
 
 impl World {

@@ -7,13 +7,16 @@ use strongroom_types::{
 use super::world::{P256, World, hsm, name, rsa};
 use crate::member::{Anchor, AnchorFound};
 use crate::{
-    Actor, Asker, Command, CorruptRecord, Effect, EndedLogin, Lock, Made, Outcome, Receipt, Record, Rollback, User,
+    Actor, Asker, Cluster, Command, CorruptRecord, Effect, EndedLogin, Lock, Made, Outcome, Receipt, Record, Rollback,
+    User,
 };
 
 /// Records of every kind and shape.
 fn samples() -> Vec<Record> {
     let mut world = World::initialized();
     let mut samples = vec![Record::Cluster(world.state.cluster().unwrap().as_ref().clone())];
+    // As a cluster has it that was made before its capacity was a field.
+    samples.push(Record::Cluster(Cluster { capacity: None, ..world.state.cluster().unwrap().as_ref().clone() }));
     samples.extend(world.state.users().cloned().map(Record::User));
     world = World::active();
     let alice = world.crypto_user("alice");

@@ -56,7 +56,7 @@ fn an_id_that_is_taken_is_drawn_again() {
 #[test]
 fn a_cluster_holds_as_many_users_as_its_type_allows() {
     let mut world = World::of(HsmType::Hsm1Medium, ClusterMode::Fips);
-    let most = HsmType::Hsm1Medium.users_max();
+    let most = HsmType::Hsm1Medium.capacity().users_max;
     // The first admin is one of them, the cluster's own user is not.
     for number in 1..most {
         world.create(&format!("user-{number}"), Role::CryptoUser).unwrap();
