@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_types::{ClusterState, Refusal, Role, Status};
+use strongroom_types::{ClusterState, QuorumService, Refusal, Role, Status};
 
 use crate::logins::login_stands;
 use crate::{Actor, Command, State, User};
@@ -97,7 +97,7 @@ pub enum When {
     Always,
 }
 
-/// One row: an operation, when it is possible, and who may do it.
+/// One row: an operation, when it is possible, who may do it, and what must be approved for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The operation.
@@ -106,6 +106,8 @@ pub struct Row {
     pub when: When,
     /// Who.
     pub callers: &'static [Caller],
+    /// The service whose quorum value says how many users must approve it; none for what one user decides alone.
+    pub service: Option<QuorumService>,
 }
 
 const ACTIVE: When = When::In(ClusterState::Active);
@@ -121,11 +123,18 @@ const CLIENTS: &[Caller] = &[Caller::Anonymous, Caller::Admin, Caller::CryptoUse
 const ANYBODY: &[Caller] = &[Caller::Appliance, Caller::Anonymous, Caller::Admin, Caller::CryptoUser];
 
 const fn row(operation: Operation, when: When, callers: &'static [Caller]) -> Row {
-    Row { operation, when, callers }
+    Row { operation, when, callers, service: None }
+}
+
+impl Row {
+    /// The row of an operation that needs approvals for this service.
+    const fn by(self, service: QuorumService) -> Row {
+        Row { service: Some(service), ..self }
+    }
 }
 
 /// The permission table, in order of [`Operation`].
-pub const TABLE: [Row; 26] = [
+pub const TABLE: &[Row] = &[
     row(Operation::Activate, INITIALIZED, CLIENTS),
     row(Operation::ApplianceCsr, UNINITIALIZED, APPLIANCE),
     row(Operation::ApplianceInstallCertificate, UNINITIALIZED, APPLIANCE),
@@ -133,23 +142,23 @@ pub const TABLE: [Row; 26] = [
     row(Operation::Attach, ACTIVE, CLIENTS),
     row(Operation::ClusterInfo, When::Made, ANYBODY),
     row(Operation::CreateCluster, When::Before, HSM),
-    row(Operation::Decrypt, ACTIVE, CRYPTO_USER),
+    row(Operation::Decrypt, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
     row(Operation::Hello, When::Made, ANYBODY),
     row(Operation::KeyDelete, ACTIVE, CRYPTO_USER),
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
     row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
-    row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN),
-    row(Operation::KeyShare, ACTIVE, CRYPTO_USER),
-    row(Operation::KeyUnshare, ACTIVE, CRYPTO_USER),
+    row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN).by(QuorumService::KeyManagement),
+    row(Operation::KeyShare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
+    row(Operation::KeyUnshare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::Login, ACTIVE, CLIENTS),
     row(Operation::LoginOutcome, ACTIVE, HSM),
     row(Operation::Logout, ACTIVE, LOGGED_IN),
     row(Operation::RegisterHsm, When::Made, HSM),
-    row(Operation::Sign, ACTIVE, CRYPTO_USER),
-    row(Operation::UserChangePassword, ACTIVE, LOGGED_IN),
-    row(Operation::UserCreate, ACTIVE, ADMIN),
-    row(Operation::UserDelete, ACTIVE, ADMIN),
+    row(Operation::Sign, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
+    row(Operation::UserChangePassword, ACTIVE, LOGGED_IN).by(QuorumService::User),
+    row(Operation::UserCreate, ACTIVE, ADMIN).by(QuorumService::User),
+    row(Operation::UserDelete, ACTIVE, ADMIN).by(QuorumService::User),
     row(Operation::UserList, When::Made, ANYBODY),
     row(Operation::Verify, ACTIVE, CRYPTO_USER),
 ];

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod matching;
 mod mechanism;
 mod names;
+mod quorum;
 mod records;
 mod secret;
 mod status;
@@ -32,6 +33,7 @@ pub use ids::{
 };
 pub use mechanism::{DecryptMechanism, HashFunction, MechanismError, SignMechanism};
 pub use names::{NameError, Password, PasswordError, Role, RoleError, UserName};
+pub use quorum::{KeyQuorum, QuorumService, QuorumServiceError, QuorumSubject, TokenKey, TokenKeyError};
 pub use records::{RecordKind, RecordPath};
 pub use secret::Secret;
 pub use status::{Family, Refusal, Status};

@@ -40,6 +40,10 @@ pub const HSM2M_ASYMMETRIC_KEYS_MAX: usize = 3_333;
 pub const HSM2M_USERS_MAX: usize = 1_024;
 /// Users a key may be shared with.
 pub const SHARED_USERS_MAX: usize = 1_024;
+/// Highest quorum value of a key, for managing and for using it; 0 is none.
+pub const KEY_QUORUM_MAX: u8 = 8;
+/// Bits of the RSA keys that users register for signing tokens.
+pub const TOKEN_KEY_BITS: usize = 2_048;
 /// Attributes in one template, filters in one search.
 pub const TEMPLATE_LEN_MAX: usize = 64;
 /// Keys in one page of a search.

@@ -96,3 +96,27 @@ fn a_login_that_has_ended_is_told_before_its_role() {
     // Who needs no login needs none that stands.
     assert!(permit(&world.state, &alice, Operation::Login, world.now_ms).is_ok());
 }
+
+/// The services of the guide, said a second time.
+#[test]
+fn what_must_be_approved() {
+    use strongroom_types::QuorumService::{self, Cluster, KeyManagement, KeyUsage, Quorum, User};
+    let of = |service: QuorumService| -> Vec<Operation> {
+        TABLE.iter().filter(|row| row.service == Some(service)).map(|row| row.operation).collect()
+    };
+    for operation in [Operation::UserChangePassword, Operation::UserCreate, Operation::UserDelete] {
+        assert!(of(User).contains(&operation), "{operation:?}");
+    }
+    for operation in [Operation::KeySetAttribute, Operation::KeyShare, Operation::KeyUnshare] {
+        assert!(of(KeyManagement).contains(&operation), "{operation:?}");
+    }
+    for operation in [Operation::Sign, Operation::Decrypt] {
+        assert!(of(KeyUsage).contains(&operation), "{operation:?}");
+    }
+    let admins =
+        |service| of(service).into_iter().all(|operation| TABLE[operation as usize].callers.contains(&Caller::Admin));
+    assert!(admins(User) && admins(Quorum) && admins(Cluster));
+    for never in [Operation::Login, Operation::Logout, Operation::KeyDelete, Operation::KeyFind, Operation::Verify] {
+        assert_eq!(TABLE[never as usize].service, None, "{never:?}");
+    }
+}
