@@ -8,6 +8,7 @@ mod defence;
 mod disk;
 mod engine;
 mod failover;
+mod golden;
 mod hand;
 mod https;
 mod integrity;

@@ -1,6 +1,8 @@
 //! The command tree. Each option is defined once; help is made from it, and the tests read every example of it.
 
 mod crypto;
+#[cfg(test)]
+mod golden;
 mod keys;
 #[cfg(test)]
 mod reference;

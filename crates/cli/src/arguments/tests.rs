@@ -13,7 +13,7 @@ fn read(line: &str) -> Result<Arguments, clap::Error> {
 }
 
 /// Every command that has none below it, with the words that lead to it.
-fn leaves(tree: &Tree, path: &str) -> Vec<(String, Tree)> {
+pub(super) fn leaves(tree: &Tree, path: &str) -> Vec<(String, Tree)> {
     tree.get_subcommands()
         .filter(|command| command.get_name() != "help")
         .flat_map(|command| {
