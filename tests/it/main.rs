@@ -9,6 +9,7 @@ mod disk;
 mod engine;
 mod failover;
 mod golden;
+mod full;
 mod hand;
 mod https;
 mod integrity;
