@@ -42,9 +42,15 @@ pub fn find_keys(
     };
     let page = to_usize(offset)..to_usize(offset).saturating_add(to_usize(limit.min(KEY_PAGE_LEN_MAX)));
     let mut found = FoundKeys { total: 0, keys: Vec::new() };
-    let candidates = candidates(state, user, &terms);
-    for key in candidates.filter_map(|reference| state.key(reference)).filter(matches) {
-        if page.contains(&found.total) {
+    for reference in candidates(state, user, &terms) {
+        let on_page = page.contains(&found.total);
+        // Without terms the candidates are the visible keys, and those beside the page need no look.
+        if terms.is_empty() && !on_page {
+            found.total += 1;
+            continue;
+        }
+        let Some(key) = state.key(reference).filter(matches) else { continue };
+        if on_page {
             found.keys.push(KeyView::of(state, key)?);
         }
         found.total += 1;
