@@ -16,8 +16,8 @@ pub fn run(data: &[u8]) {
         assert_eq!(digest.len(), hash.digest_len());
         assert_eq!(parse_digest_info(&digest_info(hash, digest)), Some((hash, digest)));
     }
-    for curve in Curve::ALL {
-        if let Some(raw) = ecdsa::der_to_raw(data, *curve) {
+    for curve in Curve::WEIERSTRASS {
+        if let Some(raw) = ecdsa::der_to_raw(data, curve) {
             assert_eq!(raw.len(), 2 * curve.field_len());
             assert_eq!(ecdsa::raw_to_der(&raw).as_deref(), Some(data), "DER has one form");
         }
@@ -48,7 +48,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push(spki::encode(&public));
     }
     seeds.extend(HashFunction::ALL.iter().map(|hash| digest_info(*hash, &vec![0x80; hash.digest_len()])));
-    for curve in Curve::ALL {
+    for curve in Curve::WEIERSTRASS {
         let mut raw = vec![0; 2 * curve.field_len()];
         raw[0] = 1;
         raw[2 * curve.field_len() - 1] = 0x80;

@@ -12,7 +12,7 @@ static VALID: LazyLock<Vec<String>> = LazyLock::new(|| {
     let pairs = [rsa, generate::ec(Curve::P256).unwrap(), generate::ec(Curve::P521).unwrap()];
     let reference = KeyReference::from_u64(0x1234_5678_9abc).unwrap();
     let comment = Comment { label: "a key", cluster_id: "cluster-abcdefghijk" };
-    pairs.iter().map(|pair| reference_pem::encode(reference, &pair.public, &comment)).collect()
+    pairs.iter().map(|pair| reference_pem::encode(reference, &pair.public, &comment).expect("has a form")).collect()
 });
 
 /// The target.

@@ -12,8 +12,8 @@ use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_types::{
     AttributeName, AttributeValue, Attributes, ClusterId, ClusterMode, ClusterState, CredentialId, Curve, Flag, Flags,
-    HsmId, HsmType, KeyClass, KeyReference, KeyType, LoginId, PublicPart, RequestId, Revision, Role, Secret, UserId,
-    UserName,
+    HsmId, HsmType, KeyClass, KeyReference, KeyType, LoginId, MlDsaAlgorithm, PublicPart, RequestId, Revision, Role,
+    Secret, UserId, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -37,11 +37,13 @@ fn reference(number: u64) -> KeyReference {
     KeyReference::from_u64(number).expect("not too large")
 }
 
-/// An RSA and an EC public key.
+/// A public key of each type, and of Ed25519.
 pub(crate) fn publics() -> Vec<PublicPart> {
     vec![
         generate::rsa(2048, &[1, 0, 1]).expect("a size that is made").public,
         generate::ec(Curve::P384).expect("a curve").public,
+        generate::ec(Curve::Ed25519).expect("a curve").public,
+        generate::ml_dsa(MlDsaAlgorithm::MlDsa44).expect("an algorithm").public,
     ]
 }
 
@@ -64,9 +66,11 @@ fn attributes() -> Vec<Attributes> {
         length_bytes: 32,
         public: None,
     };
-    let of = |public: PublicPart| {
-        let key_type = if matches!(public, PublicPart::Rsa { .. }) { KeyType::Rsa } else { KeyType::Ec };
-        Attributes { class: KeyClass::PublicKey, key_type, public: Some(public), ..secret.clone() }
+    let of = |public: PublicPart| Attributes {
+        class: KeyClass::PublicKey,
+        key_type: public.key_type(),
+        public: Some(public),
+        ..secret.clone()
     };
     let mut all = vec![secret.clone()];
     all.extend(publics().into_iter().map(of));
@@ -202,6 +206,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         (AttributeName::Id, AttributeValue::Bytes(vec![1, 2])),
         (AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey)),
         (AttributeName::Curve, AttributeValue::Curve(Curve::P256)),
+        (AttributeName::MlDsaAlgorithm, AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa65)),
         (AttributeName::KeyLengthBytes, AttributeValue::Number(32)),
     ]);
     let (rsa, aes) = (v1::Mechanism::RsaPkcsPss.into(), v1::KeyType::Aes.into());

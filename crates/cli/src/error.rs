@@ -153,6 +153,10 @@ fn wording(status: Status) -> Wording {
         Status::RoleNotPermitted => Wording::OwnWith("admins manage users, crypto users use keys"),
         Status::StateDamaged => Wording::OwnWith("the HSMs' logs name the record and what to do"),
         Status::Internal => Wording::OwnWith("the HSM's log says more"),
+        Status::AlgorithmNotOfType => Wording::OwnWith("use another, or a cluster of type hsm2m.medium"),
+        Status::KeyWeak => {
+            Wording::OwnWith("its DES keys must differ; bring it into a cluster in NON_FIPS mode, or replace it")
+        }
         Status::MechanismNotApproved => Wording::OwnWith("use an approved one, or a cluster in NON_FIPS mode"),
         Status::KeyFunctionNotPermitted => Wording::OwnWith(
             "its owner sets them when it is made, such as with --private-attributes sign=true, or later with key set-attribute",

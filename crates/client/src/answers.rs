@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use strongroom_types::limits::HSMS_MAX;
-use strongroom_types::{ClusterId, ClusterMode, ClusterState, Curve, HsmId, HsmType, Revision, Role, UserName};
+use strongroom_types::{
+    ClusterId, ClusterMode, ClusterState, Curve, HsmId, HsmType, MlDsaAlgorithm, Revision, Role, UserName,
+};
 use strongroom_wire::{KeyInfo, Malformed, convert, v1};
 
 /// What an HSM says to whoever greets it.
@@ -103,6 +105,8 @@ pub enum PairAlgorithm {
     },
     /// A pair on this curve.
     Ec(Curve),
+    /// ML-DSA.
+    MlDsa(MlDsaAlgorithm),
 }
 
 /// What an HSM says of itself to the control plane of its host.
@@ -250,6 +254,9 @@ impl From<&PairAlgorithm> for v1::key_generate_pair::Algorithm {
                 })
             }
             PairAlgorithm::Ec(curve) => v1::key_generate_pair::Algorithm::Curve(v1::Curve::from(*curve).into()),
+            PairAlgorithm::MlDsa(algorithm) => {
+                v1::key_generate_pair::Algorithm::MlDsa(v1::MlDsaAlgorithm::from(*algorithm).into())
+            }
         }
     }
 }

@@ -98,12 +98,14 @@ pub struct Comment<'a> {
     pub cluster_id: &'a str,
 }
 
-/// The whole file: comment, then PKCS #1 (RFC 8017 §A.1.2) or SEC 1 (RFC 5915 §3).
-pub fn encode(reference: KeyReference, public: &PublicPart, comment: &Comment<'_>) -> String {
+/// The whole file: comment, then PKCS #1 (RFC 8017 §A.1.2) or SEC 1 (RFC 5915 §3). None for keys whose form has no room
+/// for a marker: Ed25519 and ML-DSA keys are strings of fixed lengths, any of which is a real key.
+pub fn encode(reference: KeyReference, public: &PublicPart, comment: &Comment<'_>) -> Option<String> {
     let integer = marker_for(reference, public);
     let (label, der) = match public {
         PublicPart::Rsa { modulus, public_exponent } => (RSA_LABEL, rsa(modulus, public_exponent, &integer)),
-        PublicPart::Ec { curve, point } => (EC_LABEL, ec(*curve, point, &integer)),
+        PublicPart::Ec { curve, point } if curve.is_weierstrass() => (EC_LABEL, ec(*curve, point, &integer)),
+        PublicPart::Ec { .. } | PublicPart::MlDsa { .. } => return None,
     };
     // A label may hold any character; one that ends a line could start a PEM block of its own.
     let printable = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
@@ -115,7 +117,7 @@ pub fn encode(reference: KeyReference, public: &PublicPart, comment: &Comment<'_
     writeln!(file, "Label: {}", printable(comment.label)).expect("a String takes every text");
     writeln!(file, "Cluster: {}\n", printable(comment.cluster_id)).expect("a String takes every text");
     file.push_str(&pem::encode(label, &der));
-    file
+    Some(file)
 }
 
 fn rsa(modulus: &[u8], public_exponent: &[u8], integer: &[u8]) -> Vec<u8> {
@@ -225,7 +227,7 @@ fn decode_ec(bytes: &[u8], curve: Option<Curve>) -> Result<Parts, ReferencePemEr
 
 fn named_curve(parameters: &[u8]) -> Result<Curve, ReferencePemError> {
     let oid = Reader::new(parameters).read(tag::OID).map_err(|_| ReferencePemError::Algorithm)?;
-    Curve::ALL.iter().copied().find(|curve| curve.oid() == oid).ok_or(ReferencePemError::Algorithm)
+    Curve::WEIERSTRASS.into_iter().find(|curve| curve.oid() == oid).ok_or(ReferencePemError::Algorithm)
 }
 
 /// PrivateKeyInfo (RFC 5208 §5): version, algorithm, the key in its own form.
@@ -241,7 +243,7 @@ fn decode_pkcs8(bytes: &[u8]) -> Result<Parts, ReferencePemError> {
     match algorithm.peek() {
         Some(tag::OID) => {
             let name = algorithm.read(tag::OID)?;
-            let curve = Curve::ALL.iter().copied().find(|curve| curve.oid() == name);
+            let curve = Curve::WEIERSTRASS.into_iter().find(|curve| curve.oid() == name);
             decode_ec(key, Some(curve.ok_or(ReferencePemError::Algorithm)?))
         }
         Some(tag::NULL) => decode_rsa(key),

@@ -10,7 +10,7 @@ use strongroom_types::{
     AttributeName, AttributeValue, Attributes, Flag, HsmType, KeyReference, KeyType, Refusal, Role, Status,
 };
 
-use crate::plan::{Asking, internal};
+use crate::plan::Asking;
 use crate::templates::{self, refused};
 use crate::{Effect, Key, Plan, PlanError, Record, keys};
 
@@ -67,7 +67,7 @@ pub(crate) fn check_set<'a>(
     if !is_admin && !key.attributes.flags.has(Flag::Modifiable) {
         return Err(Status::KeyNotModifiable.into());
     }
-    let hsm_type = asking.state.cluster().ok_or_else(|| internal("cluster"))?.hsm_type;
+    let hsm_type = asking.cluster()?.hsm_type;
     Ok((key, changed(&key.attributes, hsm_type, is_admin, name, value)?))
 }
 
@@ -129,7 +129,7 @@ fn allowed(later: Later, is_admin: bool, name: AttributeName, value: &AttributeV
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flags, KeyClass, PublicPart};
+    use strongroom_types::{Curve, Flags, KeyClass, MlDsaAlgorithm, PublicPart};
 
     use super::*;
 
@@ -137,7 +137,11 @@ mod tests {
         let public = match key_type {
             KeyType::Rsa => Some(PublicPart::Rsa { modulus: vec![1; 256], public_exponent: vec![1, 0, 1] }),
             KeyType::Ec => Some(PublicPart::Ec { curve: Curve::P256, point: vec![4; 65] }),
-            KeyType::Aes | KeyType::GenericSecret => None,
+            KeyType::MlDsa => {
+                let algorithm = MlDsaAlgorithm::MlDsa44;
+                Some(PublicPart::MlDsa { algorithm, key: vec![1; algorithm.public_len()] })
+            }
+            KeyType::Aes | KeyType::Des3 | KeyType::GenericSecret => None,
         };
         Attributes {
             class,
@@ -151,13 +155,16 @@ mod tests {
         }
     }
 
-    const KINDS: [(KeyClass, KeyType); 6] = [
+    const KINDS: [(KeyClass, KeyType); 9] = [
         (KeyClass::SecretKey, KeyType::Aes),
         (KeyClass::SecretKey, KeyType::GenericSecret),
         (KeyClass::PublicKey, KeyType::Rsa),
         (KeyClass::PublicKey, KeyType::Ec),
         (KeyClass::PrivateKey, KeyType::Rsa),
         (KeyClass::PrivateKey, KeyType::Ec),
+        (KeyClass::SecretKey, KeyType::Des3),
+        (KeyClass::PublicKey, KeyType::MlDsa),
+        (KeyClass::PrivateKey, KeyType::MlDsa),
     ];
 
     /// Every flag of every kind on both types of HSM, by the owner: the letters are b(oth values), t(rue only), f(alse
@@ -165,24 +172,24 @@ mod tests {
     #[test]
     fn every_flag_of_every_kind() {
         let table = [
-            ("encrypt", "bubbuu", "bubbuu"),
-            ("decrypt", "buuubb", "buuubb"),
-            ("token", "tttttt", "tttttt"),
-            ("always-sensitive", "rruurr", "rruurr"),
-            ("derive", "bbbbbb", "bbrbrb"),
-            ("destroyable", "bbbbbb", "bbbbbb"),
-            ("extractable", "ffuuff", "rruurr"),
-            ("local", "rrrrrr", "rrrrrr"),
-            ("modifiable", "ffffff", "ffffff"),
-            ("never-extractable", "rruurr", "rruurr"),
-            ("private", "rrrrrr", "rrrrrr"),
-            ("sensitive", "rruurr", "rruurr"),
-            ("sign", "bbuubb", "bbuubb"),
-            ("trusted", "rurruu", "rurruu"),
-            ("unwrap", "buuubb", "buuubb"),
-            ("verify", "bbbbuu", "bbbbuu"),
-            ("wrap", "bubbuu", "bubbuu"),
-            ("wrap-with-trusted", "ttuutt", "ttuutt"),
+            ("encrypt", "bubbuubuu", "bubbuubuu"),
+            ("decrypt", "buuubbbuu", "buuubbbuu"),
+            ("token", "ttttttttt", "ttttttttt"),
+            ("always-sensitive", "rruurrrur", "rruurrrur"),
+            ("derive", "bbbbbbbuu", "bbrbrbbuu"),
+            ("destroyable", "bbbbbbbbb", "bbbbbbbbb"),
+            ("extractable", "ffuufffuf", "rruurrrur"),
+            ("local", "rrrrrrrrr", "rrrrrrrrr"),
+            ("modifiable", "fffffffff", "fffffffff"),
+            ("never-extractable", "rruurrrur", "rruurrrur"),
+            ("private", "rrrrrrrrr", "rrrrrrrrr"),
+            ("sensitive", "rruurrrur", "rruurrrur"),
+            ("sign", "bbuubbbub", "bbuubbbub"),
+            ("trusted", "rurruurru", "rurruurru"),
+            ("unwrap", "buuubbbuu", "buuubbbuu"),
+            ("verify", "bbbbuubbu", "bbbbuubbu"),
+            ("wrap", "bubbuubuu", "bubbuubuu"),
+            ("wrap-with-trusted", "ttuutttut", "ttuutttut"),
         ];
         assert_eq!(table.len(), Flag::ALL.len());
         for (flag, (text, hsm2m, hsm1)) in Flag::ALL.iter().zip(table) {

@@ -74,6 +74,6 @@ fn permitted_by(state: &State, attributes: &Attributes, key_use: KeyUse<'_>) -> 
     if !attributes.flags.has(key_use.flag()) {
         return Err(Refusal::new(Status::KeyFunctionNotPermitted, key_use.flag().as_str()));
     }
-    let mode = state.cluster().ok_or(Status::WrongClusterState)?.mode;
-    algorithms::fits_data(key_use, attributes, mode)
+    let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
+    algorithms::fits_data(key_use, attributes, cluster)
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use strongroom_types::{
     AttributeName, AttributeValue, CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyReference,
-    KeyType, PublicPart, RecordPath, Refusal, RequestId, Role, Template, UserId, UserName,
+    KeyType, MlDsaAlgorithm, PublicPart, RecordPath, Refusal, RequestId, Role, Template, UserId, UserName,
 };
 use thiserror::Error;
 
@@ -140,6 +140,8 @@ pub enum PairAlgorithm {
     },
     /// EC.
     Ec(Curve),
+    /// ML-DSA.
+    MlDsa(MlDsaAlgorithm),
 }
 
 /// What the HSM generated, hashed or sealed before planning, so that planning again costs microseconds. Ids are
@@ -196,7 +198,7 @@ pub struct MadePair {
     pub public: PublicPart,
     /// The private key's PKCS #8 DER, sealed.
     pub sealed: Arc<[u8]>,
-    /// Length in bytes of the PKCS #8 DER in clear.
+    /// Length in bytes of the private key as the command line tool counts it.
     pub private_length_bytes: u32,
     /// Check value, for both halves.
     pub check_value: CheckValue,

@@ -84,9 +84,11 @@ impl KeyIndex {
 
 fn terms(key: &Key) -> impl Iterator<Item = Term> + '_ {
     let attributes = &key.attributes;
-    let public = attributes.public.as_ref().map(|public| match public {
-        PublicPart::Rsa { modulus, .. } => Term::Modulus(modulus.clone()),
-        PublicPart::Ec { point, .. } => Term::Point(point.clone()),
+    let public = attributes.public.as_ref().and_then(|public| match public {
+        PublicPart::Rsa { modulus, .. } => Some(Term::Modulus(modulus.clone())),
+        PublicPart::Ec { point, .. } => Some(Term::Point(point.clone())),
+        // No attribute holds it, so nobody looks for it.
+        PublicPart::MlDsa { .. } => None,
     });
     [
         Term::Owner(key.owner),

@@ -31,7 +31,7 @@ pub(crate) fn check_secret(
 ) -> Result<NewSecret, Refusal> {
     let shared = shares(asking, share_with)?;
     let chosen = templates::read(KeyClass::SecretKey, key_type, template)?.lives(false)?;
-    algorithms::check_secret(key_type, length_bytes)?;
+    algorithms::check_secret(key_type, length_bytes, asking.cluster()?)?;
     check_room(asking, 1, 0)?;
     Ok(NewSecret { shared, chosen })
 }
@@ -68,7 +68,7 @@ pub(crate) fn check_pair(
     let key_type = type_of(algorithm);
     let public = templates::read(KeyClass::PublicKey, key_type, public)?.lives(false)?;
     let private = templates::read(KeyClass::PrivateKey, key_type, private)?.lives(false)?;
-    algorithms::check_pair(algorithm)?;
+    algorithms::check_pair(algorithm, asking.cluster()?)?;
     check_room(asking, 2, 2)?;
     Ok(NewPair { shared, public, private })
 }
@@ -127,7 +127,7 @@ pub(crate) fn secret_attributes(
     chosen: Chosen,
     made: &MadeSecret,
 ) -> Result<Attributes, Refusal> {
-    if made.check_value.is_some() != (key_type == KeyType::Aes) {
+    if made.check_value.is_some() != templates::has_check_value(key_type) {
         return Err(internal("check value"));
     }
     let computed = Computed { check_value: made.check_value, length_bytes, public: None };
@@ -191,7 +191,7 @@ fn new_key(
         shared,
         attributes,
         sealed: sealed.cloned(),
-        key_epoch: asking.state.cluster().ok_or_else(|| internal("cluster"))?.epoch,
+        key_epoch: asking.cluster()?.epoch,
         creation: asking.creation(),
         created_ms: asking.now_ms,
     })
@@ -209,8 +209,7 @@ pub(crate) fn check_drawn_pair(state: &State, made: &MadePair) -> Result<(), Pla
 
 /// Whether so many more keys, of which so many are asymmetric, fit the cluster's capacity.
 fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) -> Result<(), Refusal> {
-    let Capacity { keys_max, asymmetric_keys_max, .. } =
-        asking.state.cluster().ok_or_else(|| internal("cluster"))?.capacity();
+    let Capacity { keys_max, asymmetric_keys_max, .. } = asking.cluster()?.capacity();
     if asking.state.keys_len() + keys > keys_max {
         return Err(Refusal::new(Status::KeysFull, format!("{keys_max} keys")));
     }
@@ -241,14 +240,16 @@ pub(crate) fn type_of(algorithm: &PairAlgorithm) -> KeyType {
     match algorithm {
         PairAlgorithm::Rsa { .. } => KeyType::Rsa,
         PairAlgorithm::Ec(_) => KeyType::Ec,
+        PairAlgorithm::MlDsa(_) => KeyType::MlDsa,
     }
 }
 
-/// As the command line tool counts: twice the modulus, or the point.
+/// As the command line tool counts: twice the modulus, the point, or the key.
 fn public_length(public: &PublicPart) -> Result<u32, Refusal> {
     let len = match public {
         PublicPart::Rsa { modulus, .. } => 2 * modulus.len(),
         PublicPart::Ec { point, .. } => point.len(),
+        PublicPart::MlDsa { key, .. } => key.len(),
     };
     u32::try_from(len).map_err(|_| internal("public part"))
 }

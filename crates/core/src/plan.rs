@@ -8,8 +8,8 @@ use strongroom_types::{Refusal, Revision, Status};
 use crate::permissions::permit;
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::{
-    Actor, Checked, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State, User,
-    attributes, keys, lifecycle, logins, receipts, sharing, users,
+    Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State,
+    User, attributes, keys, lifecycle, logins, receipts, sharing, users,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -198,6 +198,11 @@ impl Asking<'_> {
     /// The user who asks; operations that need one have passed [`permit`].
     pub(crate) fn user(&self) -> Result<&User, Refusal> {
         self.user.map(Arc::as_ref).ok_or_else(|| internal("user"))
+    }
+
+    /// The cluster's record; operations that have passed [`permit`] find one.
+    pub(crate) fn cluster(&self) -> Result<&Cluster, Refusal> {
+        self.state.cluster().map(Arc::as_ref).ok_or_else(|| internal("cluster"))
     }
 
     /// The receipt for what this command creates.

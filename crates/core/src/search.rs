@@ -114,6 +114,7 @@ impl Condition<'_> {
             }
             Name::KeyLengthBytes | Name::ModulusSizeBits => matches!(value, Value::Number(_)),
             Name::Curve => matches!(value, Value::Curve(_)),
+            Name::MlDsaAlgorithm => matches!(value, Value::MlDsaAlgorithm(_)),
             Name::Flag(_) => matches!(value, Value::Bool(_)),
         };
         if fits {

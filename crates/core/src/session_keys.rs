@@ -82,6 +82,7 @@ pub fn check_delete_session_key(state: &State, actor: &Actor, key: &SessionKey, 
 
 fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Result<NewKeys, Refusal> {
     permit(state, actor, command.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
+    let cluster = state.cluster().ok_or_else(|| internal("cluster"))?;
     let not_shared = |share_with: &[UserName]| match share_with {
         [] => Ok(()),
         _ => Err(Refusal::new(Status::SessionKeyFixed, "share_with")),
@@ -90,7 +91,7 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
         Command::GenerateSecret { key_type, length_bytes, template, share_with } => {
             not_shared(share_with)?;
             let chosen = templates::read(KeyClass::SecretKey, *key_type, template)?.lives(true)?;
-            algorithms::check_secret(*key_type, *length_bytes)?;
+            algorithms::check_secret(*key_type, *length_bytes, cluster)?;
             Ok(NewKeys::Secret(chosen))
         }
         Command::GeneratePair { algorithm, public_template, private_template, share_with } => {
@@ -102,7 +103,7 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
                 let token = AttributeName::Flag(Flag::Token);
                 return Err(Refusal::new(Status::TemplateInconsistent, token.as_str()));
             }
-            algorithms::check_pair(algorithm)?;
+            algorithms::check_pair(algorithm, cluster)?;
             Ok(NewKeys::Pair(public.lives(true)?, private.lives(true)?))
         }
         _ => Err(internal("command")),

@@ -92,8 +92,33 @@ const PRIVATE: Kind = Kind {
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
 };
 
+/// Signs and verifies, and nothing else.
+const ML_DSA_PUBLIC: Kind = Kind {
+    defaults: PUBLIC.defaults,
+    free: &[Flag::Destroyable, Flag::Modifiable, Flag::Token, Flag::Verify],
+    fixed: PUBLIC.fixed,
+    read_only: PUBLIC.read_only,
+};
+
+const ML_DSA_PRIVATE: Kind = Kind {
+    defaults: PRIVATE.defaults,
+    free: &[
+        Flag::Destroyable,
+        Flag::Extractable,
+        Flag::Modifiable,
+        Flag::Sensitive,
+        Flag::Sign,
+        Flag::Token,
+        Flag::WrapWithTrusted,
+    ],
+    fixed: &[Flag::Private],
+    read_only: PRIVATE.read_only,
+};
+
 fn kind(class: KeyClass, key_type: KeyType) -> &'static Kind {
     match (class, key_type) {
+        (KeyClass::PublicKey, KeyType::MlDsa) => &ML_DSA_PUBLIC,
+        (KeyClass::PrivateKey, KeyType::MlDsa) => &ML_DSA_PRIVATE,
         (KeyClass::PublicKey, _) => &PUBLIC,
         (KeyClass::PrivateKey, _) => &PRIVATE,
         (KeyClass::SecretKey, KeyType::GenericSecret) => &GENERIC_SECRET,
@@ -188,14 +213,20 @@ pub(crate) fn id(value: &AttributeValue) -> Result<Vec<u8>, Refusal> {
 /// when keys of this type have none of that name.
 pub(crate) fn not_set(key_type: KeyType, name: AttributeName) -> Refusal {
     let known = match name {
-        AttributeName::CheckValue => key_type != KeyType::GenericSecret,
+        AttributeName::CheckValue => has_check_value(key_type),
         AttributeName::Modulus | AttributeName::ModulusSizeBits | AttributeName::PublicExponent => {
             key_type == KeyType::Rsa
         }
         AttributeName::EcPoint | AttributeName::Curve => key_type == KeyType::Ec,
+        AttributeName::MlDsaAlgorithm => key_type == KeyType::MlDsa,
         _ => true,
     };
     refused(if known { Status::AttributeReadOnly } else { Status::AttributeUnknown }, name)
+}
+
+/// Whether keys of this type have a check value.
+pub(crate) fn has_check_value(key_type: KeyType) -> bool {
+    key_type != KeyType::GenericSecret
 }
 
 /// Whether keys of this kind have the flag.
@@ -232,15 +263,20 @@ pub(crate) fn refused(status: Status, name: AttributeName) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_types::MlDsaAlgorithm;
+
     use super::*;
 
-    const ALL_KINDS: [(KeyClass, KeyType); 6] = [
+    const ALL_KINDS: [(KeyClass, KeyType); 9] = [
         (KeyClass::SecretKey, KeyType::Aes),
         (KeyClass::SecretKey, KeyType::GenericSecret),
         (KeyClass::PublicKey, KeyType::Rsa),
         (KeyClass::PublicKey, KeyType::Ec),
         (KeyClass::PrivateKey, KeyType::Rsa),
         (KeyClass::PrivateKey, KeyType::Ec),
+        (KeyClass::SecretKey, KeyType::Des3),
+        (KeyClass::PublicKey, KeyType::MlDsa),
+        (KeyClass::PrivateKey, KeyType::MlDsa),
     ];
 
     fn true_flags((class, key_type): (KeyClass, KeyType), template: &[(Flag, bool)]) -> Vec<&'static str> {
@@ -266,13 +302,17 @@ mod tests {
         let public = ["token", "destroyable", "extractable", "local", "modifiable", "private"];
         let private =
             ["token", "always-sensitive", "destroyable", "extractable", "local", "modifiable", "private", "sensitive"];
-        let [aes, generic, rsa_public, ec_public, rsa_private, ec_private] = ALL_KINDS;
+        let [aes, generic, rsa_public, ec_public, rsa_private, ec_private, des3, ml_dsa_public, ml_dsa_private] =
+            ALL_KINDS;
         assert_eq!(true_flags(aes, &[]), secret);
         assert_eq!(true_flags(generic, &[]), secret);
         assert_eq!(true_flags(rsa_public, &[]), public);
         assert_eq!(true_flags(ec_public, &[]), public);
         assert_eq!(true_flags(rsa_private, &[]), private);
         assert_eq!(true_flags(ec_private, &[]), private);
+        assert_eq!(true_flags(des3, &[]), secret);
+        assert_eq!(true_flags(ml_dsa_public, &[]), public);
+        assert_eq!(true_flags(ml_dsa_private, &[]), private);
     }
 
     #[test]
@@ -290,24 +330,24 @@ mod tests {
     #[test]
     fn every_flag_of_every_kind() {
         let table = [
-            ("encrypt", "cuccuu"),
-            ("decrypt", "cuuucc"),
-            ("token", "cccccc"),
-            ("always-sensitive", "rruurr"),
-            ("derive", "cccccc"),
-            ("destroyable", "cccccc"),
-            ("extractable", "ccuucc"),
-            ("local", "rrrrrr"),
-            ("modifiable", "cccccc"),
-            ("never-extractable", "rruurr"),
-            ("private", "dddddd"),
-            ("sensitive", "ccuudd"),
-            ("sign", "ccuucc"),
-            ("trusted", "rurruu"),
-            ("unwrap", "cuuucc"),
-            ("verify", "ccccuu"),
-            ("wrap", "cuccuu"),
-            ("wrap-with-trusted", "ccuucc"),
+            ("encrypt", "cuccuucuu"),
+            ("decrypt", "cuuucccuu"),
+            ("token", "ccccccccc"),
+            ("always-sensitive", "rruurrrur"),
+            ("derive", "cccccccuu"),
+            ("destroyable", "ccccccccc"),
+            ("extractable", "ccuucccuc"),
+            ("local", "rrrrrrrrr"),
+            ("modifiable", "ccccccccc"),
+            ("never-extractable", "rruurrrur"),
+            ("private", "ddddddddd"),
+            ("sensitive", "ccuuddcuc"),
+            ("sign", "ccuucccuc"),
+            ("trusted", "rurruurru"),
+            ("unwrap", "cuuucccuu"),
+            ("verify", "ccccuuccu"),
+            ("wrap", "cuccuucuu"),
+            ("wrap-with-trusted", "ccuucccuc"),
         ];
         assert_eq!(table.len(), Flag::ALL.len());
         for (flag, (text, letters)) in Flag::ALL.iter().zip(table) {
@@ -355,6 +395,10 @@ mod tests {
         check(3, AttributeName::Modulus, bytes(256), Some(Status::AttributeUnknown));
         check(3, AttributeName::EcPoint, bytes(65), Some(Status::AttributeReadOnly));
         check(0, AttributeName::EcPoint, bytes(65), Some(Status::AttributeUnknown));
+        let algorithm = AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa44);
+        check(8, AttributeName::MlDsaAlgorithm, algorithm.clone(), Some(Status::AttributeReadOnly));
+        check(5, AttributeName::MlDsaAlgorithm, algorithm, Some(Status::AttributeUnknown));
+        check(6, AttributeName::CheckValue, bytes(3), Some(Status::AttributeReadOnly));
         check(0, AttributeName::Flag(Flag::Sign), text(4), Some(Status::AttributeValueInvalid));
     }
 

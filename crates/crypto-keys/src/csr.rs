@@ -27,8 +27,10 @@ pub fn request(pkcs8: &Secret, subject: &Name) -> Result<Vec<u8>, KeyError> {
             let algorithm = der::sequence(&[&der::oid(SHA256_WITH_RSA), &der::NULL]);
             (algorithm, key.sign(SignMechanism::RsaPkcs, &info)?)
         }
+        PublicPart::MlDsa { .. } => return Err(KeyError::KeyType),
         PublicPart::Ec { curve, .. } => {
             let (oid, hash) = match curve {
+                Curve::Ed25519 => return Err(KeyError::KeyType),
                 Curve::P224 | Curve::P256 | Curve::Secp256k1 => (ECDSA_WITH_SHA256, HashFunction::Sha256),
                 Curve::P384 => (ECDSA_WITH_SHA384, HashFunction::Sha384),
                 Curve::P521 => (ECDSA_WITH_SHA512, HashFunction::Sha512),

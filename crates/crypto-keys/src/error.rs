@@ -4,8 +4,8 @@ use thiserror::Error;
 /// What can be wrong with a key, or with what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
-    /// Not the PKCS #8 DER of an RSA or EC private key whose parts fit together.
-    #[error("the bytes are not the PKCS #8 of a valid RSA or EC private key")]
+    /// Not the PKCS #8 DER of a private key of a known type whose parts fit together.
+    #[error("the bytes are not the PKCS #8 of a valid private key")]
     Pkcs8,
     /// An RSA modulus of another size.
     #[error("RSA keys have {RSA_BITS_MIN} to {RSA_BITS_MAX} bits in steps of {RSA_BITS_STEP}")]
@@ -16,7 +16,7 @@ pub enum KeyError {
     /// An AES key of another size.
     #[error("AES keys have 16, 24 or 32 bytes")]
     AesLength,
-    /// An RSA mechanism with an EC key or the other way round.
+    /// A mechanism of another type of key, or of another curve.
     #[error("the mechanism does not fit the key's type")]
     KeyType,
     /// Data too short or too long for the mechanism and the key.

@@ -2,18 +2,18 @@
 
 use aws_lc_rs::cipher::{AES_128, AES_192, AES_256, EncryptingKey, UnboundCipherKey};
 use strongroom_crypto::{random, spki};
-use strongroom_types::{CheckValue, Curve, PublicPart, Secret};
+use strongroom_types::{CheckValue, Curve, MlDsaAlgorithm, PublicPart, Secret};
 
 use crate::private_key::{check_exponent, check_rsa_bits};
 use crate::sys::{self, Key};
 use crate::{KeyError, PrivateKey};
 
-/// A new pair.
+/// A pair, new or brought in.
 #[derive(Debug)]
 pub struct GeneratedPair {
     /// The public part.
     pub public: PublicPart,
-    /// The private key, PKCS #8 DER; an EC key's holds its public key too.
+    /// The private key, PKCS #8 DER: an EC key's holds its public key too, an ML-DSA key's its seed.
     pub pkcs8: Secret,
     /// The check value of both halves.
     pub check_value: CheckValue,
@@ -28,12 +28,30 @@ pub fn rsa(bits: u32, public_exponent: &[u8]) -> Result<GeneratedPair, KeyError>
     pair(sys::generate_rsa(bits, exponent).ok_or(KeyError::Fault)?)
 }
 
-/// Makes an EC pair (FIPS 186-5 §A.2.2).
-pub fn ec(curve: Curve) -> Result<GeneratedPair, KeyError> {
-    pair(sys::generate_ec(curve).ok_or(KeyError::Fault)?)
+impl GeneratedPair {
+    /// Length in bytes of the private key as the command line tool counts it: of its PKCS #8, or of FIPS 204's encoding.
+    pub fn private_length_bytes(&self) -> u32 {
+        match &self.public {
+            PublicPart::MlDsa { algorithm, .. } => algorithm.private_len(),
+            PublicPart::Rsa { .. } | PublicPart::Ec { .. } => {
+                u32::try_from(self.pkcs8.len()).expect("a PKCS #8 has a few thousand bytes")
+            }
+        }
+    }
 }
 
-fn pair(pkcs8: Secret) -> Result<GeneratedPair, KeyError> {
+/// Makes an EC pair (FIPS 186-5 §A.2.2), or one of Ed25519 (RFC 8032 §5.1.5).
+pub fn ec(curve: Curve) -> Result<GeneratedPair, KeyError> {
+    let pkcs8 = if curve.is_weierstrass() { sys::generate_ec(curve) } else { sys::generate_ed25519() };
+    pair(pkcs8.ok_or(KeyError::Fault)?)
+}
+
+/// Makes an ML-DSA pair (FIPS 204 §5.1).
+pub fn ml_dsa(algorithm: MlDsaAlgorithm) -> Result<GeneratedPair, KeyError> {
+    pair(sys::generate_ml_dsa(algorithm).ok_or(KeyError::Fault)?)
+}
+
+pub(crate) fn pair(pkcs8: Secret) -> Result<GeneratedPair, KeyError> {
     let public = Key::read(pkcs8.expose()).and_then(|key| key.public()).ok_or(KeyError::Fault)?;
     let check_value = spki::check_value(&public);
     Ok(GeneratedPair { public, pkcs8, check_value })

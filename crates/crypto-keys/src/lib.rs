@@ -12,6 +12,7 @@
 pub mod csr;
 mod error;
 pub mod generate;
+pub mod import;
 #[allow(unsafe_code, reason = "locking memory takes system calls")]
 pub mod locked;
 pub mod password;

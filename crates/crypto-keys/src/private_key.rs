@@ -14,15 +14,12 @@ pub struct PrivateKey {
 }
 
 impl PrivateKey {
-    /// Reads PKCS #8 DER (RFC 5958), RSA with all CRT values or EC on a named curve. AWS-LC checks that the parts fit
-    /// together: p·q = n, the exponents, the CRT values; the point is the scalar's.
+    /// Reads PKCS #8 DER (RFC 5958): RSA with all CRT values, EC on a named curve, Ed25519, or an ML-DSA seed. AWS-LC
+    /// checks that the parts fit together: p·q = n, the exponents, the CRT values; the point is the scalar's.
     pub fn from_pkcs8(pkcs8: &Secret) -> Result<PrivateKey, KeyError> {
         let key = Key::read(pkcs8.expose()).ok_or(KeyError::Pkcs8)?;
         let public = key.public().ok_or(KeyError::Pkcs8)?;
-        if let PublicPart::Rsa { modulus, public_exponent } = &public {
-            check_rsa_bits(bits(modulus))?;
-            check_exponent(public_exponent)?;
-        }
+        check_public(&public)?;
         Ok(PrivateKey { key, public })
     }
 
@@ -31,13 +28,21 @@ impl PrivateKey {
         &self.public
     }
 
-    /// Signs `data`, which is what the mechanism says: DigestInfo, digest or block ([`SignMechanism`]).
+    /// Signs `data`, which is what the mechanism says: DigestInfo, digest, block, message or μ ([`SignMechanism`]).
     ///
-    /// AWS-LC checks each RSA signature with the public exponent before it gives it out. It does not check ECDSA
-    /// signatures, and neither do we: unlike with RSA, one faulty result tells at most a bit of the key.
+    /// AWS-LC checks each RSA signature with the public exponent before it gives it out, and we do so with those of
+    /// Ed25519. Those of ECDSA and ML-DSA nobody checks: with a fresh random number in each, one faulty result tells at
+    /// most a bit of the key.
     pub fn sign(&self, mechanism: SignMechanism, data: &[u8]) -> Result<Vec<u8>, KeyError> {
         match (&self.key, &self.public, mechanism) {
             (Key::Ec(key), _, SignMechanism::Ecdsa) => sign_ecdsa(key, data),
+            (Key::Ed25519(key), _, SignMechanism::Ed25519) => key.sign(data).ok_or(KeyError::Fault),
+            (Key::Ed25519(key), _, SignMechanism::Ed25519Ph) => {
+                key.sign_ph(data.try_into().map_err(|_| KeyError::DataLength)?).ok_or(KeyError::Fault)
+            }
+            (Key::MlDsa(key), _, SignMechanism::MlDsa) => {
+                key.sign(data.try_into().map_err(|_| KeyError::DataLength)?).ok_or(KeyError::Fault)
+            }
             (Key::Rsa(key), PublicPart::Rsa { modulus, .. }, mechanism) => sign_rsa(key, modulus, mechanism, data),
             _ => Err(KeyError::KeyType),
         }
@@ -65,6 +70,7 @@ impl fmt::Debug for PrivateKey {
         match &self.public {
             PublicPart::Rsa { modulus, .. } => write!(f, "PrivateKey(RSA, {} bits)", bits(modulus)),
             PublicPart::Ec { curve, .. } => write!(f, "PrivateKey({curve})"),
+            PublicPart::MlDsa { algorithm, .. } => write!(f, "PrivateKey({algorithm})"),
         }
     }
 }
@@ -102,8 +108,17 @@ fn sign_rsa(key: &RsaPrivate, modulus: &[u8], mechanism: SignMechanism, data: &[
             }
             key.sign_raw(data).ok_or(KeyError::Fault)
         }
-        SignMechanism::Ecdsa => Err(KeyError::KeyType),
+        SignMechanism::Ecdsa | SignMechanism::Ed25519 | SignMechanism::Ed25519Ph | SignMechanism::MlDsa => {
+            Err(KeyError::KeyType)
+        }
     }
+}
+
+/// Whether an RSA key has a size and exponent that we take. Of the others AWS-LC reads those alone.
+pub(crate) fn check_public(public: &PublicPart) -> Result<(), KeyError> {
+    let PublicPart::Rsa { modulus, public_exponent } = public else { return Ok(()) };
+    check_rsa_bits(bits(modulus))?;
+    check_exponent(public_exponent).map(drop)
 }
 
 /// Whether 1 < block < n − 1. AWS-LC refuses the others as well: 0, 1 and n − 1 are their own signatures.

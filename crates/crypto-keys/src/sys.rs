@@ -4,12 +4,20 @@
 //! * The thread's error queue is empty after each function: reasons are for people with a debugger, and reasons of a
 //!   failed decryption are for nobody.
 
+mod des;
+mod ed25519;
+mod ml_dsa;
+
 use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 
 use aws_lc_sys as lc;
 use strongroom_types::{Curve, HashFunction, PublicPart, Secret};
 use zeroize::Zeroizing;
+
+pub(crate) use des::des3_encrypt_block;
+pub(crate) use ed25519::{Ed25519Private, generate_ed25519};
+pub(crate) use ml_dsa::{MlDsaPrivate, generate_ml_dsa};
 
 /// Bytes of the largest PKCS #8 made here, RSA-4096, rounded up: the buffer never grows.
 const PKCS8_LEN_MAX: usize = 4096;
@@ -83,6 +91,12 @@ owned!(
     BN_free
 );
 owned!(
+    /// Room for the numbers of a calculation.
+    BignumContext,
+    lc::BN_CTX,
+    BN_CTX_free
+);
+owned!(
     /// r and s.
     EcdsaSignature,
     lc::ECDSA_SIG,
@@ -93,8 +107,12 @@ owned!(
 pub(crate) enum Key {
     /// RSA with the values for the Chinese remainder theorem.
     Rsa(RsaPrivate),
-    /// EC on one of the known curves.
+    /// EC on one of the curves of ECDSA.
     Ec(EcPrivate),
+    /// Ed25519.
+    Ed25519(Ed25519Private),
+    /// ML-DSA.
+    MlDsa(MlDsaPrivate),
 }
 
 /// An RSA private key.
@@ -117,12 +135,7 @@ impl Key {
     /// Reads PKCS #8 DER. None when it is anything but one private key of a known kind with all its parts.
     pub(crate) fn read(pkcs8: &[u8]) -> Option<Key> {
         let _queue = ErrorQueue;
-        let mut input = lc::CBS { data: pkcs8.as_ptr(), len: pkcs8.len() };
-        // SAFETY: reads within `input`, which is the slice.
-        let key = unsafe { Pkey::take(lc::EVP_parse_private_key(&mut input)) }?;
-        if input.len != 0 {
-            return None;
-        }
+        let key = parsed(pkcs8)?;
         // SAFETY: the key is valid.
         match unsafe { lc::EVP_PKEY_id(key.as_ptr()) } {
             lc::EVP_PKEY_RSA => {
@@ -134,9 +147,11 @@ impl Key {
                 let nid = unsafe {
                     lc::EC_GROUP_get_curve_name(lc::EC_KEY_get0_group(lc::EVP_PKEY_get0_EC_KEY(key.as_ptr())))
                 };
-                let curve = *Curve::ALL.iter().find(|curve| curve_nid(**curve) == nid)?;
+                let curve = *Curve::ALL.iter().find(|curve| curve_nid(**curve) == Some(nid))?;
                 Some(Key::Ec(EcPrivate { key, curve }))
             }
+            lc::EVP_PKEY_ED25519 => Ed25519Private::new(&key).map(Key::Ed25519),
+            lc::EVP_PKEY_PQDSA => MlDsaPrivate::new(key, pkcs8).map(Key::MlDsa),
             _ => None,
         }
     }
@@ -146,8 +161,32 @@ impl Key {
         match self {
             Key::Rsa(key) => key.public(),
             Key::Ec(key) => key.public(),
+            Key::Ed25519(key) => Some(key.public()),
+            Key::MlDsa(key) => key.public(),
         }
     }
+}
+
+/// The one private key that the bytes are, whatever its type.
+fn parsed(pkcs8: &[u8]) -> Option<Pkey> {
+    let mut input = lc::CBS { data: pkcs8.as_ptr(), len: pkcs8.len() };
+    // SAFETY: reads within `input`, which is the slice.
+    let key = unsafe { Pkey::take(lc::EVP_parse_private_key(&mut input)) }?;
+    (input.len == 0).then_some(key)
+}
+
+/// The PKCS #8 that AWS-LC writes of the key that it reads from one: without attributes, an EC key with its public key
+/// and a named curve.
+pub(crate) fn rewritten(bytes: &[u8]) -> Option<Secret> {
+    let _queue = ErrorQueue;
+    let key = parsed(bytes)?;
+    // SAFETY: the key is valid; what is set belongs to it alone.
+    unsafe {
+        if lc::EVP_PKEY_id(key.as_ptr()) == lc::EVP_PKEY_EC {
+            lc::EC_KEY_set_enc_flags(lc::EVP_PKEY_get0_EC_KEY(key.as_ptr()), 0);
+        }
+    }
+    pkcs8(&key)
 }
 
 impl RsaPrivate {
@@ -174,6 +213,23 @@ impl RsaPrivate {
             lc::RSA_get0_crt_params(self.rsa(), dmp1, dmq1, iqmp);
         }
         parts.iter().all(|part| !part.is_null())
+    }
+
+    /// Whether p and q are two primes: reading a key checks its arithmetic, which composite numbers pass too.
+    pub(crate) fn has_two_primes(&self) -> bool {
+        let _queue = ErrorQueue;
+        // SAFETY: the key is valid and has both numbers, which it keeps; makes a new context.
+        unsafe {
+            let (p, q) = (lc::RSA_get0_p(self.rsa()), lc::RSA_get0_q(self.rsa()));
+            let Some(context) = BignumContext::take(lc::BN_CTX_new()) else { return false };
+            let is_prime = |number| {
+                let mut prime = 0;
+                let checks = lc::BN_prime_checks_for_validation;
+                lc::BN_primality_test(&mut prime, number, checks, context.as_ptr(), 1, ptr::null_mut()) == 1
+                    && prime == 1
+            };
+            lc::BN_cmp(p, q) != 0 && is_prime(p) && is_prime(q)
+        }
     }
 
     fn public(&self) -> Option<PublicPart> {
@@ -294,7 +350,7 @@ impl EcPrivate {
     }
 
     fn public(&self) -> Option<PublicPart> {
-        let mut point = vec![0; 1 + 2 * self.curve.field_len()];
+        let mut point = vec![0; self.curve.point_len()];
         // SAFETY: group and point belong to the valid key; writes at most `point.len()` bytes to `point`.
         let written = unsafe {
             lc::EC_POINT_point2oct(
@@ -366,9 +422,10 @@ pub(crate) fn generate_rsa(bits: c_int, public_exponent: u32) -> Option<Secret> 
 /// pairwise consistency test fails.
 pub(crate) fn generate_ec(curve: Curve) -> Option<Secret> {
     let _queue = ErrorQueue;
+    let name = curve_nid(curve)?;
     // SAFETY: makes a new key on a built-in curve, which is ours alone; the other key takes a reference to it.
     unsafe {
-        let ec = EcKey::take(lc::EC_KEY_new_by_curve_name(curve_nid(curve)))?;
+        let ec = EcKey::take(lc::EC_KEY_new_by_curve_name(name))?;
         if lc::EC_KEY_generate_key_fips(ec.as_ptr()) != 1 {
             return None;
         }
@@ -377,6 +434,19 @@ pub(crate) fn generate_ec(curve: Curve) -> Option<Secret> {
             return None;
         }
         pkcs8(&key)
+    }
+}
+
+/// Makes a key of a type that EVP makes; `set` gives the context its parameters.
+fn generate(id: c_int, set: impl FnOnce(*mut lc::EVP_PKEY_CTX) -> bool) -> Option<Pkey> {
+    let mut key = ptr::null_mut();
+    // SAFETY: makes a new context, and with it a new key or null.
+    unsafe {
+        let context = PkeyContext::take(lc::EVP_PKEY_CTX_new_id(id, ptr::null_mut()))?;
+        let context = context.as_ptr();
+        let done =
+            lc::EVP_PKEY_keygen_init(context) == 1 && set(context) && lc::EVP_PKEY_keygen(context, &mut key) == 1;
+        Pkey::take(key).filter(|_| done)
     }
 }
 
@@ -423,13 +493,15 @@ fn message_digest(hash: HashFunction) -> *const lc::EVP_MD {
     }
 }
 
-fn curve_nid(curve: Curve) -> c_int {
+/// None for the curve that AWS-LC does not count among those of `EC_KEY`.
+fn curve_nid(curve: Curve) -> Option<c_int> {
     match curve {
-        Curve::P224 => lc::NID_secp224r1,
-        Curve::P256 => lc::NID_X9_62_prime256v1,
-        Curve::P384 => lc::NID_secp384r1,
-        Curve::P521 => lc::NID_secp521r1,
-        Curve::Secp256k1 => lc::NID_secp256k1,
+        Curve::Ed25519 => None,
+        Curve::P224 => Some(lc::NID_secp224r1),
+        Curve::P256 => Some(lc::NID_X9_62_prime256v1),
+        Curve::P384 => Some(lc::NID_secp384r1),
+        Curve::P521 => Some(lc::NID_secp521r1),
+        Curve::Secp256k1 => Some(lc::NID_secp256k1),
     }
 }
 

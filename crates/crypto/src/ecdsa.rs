@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn both_forms_read_back() {
-        for &curve in Curve::ALL {
+        for curve in Curve::WEIERSTRASS {
             let len = curve.field_len();
             for (r, s) in [(0x01, 0x80), (0xff, 0x7f)] {
                 let mut raw = vec![0; 2 * len];

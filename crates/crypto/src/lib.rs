@@ -13,6 +13,7 @@ pub mod der;
 pub mod digest;
 pub mod ecdsa;
 mod mac;
+pub mod ml_dsa;
 pub mod pem;
 pub mod random;
 pub mod spki;

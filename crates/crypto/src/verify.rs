@@ -1,9 +1,9 @@
 //! Verification of signatures with public keys.
 
-use strongroom_types::{PublicPart, SignMechanism};
+use strongroom_types::{Curve, PublicPart, SignMechanism};
 use thiserror::Error;
 
-use crate::sys::{EcPublic, RsaPublic};
+use crate::sys::{self, EcPublic, MlDsaPublic, RsaPublic};
 
 /// Bytes of padding that a PKCS #1 v1.5 block has at least (RFC 8017 §9.2: 00 01, eight FF, 00).
 pub const PKCS1_PADDING_LEN_MIN: usize = 11;
@@ -11,7 +11,7 @@ pub const PKCS1_PADDING_LEN_MIN: usize = 11;
 /// Why a signature was not found good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum VerifyError {
-    /// An RSA mechanism with an EC key or the other way round.
+    /// A mechanism of another type of key, or of another curve.
     #[error("the mechanism does not fit the key's type")]
     KeyType,
     /// The public key itself is not valid.
@@ -28,7 +28,8 @@ pub enum VerifyError {
     Signature,
 }
 
-/// Verifies `signature` over `data`, which is what was given when signing: the DigestInfo, the digest or the block.
+/// Verifies `signature` over `data`, which is what was given when signing: the DigestInfo, the digest, the block, the
+/// message or μ.
 ///
 /// The whole padded block is compared with what it must be (RFC 8017 §8.2.2), so nothing hides in the padding. ECDSA
 /// signatures are r and s of the order's length each; the digest is cut to the order's length on the left.
@@ -54,16 +55,30 @@ pub fn verify(public: &PublicPart, mechanism: SignMechanism, data: &[u8], signat
             let good = rsa(modulus, public_exponent)?.verify_pss(hash, salt_len, data, signature);
             good.then_some(()).ok_or(VerifyError::Signature)
         }
-        (PublicPart::Ec { curve, point }, SignMechanism::Ecdsa) => {
+        (PublicPart::Ec { curve: Curve::Ed25519, point }, SignMechanism::Ed25519 | SignMechanism::Ed25519Ph) => {
+            let point = point.as_slice().try_into().map_err(|_| VerifyError::Key)?;
+            let signature = signature.try_into().map_err(|_| VerifyError::Signature)?;
+            let good = match mechanism {
+                SignMechanism::Ed25519 => sys::verify_ed25519(point, data, signature),
+                _ => {
+                    let digest = data.try_into().map_err(|_| VerifyError::DataLength)?;
+                    sys::verify_ed25519ph(point, digest, signature)
+                }
+            };
+            good.then_some(()).ok_or(VerifyError::Signature)
+        }
+        (PublicPart::MlDsa { algorithm, key }, SignMechanism::MlDsa) => {
+            let mu = data.try_into().map_err(|_| VerifyError::DataLength)?;
+            let key = MlDsaPublic::new(*algorithm, key).ok_or(VerifyError::Key)?;
+            key.verify(mu, signature).then_some(()).ok_or(VerifyError::Signature)
+        }
+        (PublicPart::Ec { curve, point }, SignMechanism::Ecdsa) if curve.is_weierstrass() => {
             let key = EcPublic::new(*curve, point).ok_or(VerifyError::Key)?;
             let (r, s) = signature.split_at_checked(curve.field_len()).ok_or(VerifyError::Signature)?;
             let good = s.len() == curve.field_len() && key.verify(data, r, s);
             good.then_some(()).ok_or(VerifyError::Signature)
         }
-        (PublicPart::Rsa { .. }, SignMechanism::Ecdsa)
-        | (PublicPart::Ec { .. }, SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::RsaX509) => {
-            Err(VerifyError::KeyType)
-        }
+        (PublicPart::Rsa { .. } | PublicPart::Ec { .. } | PublicPart::MlDsa { .. }, _) => Err(VerifyError::KeyType),
     }
 }
 

@@ -21,17 +21,34 @@ pub enum KeyClass {
 pub enum KeyType {
     /// `CKK_AES`.
     Aes,
-    /// `CKK_EC`.
+    /// `CKK_DES3`: comes in by unwrapping only.
+    Des3,
+    /// `CKK_EC`, on one of the curves for ECDSA or for EdDSA.
     Ec,
     /// `CKK_GENERIC_SECRET`.
     GenericSecret,
+    /// ML-DSA (FIPS 204).
+    MlDsa,
     /// `CKK_RSA`.
     Rsa,
+}
+
+/// Parameter sets of ML-DSA (FIPS 204 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MlDsaAlgorithm {
+    /// Security category 2.
+    MlDsa44,
+    /// Security category 3.
+    MlDsa65,
+    /// Security category 5.
+    MlDsa87,
 }
 
 /// Named curves (SEC 2, FIPS 186-5, SP 800-186).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Curve {
+    /// Edwards25519 with EdDSA (RFC 8032): no curve of ECDSA.
+    Ed25519,
     /// NIST P-224.
     P224,
     /// NIST P-256.
@@ -85,26 +102,76 @@ pub struct TemplateError {
 
 spelled!(KeyClass, "secret-key, public-key or private-key",
     PublicKey => "public-key", PrivateKey => "private-key", SecretKey => "secret-key");
-spelled!(KeyType, "aes, rsa, ec or generic-secret",
-    Aes => "aes", Ec => "ec", GenericSecret => "generic-secret", Rsa => "rsa");
-spelled!(Curve, "prime256v1, secp256r1, secp224r1, secp384r1, secp256k1 or secp521r1",
-    P224 => "secp224r1", P256 => "prime256v1" | "secp256r1", P384 => "secp384r1", P521 => "secp521r1",
+spelled!(KeyType, "aes, des3, rsa, ec, ml-dsa or generic-secret",
+    Aes => "aes", Des3 => "des3", Ec => "ec", GenericSecret => "generic-secret", MlDsa => "ml-dsa", Rsa => "rsa");
+spelled!(MlDsaAlgorithm, "ML-DSA-44, ML-DSA-65 or ML-DSA-87",
+    MlDsa44 => "ML-DSA-44", MlDsa65 => "ML-DSA-65", MlDsa87 => "ML-DSA-87");
+spelled!(Curve, "prime256v1, secp256r1, secp224r1, secp384r1, secp256k1, secp521r1 or ed25519",
+    Ed25519 => "ed25519", P224 => "secp224r1", P256 => "prime256v1" | "secp256r1", P384 => "secp384r1", P521 => "secp521r1",
     Secp256k1 => "secp256k1");
 
+impl MlDsaAlgorithm {
+    /// Length in bytes of a public key (FIPS 204 §4, table 2).
+    pub fn public_len(self) -> usize {
+        match self {
+            MlDsaAlgorithm::MlDsa44 => 1312,
+            MlDsaAlgorithm::MlDsa65 => 1952,
+            MlDsaAlgorithm::MlDsa87 => 2592,
+        }
+    }
+
+    /// Length in bytes of a private key in its expanded form (FIPS 204 §4, table 2).
+    pub fn private_len(self) -> u32 {
+        match self {
+            MlDsaAlgorithm::MlDsa44 => 2560,
+            MlDsaAlgorithm::MlDsa65 => 4032,
+            MlDsaAlgorithm::MlDsa87 => 4896,
+        }
+    }
+
+    /// The object identifier's content bytes (RFC 9881 §2).
+    pub fn oid(self) -> &'static [u8] {
+        match self {
+            MlDsaAlgorithm::MlDsa44 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x11],
+            MlDsaAlgorithm::MlDsa65 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x12],
+            MlDsaAlgorithm::MlDsa87 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x13],
+        }
+    }
+}
+
 impl Curve {
+    /// The curves of ECDSA, in short Weierstrass form.
+    pub const WEIERSTRASS: [Curve; 5] = [Curve::P224, Curve::P256, Curve::P384, Curve::P521, Curve::Secp256k1];
+
+    /// Whether the curve is one of ECDSA.
+    pub fn is_weierstrass(self) -> bool {
+        self != Curve::Ed25519
+    }
+
     /// Length in bytes of a field element, which is also that of the order for these curves.
     pub fn field_len(self) -> usize {
         match self {
             Curve::P224 => 28,
-            Curve::P256 | Curve::Secp256k1 => 32,
+            Curve::Ed25519 | Curve::P256 | Curve::Secp256k1 => 32,
             Curve::P384 => 48,
             Curve::P521 => 66,
         }
     }
 
-    /// The object identifier's content bytes (without tag and length), RFC 5480 §2.1.1.1 and SEC 2 §A.2.
+    /// Length in bytes of a public point: `04 || x || y` (SEC 1 §2.3.3), or the encoding of RFC 8032 §5.1.2.
+    pub fn point_len(self) -> usize {
+        if self.is_weierstrass() { 1 + 2 * self.field_len() } else { self.field_len() }
+    }
+
+    /// Whether bytes have the form of a public point. Whether they are one on the curve is for `crypto` to say.
+    pub fn has_form_of_point(self, bytes: &[u8]) -> bool {
+        bytes.len() == self.point_len() && (!self.is_weierstrass() || bytes.first() == Some(&4))
+    }
+
+    /// The object identifier's content bytes (without tag and length), RFC 5480 §2.1.1.1, SEC 2 §A.2 and RFC 8410 §3.
     pub fn oid(self) -> &'static [u8] {
         match self {
+            Curve::Ed25519 => &[0x2b, 0x65, 0x70],
             Curve::P224 => &[0x2b, 0x81, 0x04, 0x00, 0x21],
             Curve::P256 => &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
             Curve::P384 => &[0x2b, 0x81, 0x04, 0x00, 0x22],
@@ -219,13 +286,31 @@ pub enum PublicPart {
         /// e.
         public_exponent: Vec<u8>,
     },
-    /// EC: curve and uncompressed point (`04 || x || y`, SEC 1 §2.3.3).
+    /// EC: curve and point, in the form that [`Curve::point_len`] tells.
     Ec {
         /// The curve.
         curve: Curve,
         /// The point.
         point: Vec<u8>,
     },
+    /// ML-DSA.
+    MlDsa {
+        /// The parameter set.
+        algorithm: MlDsaAlgorithm,
+        /// The public key as FIPS 204 encodes it.
+        key: Vec<u8>,
+    },
+}
+
+impl PublicPart {
+    /// The type of the keys that have such a public part.
+    pub fn key_type(&self) -> KeyType {
+        match self {
+            PublicPart::Rsa { .. } => KeyType::Rsa,
+            PublicPart::Ec { .. } => KeyType::Ec,
+            PublicPart::MlDsa { .. } => KeyType::MlDsa,
+        }
+    }
 }
 
 /// What is known of a key, key material apart.
@@ -244,7 +329,8 @@ pub struct Attributes {
     /// The boolean attributes.
     pub flags: Flags,
     /// Length in bytes as the command line tool counts it: raw length of secret keys; twice the modulus for RSA
-    /// public keys; the point for EC public keys; the PKCS #8 DER for private keys.
+    /// public keys; the point for EC public keys; the PKCS #8 DER for RSA and EC private keys; FIPS 204's encodings
+    /// for ML-DSA keys.
     pub length_bytes: u32,
     /// Public part; none for secret keys.
     pub public: Option<PublicPart>,
@@ -275,8 +361,23 @@ pub enum AttributeName {
     EcPoint,
     /// `curve`.
     Curve,
+    /// `mldsa-algorithm`.
+    MlDsaAlgorithm,
     /// A boolean attribute.
     Flag(Flag),
+}
+
+impl Attributes {
+    /// Whether class, type and public part can be those of one key.
+    pub fn are_of_one_kind(&self) -> bool {
+        match (self.class, &self.public) {
+            (KeyClass::SecretKey, None) => {
+                matches!(self.key_type, KeyType::Aes | KeyType::Des3 | KeyType::GenericSecret)
+            }
+            (KeyClass::PublicKey | KeyClass::PrivateKey, Some(public)) => self.key_type == public.key_type(),
+            _ => false,
+        }
+    }
 }
 
 impl AttributeName {
@@ -294,12 +395,13 @@ impl AttributeName {
             AttributeName::PublicExponent => "public-exponent",
             AttributeName::EcPoint => "ec-point",
             AttributeName::Curve => "curve",
+            AttributeName::MlDsaAlgorithm => "mldsa-algorithm",
             AttributeName::Flag(flag) => flag.as_str(),
         }
     }
 
     /// The names that are no flags.
-    pub const OTHERS: [AttributeName; 11] = [
+    pub const OTHERS: [AttributeName; 12] = [
         AttributeName::Class,
         AttributeName::KeyType,
         AttributeName::Label,
@@ -311,6 +413,7 @@ impl AttributeName {
         AttributeName::PublicExponent,
         AttributeName::EcPoint,
         AttributeName::Curve,
+        AttributeName::MlDsaAlgorithm,
     ];
 }
 
@@ -350,6 +453,8 @@ pub enum AttributeValue {
     KeyType(KeyType),
     /// Of `curve`.
     Curve(Curve),
+    /// Of `mldsa-algorithm`.
+    MlDsaAlgorithm(MlDsaAlgorithm),
 }
 
 impl AttributeValue {
@@ -365,6 +470,7 @@ impl AttributeValue {
             AttributeName::Class => text.parse().map(AttributeValue::Class),
             AttributeName::KeyType => text.parse().map(AttributeValue::KeyType),
             AttributeName::Curve => text.parse().map(AttributeValue::Curve),
+            AttributeName::MlDsaAlgorithm => text.parse().map(AttributeValue::MlDsaAlgorithm),
             AttributeName::KeyLengthBytes | AttributeName::ModulusSizeBits => {
                 text.parse().map(AttributeValue::Number).map_err(|_| TemplateError { expected: "a whole number" })
             }
@@ -407,6 +513,18 @@ mod tests {
     }
 
     #[test]
+    fn points_have_one_form_for_each_curve() {
+        for curve in Curve::ALL.iter().copied() {
+            let point = |first, len: usize| [&[first][..], &vec![7; len - 1]].concat();
+            assert_eq!(curve.is_weierstrass(), Curve::WEIERSTRASS.contains(&curve));
+            assert!(curve.has_form_of_point(&point(4, curve.point_len())), "{curve}");
+            assert!(!curve.has_form_of_point(&point(4, curve.point_len() - 1)), "{curve}");
+            assert!(!curve.has_form_of_point(&point(4, curve.point_len() + 1)), "{curve}");
+            assert_eq!(curve.has_form_of_point(&point(5, curve.point_len())), !curve.is_weierstrass(), "{curve}");
+        }
+    }
+
+    #[test]
     fn flags_are_bits_of_their_number() {
         let flags = Flags::NONE.with(Flag::Sign, true).with(Flag::Wrap, true).with(Flag::Wrap, false);
         assert!(flags.has(Flag::Sign) && !flags.has(Flag::Wrap));
@@ -428,6 +546,11 @@ mod tests {
         check(AttributeName::Id, "0xé", None);
         check(AttributeName::Id, "0a", None);
         check(AttributeName::Curve, "secp256r1", Some(AttributeValue::Curve(Curve::P256)));
+        check(AttributeName::Curve, "ed25519", Some(AttributeValue::Curve(Curve::Ed25519)));
+        let ml_dsa = Some(AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa65));
+        check(AttributeName::MlDsaAlgorithm, "ML-DSA-65", ml_dsa);
+        check(AttributeName::MlDsaAlgorithm, "ml-dsa-65", None);
+        check(AttributeName::KeyType, "des3", Some(AttributeValue::KeyType(KeyType::Des3)));
         check(AttributeName::KeyLengthBytes, "-1", None);
         check(AttributeName::Label, "", Some(AttributeValue::Text(String::new())));
     }

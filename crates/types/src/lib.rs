@@ -22,8 +22,8 @@ mod secret;
 mod status;
 
 pub use attributes::{
-    AttributeName, AttributeValue, Attributes, CheckValue, Curve, Flag, Flags, KeyClass, KeyType, PublicPart, Template,
-    TemplateError,
+    AttributeName, AttributeValue, Attributes, CheckValue, Curve, Flag, Flags, KeyClass, KeyType, MlDsaAlgorithm,
+    PublicPart, Template, TemplateError,
 };
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use filter::{Filter, FilterError, FilterTerm};

@@ -46,6 +46,9 @@ impl Attributes {
                 points(bytes).any(|wanted| wanted == point)
             }
             (Name::Curve, Value::Curve(wanted), Some(PublicPart::Ec { curve, .. })) => curve == wanted,
+            (Name::MlDsaAlgorithm, Value::MlDsaAlgorithm(wanted), Some(PublicPart::MlDsa { algorithm, .. })) => {
+                algorithm == wanted
+            }
             _ => false,
         }
     }
@@ -75,7 +78,7 @@ fn to_usize(number: u32) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Curve, Flags, KeyClass, KeyType};
+    use crate::{Curve, Flags, KeyClass, KeyType, MlDsaAlgorithm};
 
     #[test]
     fn a_filter_selects_what_all_of_its_terms_hold_for() {
@@ -110,6 +113,26 @@ mod tests {
         check(&["attr.modulus-size-bits=2048"], false);
         let wrong_kind = FilterTerm::Attribute(AttributeName::Label, AttributeValue::Number(1));
         assert!(!Filter(vec![wrong_kind]).selects(reference, &key));
+    }
+
+    #[test]
+    fn an_ml_dsa_key_is_found_by_its_algorithm() {
+        let key = Attributes {
+            class: KeyClass::PublicKey,
+            key_type: KeyType::MlDsa,
+            label: String::new(),
+            id: Vec::new(),
+            check_value: None,
+            flags: Flags::NONE,
+            length_bytes: 1952,
+            public: Some(PublicPart::MlDsa { algorithm: MlDsaAlgorithm::MlDsa65, key: vec![7; 1952] }),
+        };
+        assert!(key.are_of_one_kind());
+        let has = |algorithm| key.have(AttributeName::MlDsaAlgorithm, &AttributeValue::MlDsaAlgorithm(algorithm));
+        assert!(has(MlDsaAlgorithm::MlDsa65) && !has(MlDsaAlgorithm::MlDsa44));
+        assert!(!key.have(AttributeName::Curve, &AttributeValue::Curve(Curve::Ed25519)));
+        assert!(!Attributes { key_type: KeyType::Ec, ..key.clone() }.are_of_one_kind());
+        assert!(!Attributes { public: None, ..key }.are_of_one_kind());
     }
 
     #[test]

@@ -84,6 +84,12 @@ pub enum SignMechanism {
     /// ECDSA (FIPS 186-5 §6.4) over a digest, which is cut to the order's length on the left. Signature: r and s,
     /// each of the order's length (`CKM_ECDSA`).
     Ecdsa,
+    /// PureEdDSA on Ed25519 (RFC 8032 §5.1): data is the message itself. Signature: 64 bytes (`CKM_EDDSA`).
+    Ed25519,
+    /// HashEdDSA on Ed25519 (RFC 8032 §5.1) with an empty context: data is the message's SHA-512 digest.
+    Ed25519Ph,
+    /// ML-DSA (FIPS 204 §6.2): data is the 64 bytes of μ, which hold public key, context and message.
+    MlDsa,
 }
 
 /// How a ciphertext is opened.

@@ -130,8 +130,12 @@ statuses! {
     CurveInvalid = 36, Refused, "the curve is not supported";
     /// A mechanism, or a parameter of it, that is not supported.
     MechanismInvalid = 37, Refused, "the mechanism or one of its parameters is not supported";
+    /// HSMs of the cluster's type do not have the algorithm.
+    AlgorithmNotOfType = 49, Refused, "HSMs of the cluster's type do not have this algorithm";
     /// The cluster's mode does not allow the mechanism.
     MechanismNotApproved = 38, Refused, "the cluster's FIPS mode does not allow this mechanism";
+    /// Key material that the algorithm calls weak.
+    KeyWeak = 50, Refused, "the cluster's FIPS mode does not allow a key as weak as this";
     /// Data too short or too long for the mechanism.
     DataLengthInvalid = 39, Refused, "the data's length does not fit the mechanism";
     /// Data of the right length that the mechanism cannot process.

@@ -1,7 +1,7 @@
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
 use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, KeyReference, Template};
 
-use crate::convert::{Malformed, curve, key_class, key_type};
+use crate::convert::{Malformed, curve, key_class, key_type, ml_dsa_algorithm};
 use crate::v1;
 use crate::v1::attribute::Value;
 
@@ -64,6 +64,7 @@ fn attribute(attribute: &v1::Attribute) -> Result<(AttributeName, AttributeValue
         Value::Class(class) => AttributeValue::Class(key_class(*class)?),
         Value::KeyType(number) => AttributeValue::KeyType(key_type(*number)?),
         Value::Curve(number) => AttributeValue::Curve(curve(*number)?),
+        Value::MlDsaAlgorithm(number) => AttributeValue::MlDsaAlgorithm(ml_dsa_algorithm(*number)?),
     };
     Ok((name, value))
 }
@@ -77,13 +78,14 @@ fn message(name: AttributeName, value: &AttributeValue) -> v1::Attribute {
         AttributeValue::Class(class) => Value::Class(v1::KeyClass::from(*class).into()),
         AttributeValue::KeyType(key_type) => Value::KeyType(v1::KeyType::from(*key_type).into()),
         AttributeValue::Curve(curve) => Value::Curve(v1::Curve::from(*curve).into()),
+        AttributeValue::MlDsaAlgorithm(algorithm) => Value::MlDsaAlgorithm(v1::MlDsaAlgorithm::from(*algorithm).into()),
     };
     v1::Attribute { name: name.as_str().to_owned(), value: Some(value) }
 }
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flag, KeyClass, KeyType};
+    use strongroom_types::{Curve, Flag, KeyClass, KeyType, MlDsaAlgorithm};
 
     use super::*;
 
@@ -96,6 +98,7 @@ mod tests {
             (AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey)),
             (AttributeName::KeyType, AttributeValue::KeyType(KeyType::Ec)),
             (AttributeName::Curve, AttributeValue::Curve(Curve::Secp256k1)),
+            (AttributeName::MlDsaAlgorithm, AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa44)),
         ]
     }
 

@@ -4,7 +4,7 @@
 //! [`Malformed`] with the field's name, so that a newer client learns which.
 
 use strongroom_types::{
-    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, Refusal, Role, SignMechanism, Status,
+    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, MlDsaAlgorithm, Refusal, Role, SignMechanism, Status,
 };
 use thiserror::Error;
 
@@ -26,6 +26,7 @@ impl From<Malformed> for Refusal {
         let status = match malformed.field {
             "mechanism" | "hash" | "salt_length" => Status::MechanismInvalid,
             "curve" => Status::CurveInvalid,
+            "ml_dsa_algorithm" => Status::MechanismInvalid,
             _ => Status::MalformedRequest,
         };
         Refusal::new(status, malformed.field)
@@ -59,8 +60,9 @@ macro_rules! enumerated {
 }
 
 enumerated!(Role, "role", role, Admin, CryptoUser, UnactivatedAdmin, ApplianceUser);
-enumerated!(KeyType, "key_type", key_type, Rsa, Ec, Aes, GenericSecret);
-enumerated!(Curve, "curve", curve, P224, P256, P384, P521, Secp256k1);
+enumerated!(KeyType, "key_type", key_type, Rsa, Ec, Aes, GenericSecret, Des3, MlDsa);
+enumerated!(Curve, "curve", curve, P224, P256, P384, P521, Secp256k1, Ed25519);
+enumerated!(MlDsaAlgorithm, "ml_dsa_algorithm", ml_dsa_algorithm, MlDsa44, MlDsa65, MlDsa87);
 
 impl From<KeyClass> for v1::KeyClass {
     fn from(class: KeyClass) -> v1::KeyClass {
@@ -102,6 +104,9 @@ pub fn sign_mechanism(mechanism: i32, hash: i32, salt_length: u32) -> Result<Sig
         v1::Mechanism::RsaPkcs => bare(SignMechanism::RsaPkcs),
         v1::Mechanism::RsaX509 => bare(SignMechanism::RsaX509),
         v1::Mechanism::Ecdsa => bare(SignMechanism::Ecdsa),
+        v1::Mechanism::Ed25519 => bare(SignMechanism::Ed25519),
+        v1::Mechanism::Ed25519Ph => bare(SignMechanism::Ed25519Ph),
+        v1::Mechanism::MlDsa => bare(SignMechanism::MlDsa),
         v1::Mechanism::RsaPkcsPss => {
             let salt_len = u16::try_from(salt_length).map_err(|_| Malformed { field: "salt_length" })?;
             Ok(SignMechanism::RsaPkcsPss { hash: self::hash(hash)?, salt_len })
@@ -119,6 +124,9 @@ pub fn sign_parts(mechanism: SignMechanism) -> (i32, i32, u32) {
         }
         SignMechanism::RsaX509 => (v1::Mechanism::RsaX509.into(), 0, 0),
         SignMechanism::Ecdsa => (v1::Mechanism::Ecdsa.into(), 0, 0),
+        SignMechanism::Ed25519 => (v1::Mechanism::Ed25519.into(), 0, 0),
+        SignMechanism::Ed25519Ph => (v1::Mechanism::Ed25519Ph.into(), 0, 0),
+        SignMechanism::MlDsa => (v1::Mechanism::MlDsa.into(), 0, 0),
     }
 }
 
@@ -130,7 +138,12 @@ pub fn decrypt_mechanism(mechanism: i32, hash: i32) -> Result<DecryptMechanism, 
         v1::Mechanism::RsaPkcs => bare(DecryptMechanism::RsaPkcs),
         v1::Mechanism::RsaX509 => bare(DecryptMechanism::RsaX509),
         v1::Mechanism::RsaOaep => Ok(DecryptMechanism::RsaOaep { hash: self::hash(hash)? }),
-        v1::Mechanism::Unspecified | v1::Mechanism::RsaPkcsPss | v1::Mechanism::Ecdsa => Err(unknown),
+        v1::Mechanism::Unspecified
+        | v1::Mechanism::RsaPkcsPss
+        | v1::Mechanism::Ecdsa
+        | v1::Mechanism::Ed25519
+        | v1::Mechanism::Ed25519Ph
+        | v1::Mechanism::MlDsa => Err(unknown),
     }
 }
 
@@ -162,12 +175,15 @@ mod tests {
         for value in Curve::ALL {
             assert_eq!(curve(v1::Curve::from(*value).into()), Ok(*value));
         }
+        for value in MlDsaAlgorithm::ALL {
+            assert_eq!(ml_dsa_algorithm(v1::MlDsaAlgorithm::from(*value).into()), Ok(*value));
+        }
         for value in HashFunction::ALL {
             assert_eq!(hash(v1::HashFunction::from(value).into()), Ok(value));
         }
         for number in [0, -1, 99, i32::MAX, i32::MIN] {
             assert!(role(number).is_err() && key_type(number).is_err() && key_class(number).is_err());
-            assert!(curve(number).is_err() && hash(number).is_err());
+            assert!(curve(number).is_err() && hash(number).is_err() && ml_dsa_algorithm(number).is_err());
             assert!(sign_mechanism(number, 0, 0).is_err() && decrypt_mechanism(number, 0).is_err());
         }
     }
@@ -175,7 +191,16 @@ mod tests {
     #[test]
     fn mechanisms_read_back_and_take_no_parameter_they_do_not_have() {
         let pss = SignMechanism::RsaPkcsPss { hash: HashFunction::Sha384, salt_len: 48 };
-        for mechanism in [SignMechanism::RsaPkcs, pss, SignMechanism::RsaX509, SignMechanism::Ecdsa] {
+        let mechanisms = [
+            SignMechanism::RsaPkcs,
+            pss,
+            SignMechanism::RsaX509,
+            SignMechanism::Ecdsa,
+            SignMechanism::Ed25519,
+            SignMechanism::Ed25519Ph,
+            SignMechanism::MlDsa,
+        ];
+        for mechanism in mechanisms {
             let (number, hash, salt_length) = sign_parts(mechanism);
             assert_eq!(sign_mechanism(number, hash, salt_length), Ok(mechanism));
             if mechanism != pss {

@@ -1,7 +1,7 @@
 use strongroom_types::limits::{KEY_ID_LEN_MAX, LABEL_LEN_MAX, SHARED_USERS_MAX};
-use strongroom_types::{Attributes, Flags, KeyClass, KeyReference, KeyType, PublicPart, Revision, UserName};
+use strongroom_types::{Attributes, Flags, KeyReference, PublicPart, Revision, UserName};
 
-use crate::convert::{Malformed, curve, key_class, key_type};
+use crate::convert::{Malformed, curve, key_class, key_type, ml_dsa_algorithm};
 use crate::v1;
 
 /// A key as an HSM describes it to who may see it.
@@ -28,6 +28,10 @@ impl From<KeyInfo> for v1::Key {
             }
             PublicPart::Ec { curve, point } => {
                 v1::key::PublicPart::Ec(v1::EcPublic { curve: v1::Curve::from(curve).into(), point })
+            }
+            PublicPart::MlDsa { algorithm, key } => {
+                let algorithm = v1::MlDsaAlgorithm::from(algorithm).into();
+                v1::key::PublicPart::MlDsa(v1::MlDsaPublic { algorithm, key })
             }
         });
         v1::Key {
@@ -92,24 +96,25 @@ fn public_part(part: v1::key::PublicPart) -> Result<PublicPart, Malformed> {
         v1::key::PublicPart::Ec(v1::EcPublic { curve: number, point }) => {
             Ok(PublicPart::Ec { curve: curve(number)?, point })
         }
+        v1::key::PublicPart::MlDsa(v1::MlDsaPublic { algorithm, key }) => {
+            Ok(PublicPart::MlDsa { algorithm: ml_dsa_algorithm(algorithm)?, key })
+        }
     }
 }
 
 /// Whether the public part is one of the key's class and type.
 fn fits(attributes: &Attributes) -> bool {
-    match (attributes.class, attributes.key_type, &attributes.public) {
-        (KeyClass::SecretKey, KeyType::Aes | KeyType::GenericSecret, None) => true,
-        (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Rsa, Some(PublicPart::Rsa { .. })) => true,
-        (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Ec, Some(PublicPart::Ec { curve, point })) => {
-            point.len() == 1 + 2 * curve.field_len()
-        }
-        _ => false,
-    }
+    let len_fits = match &attributes.public {
+        None | Some(PublicPart::Rsa { .. }) => true,
+        Some(PublicPart::Ec { curve, point }) => point.len() == curve.point_len(),
+        Some(PublicPart::MlDsa { algorithm, key }) => key.len() == algorithm.public_len(),
+    };
+    attributes.are_of_one_kind() && len_fits
 }
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flag};
+    use strongroom_types::{Curve, Flag, KeyClass, KeyType, MlDsaAlgorithm};
 
     use super::*;
 
@@ -139,9 +144,16 @@ mod tests {
     #[test]
     fn keys_read_back() {
         let rsa = PublicPart::Rsa { modulus: vec![0xff; 256], public_exponent: vec![1, 0, 1] };
-        for key in
-            [ec(), key(KeyClass::PrivateKey, KeyType::Rsa, Some(rsa)), key(KeyClass::SecretKey, KeyType::Aes, None)]
-        {
+        let ed25519 = PublicPart::Ec { curve: Curve::Ed25519, point: vec![9; 32] };
+        let ml_dsa = PublicPart::MlDsa { algorithm: MlDsaAlgorithm::MlDsa87, key: vec![9; 2592] };
+        for key in [
+            ec(),
+            key(KeyClass::PrivateKey, KeyType::Rsa, Some(rsa)),
+            key(KeyClass::PrivateKey, KeyType::Ec, Some(ed25519)),
+            key(KeyClass::PublicKey, KeyType::MlDsa, Some(ml_dsa)),
+            key(KeyClass::SecretKey, KeyType::Aes, None),
+            key(KeyClass::SecretKey, KeyType::Des3, None),
+        ] {
             assert_eq!(KeyInfo::try_from(v1::Key::from(key.clone())), Ok(key));
         }
     }
@@ -162,6 +174,11 @@ mod tests {
         check("flags", |key| key.flags = 1 << 31);
         check("public_part", |key| key.public_part = None);
         check("public_part", |key| key.key_type = 1);
+        check("public_part", |key| {
+            let algorithm = v1::MlDsaAlgorithm::MlDsa44.into();
+            key.key_type = v1::KeyType::MlDsa.into();
+            key.public_part = Some(v1::key::PublicPart::MlDsa(v1::MlDsaPublic { algorithm, key: vec![9; 1311] }));
+        });
         check("owner", |key| key.owner.clear());
         check("shared_with", |key| key.shared_with = vec!["b b".into()]);
         check("curve", |key| {

@@ -53,8 +53,7 @@ pub(crate) mod fake {
     use std::cell::RefCell;
 
     use strongroom_types::{
-        AttributeName, AttributeValue, Attributes, FilterTerm, Flag, Flags, KeyClass, KeyType, PublicPart, Revision,
-        Status,
+        AttributeName, AttributeValue, Attributes, FilterTerm, Flag, Flags, KeyClass, PublicPart, Revision, Status,
     };
 
     use super::*;
@@ -77,10 +76,7 @@ pub(crate) mod fake {
             reference: reference(number),
             attributes: Attributes {
                 class: KeyClass::PrivateKey,
-                key_type: match public {
-                    PublicPart::Rsa { .. } => KeyType::Rsa,
-                    PublicPart::Ec { .. } => KeyType::Ec,
-                },
+                key_type: public.key_type(),
                 label: "k".into(),
                 id: Vec::new(),
                 check_value: None,

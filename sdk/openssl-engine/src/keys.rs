@@ -118,6 +118,8 @@ fn find(hsms: &impl Hsms, public: &PublicPart, marker: Option<Marker>) -> Result
             terms.push(attribute(AttributeName::Curve, AttributeValue::Curve(*curve)));
             terms.push(attribute(AttributeName::EcPoint, AttributeValue::Bytes(point.clone())));
         }
+        // OpenSSL's engines have no method for such keys, so none is asked for.
+        PublicPart::MlDsa { .. } => return Err(EngineError::KeyUnclear),
     }
     let found = hsms.find(&Filter(terms))?;
     let best = |key: &&KeyInfo| {

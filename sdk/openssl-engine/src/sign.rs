@@ -71,7 +71,7 @@ pub(crate) fn ecdsa(hsms: &impl Hsms, known: &KnownKeys, key: &Key<'_>, digest: 
 fn modulus_len(public: &PublicPart) -> Result<usize, EngineError> {
     match public {
         PublicPart::Rsa { modulus, .. } => Ok(modulus.len()),
-        PublicPart::Ec { .. } => Err(EngineError::KeyIncomplete("modulus")),
+        PublicPart::Ec { .. } | PublicPart::MlDsa { .. } => Err(EngineError::KeyIncomplete("modulus")),
     }
 }
 

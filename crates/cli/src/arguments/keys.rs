@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use strongroom_types::limits::KEY_PAGE_LEN_MAX;
-use strongroom_types::{AttributeName, AttributeValue, FilterTerm, Flag, TemplateError, UserName};
+use strongroom_types::{AttributeName, AttributeValue, FilterTerm, Flag, MlDsaAlgorithm, TemplateError, UserName};
 
 use super::Who;
 
@@ -240,11 +240,31 @@ Example:
   cloudhsm-cli key generate-asymmetric-pair ec --curve prime256v1 \\
     --public-label site --private-label site \\
     --public-attributes verify=true \\
-    --private-attributes sign=true extractable=false")]
+    --private-attributes sign=true extractable=false
+  cloudhsm-cli key generate-asymmetric-pair ec --curve ed25519 \\
+    --public-label release --private-label release \\
+    --public-attributes verify=true --private-attributes sign=true")]
     Ec {
         /// The curve
         #[arg(long, value_enum)]
         curve: Curve,
+        /// Its options
+        #[command(flatten)]
+        options: PairOptions,
+    },
+    /// An ML-DSA pair, for signatures that quantum computers do not forge (FIPS 204)
+    #[command(after_long_help = "\
+HSMs of type hsm1.medium have no ML-DSA. A key may sign only with sign=true and verify only with verify=true.
+
+Example:
+  cloudhsm-cli key generate-asymmetric-pair ml-dsa --mldsa-algorithm ML-DSA-65 \\
+    --public-label site --private-label site \\
+    --public-attributes verify=true \\
+    --private-attributes sign=true extractable=false")]
+    MlDsa {
+        /// The parameter set
+        #[arg(long, value_name = "ALGORITHM", value_parser = ml_dsa_algorithm())]
+        mldsa_algorithm: MlDsaAlgorithm,
         /// Its options
         #[command(flatten)]
         options: PairOptions,
@@ -270,6 +290,14 @@ Example:
         #[command(flatten)]
         options: PairOptions,
     },
+}
+
+/// The names of ML-DSA's parameter sets, in upper case.
+fn ml_dsa_algorithm() -> impl clap::builder::TypedValueParser<Value = MlDsaAlgorithm> {
+    use clap::builder::TypedValueParser as _;
+    let names = MlDsaAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str());
+    clap::builder::PossibleValuesParser::new(names.collect::<Vec<_>>())
+        .map(|text| text.parse().expect("each is the name of an algorithm"))
 }
 
 /// Options of every new pair.
@@ -310,6 +338,8 @@ pub enum Curve {
     Secp256k1,
     /// NIST P-521
     Secp521r1,
+    /// Edwards25519, for crypto sign ed25519 and ed25519ph; hsm2m.medium in NON_FIPS mode only
+    Ed25519,
 }
 
 impl From<Curve> for strongroom_types::Curve {
@@ -321,6 +351,7 @@ impl From<Curve> for strongroom_types::Curve {
             Curve::Secp384r1 => Named::P384,
             Curve::Secp256k1 => Named::Secp256k1,
             Curve::Secp521r1 => Named::P521,
+            Curve::Ed25519 => Named::Ed25519,
         }
     }
 }

@@ -119,6 +119,8 @@ fn command_lines_of_the_guide_are_understood() {
     );
     check("key generate-asymmetric-pair ec --curve secp256r1 --public-label a --private-label b");
     check("key generate-asymmetric-pair ec --curve secp256r1 --public-label a --private-label b --session");
+    check("key generate-asymmetric-pair ec --curve ed25519 --public-label a --private-label b");
+    check("key generate-asymmetric-pair ml-dsa --mldsa-algorithm ML-DSA-87 --public-label a --private-label b");
     check("key generate-symmetric aes --label k --key-length-bytes 16 --session --attributes encrypt=true");
     check("key list --filter attr.class=public-key attr.label=x --max-items 3 --starting-token 5 -v");
     check("key list --filter=attr.class=public-key");
@@ -179,10 +181,7 @@ fn wrong_lines_are_refused_with_code_2() {
     );
     check("key generate-symmetric aes --label k --key-length-bytes 16 --session=true", ErrorKind::TooManyValues);
     check("key list --session", ErrorKind::UnknownArgument);
-    check(
-        "key generate-asymmetric-pair ec --curve ed25519 --public-label a --private-label b",
-        ErrorKind::InvalidValue,
-    );
+    check("key generate-asymmetric-pair ec --curve ed448 --public-label a --private-label b", ErrorKind::InvalidValue);
     check("key list --filter label=x", ErrorKind::ValueValidation);
     check("key list --max-items 0", ErrorKind::ValueValidation);
     check("key list --max-items 1001", ErrorKind::ValueValidation);

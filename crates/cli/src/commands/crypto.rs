@@ -75,7 +75,15 @@ fn check_signable(mechanism: SignMechanism, hash: HashFunction, input: &[u8]) ->
     match (mechanism, parse_digest_info(input)) {
         (SignMechanism::RsaPkcs, Some((found, _))) if found == hash => Ok(()),
         (SignMechanism::RsaPkcs, _) => Err(ExpectedError::DigestInfo(hash)),
-        (SignMechanism::Ecdsa | SignMechanism::RsaPkcsPss { .. } | SignMechanism::RsaX509, _) => Ok(()),
+        (
+            SignMechanism::Ecdsa
+            | SignMechanism::Ed25519
+            | SignMechanism::Ed25519Ph
+            | SignMechanism::MlDsa
+            | SignMechanism::RsaPkcsPss { .. }
+            | SignMechanism::RsaX509,
+            _,
+        ) => Ok(()),
     }
 }
 

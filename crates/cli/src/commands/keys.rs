@@ -24,6 +24,9 @@ pub fn run(client: &Client, command: Key) -> Outcome {
         Key::GenerateAsymmetricPair(GeneratePair::Ec { curve, options }) => {
             pair(client, &PairAlgorithm::Ec(curve.into()), options)
         }
+        Key::GenerateAsymmetricPair(GeneratePair::MlDsa { mldsa_algorithm, options }) => {
+            pair(client, &PairAlgorithm::MlDsa(mldsa_algorithm), options)
+        }
         Key::GenerateFile { encoding, path, filter } => generate_file(client, encoding, &path, filter.filter),
         Key::GenerateSymmetric(GenerateSymmetric::Aes { options, key_length_bytes }) => {
             secret(client, KeyType::Aes, key_length_bytes, options)
@@ -113,7 +116,11 @@ fn reference(client: &Client, key: &KeyInfo) -> Result<String, ExpectedError> {
         (KeyClass::PrivateKey, Some(public)) => {
             let cluster_id = client.hello()?.cluster_id;
             let comment = reference_pem::Comment { label: &key.attributes.label, cluster_id: cluster_id.as_str() };
-            Ok(reference_pem::encode(key.reference, public, &comment))
+            reference_pem::encode(key.reference, public, &comment).ok_or(ExpectedError::NotOfEncoding {
+                found: "Ed25519 or ML-DSA key",
+                encoding: "reference-pem",
+                fix: "select an RSA key or an EC key for ECDSA: the files of the others have no room for a reference",
+            })
         }
         _ => Err(ExpectedError::NotOfEncoding {
             found: key.attributes.class.as_str(),

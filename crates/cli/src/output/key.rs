@@ -94,10 +94,19 @@ fn attributes(attributes: &Attributes) -> Value {
     ];
     fields.extend(attributes.check_value.map(|value| ("check-value", hex(&value))));
     fields.push(("class", json!(attributes.class.as_str())));
-    fields.extend(FLAGS.map(|flag| (flag.as_str(), json!(attributes.flags.has(flag)))));
+    let algorithm = match &attributes.public {
+        Some(PublicPart::MlDsa { algorithm, .. }) => Some(("mldsa-algorithm", json!(algorithm.as_str()))),
+        _ => None,
+    };
+    for flag in FLAGS {
+        fields.push((flag.as_str(), json!(attributes.flags.has(flag))));
+        if flag == Flag::Private {
+            fields.extend(algorithm.clone());
+        }
+    }
     fields.push(("key-length-bytes", json!(attributes.length_bytes)));
     match &attributes.public {
-        None => {}
+        None | Some(PublicPart::MlDsa { .. }) => {}
         Some(PublicPart::Rsa { modulus, public_exponent }) => fields.extend([
             ("public-exponent", hex(public_exponent)),
             ("modulus", hex(modulus)),
@@ -118,7 +127,7 @@ fn hex(bytes: &[u8]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flags, KeyClass, KeyReference, KeyType, Revision};
+    use strongroom_types::{Curve, Flags, KeyClass, KeyReference, KeyType, MlDsaAlgorithm, Revision};
 
     use super::*;
 
@@ -181,8 +190,20 @@ mod tests {
         let ec = PublicPart::Ec { curve: Curve::P256, point: [&[4][..], &[7; 64]].concat() };
         let expected = format!(r#""ec-point":"0x044104{}","curve":"prime256v1"}}"#, "07".repeat(64));
         assert_eq!(tail(ec, KeyType::Ec), expected);
+        let ed25519 = PublicPart::Ec { curve: Curve::Ed25519, point: vec![7; 32] };
+        let expected = format!(r#""ec-point":"0x0420{}","curve":"ed25519"}}"#, "07".repeat(32));
+        assert_eq!(tail(ed25519, KeyType::Ec), expected);
         let p521 = PublicPart::Ec { curve: Curve::P521, point: vec![4; 133] };
         assert!(tail(p521, KeyType::Ec).starts_with(r#""ec-point":"0x04818504"#));
+    }
+
+    #[test]
+    fn the_algorithm_of_an_ml_dsa_key_stands_behind_private() {
+        let public = PublicPart::MlDsa { algorithm: MlDsaAlgorithm::MlDsa44, key: vec![7; 1312] };
+        let text = attributes(&sample(KeyClass::PublicKey, KeyType::MlDsa, Some(public)).attributes).to_string();
+        assert!(text.starts_with(r#"{"key-type":"ml-dsa","label":"#), "{text}");
+        assert!(text.contains(r#""private":false,"mldsa-algorithm":"ML-DSA-44","sensitive":false,"#), "{text}");
+        assert!(text.ends_with(r#""key-length-bytes":16}"#), "{text}");
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
 use strongroom_types::{
-    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyReference, KeyType, LoginId, PublicPart, RecordKind,
-    RecordPath, RequestId, Revision, Secret, UserId,
+    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyReference, LoginId, PublicPart, RecordKind, RecordPath,
+    RequestId, Revision, Secret, UserId,
 };
 use thiserror::Error;
 
@@ -15,13 +15,13 @@ use super::kinds::{
 };
 use super::messages::{
     AskerMessage, CapacityMessage, ClusterMessage, CreationMessage, CredentialMessage, EcMessage, EndedLoginMessage,
-    HsmMessage, KeyMessage, ReceiptMessage, RsaMessage, UserMessage,
+    HsmMessage, KeyMessage, MlDsaMessage, ReceiptMessage, RsaMessage, UserMessage,
 };
 
 use super::numbers::{
     class_from_number, class_number, curve_from_number, curve_number, effect_from_number, effect_number,
-    hsm_type_from_number, hsm_type_number, mode_from_number, mode_number, role_from_number, role_number,
-    state_from_number, state_number, type_from_number, type_number,
+    hsm_type_from_number, hsm_type_number, ml_dsa_from_number, ml_dsa_number, mode_from_number, mode_number,
+    role_from_number, role_number, state_from_number, state_number, type_from_number, type_number,
 };
 use super::rollback::{rollback_message, rollback_of};
 
@@ -350,13 +350,19 @@ fn key_message(key: &Key) -> KeyMessage {
 
 /// A message with nothing but these attributes.
 pub(super) fn attributes_message(attributes: &Attributes) -> KeyMessage {
-    let (rsa, ec) = match &attributes.public {
-        None => (None, None),
+    let public = match &attributes.public {
+        None => KeyMessage::default(),
         Some(PublicPart::Rsa { modulus, public_exponent }) => {
-            (Some(RsaMessage { modulus: modulus.clone(), public_exponent: public_exponent.clone() }), None)
+            let rsa = RsaMessage { modulus: modulus.clone(), public_exponent: public_exponent.clone() };
+            KeyMessage { rsa: Some(rsa), ..KeyMessage::default() }
         }
         Some(PublicPart::Ec { curve, point }) => {
-            (None, Some(EcMessage { curve: curve_number(*curve), point: point.clone() }))
+            let ec = EcMessage { curve: curve_number(*curve), point: point.clone() };
+            KeyMessage { ec: Some(ec), ..KeyMessage::default() }
+        }
+        Some(PublicPart::MlDsa { algorithm, key }) => {
+            let ml_dsa = MlDsaMessage { algorithm: ml_dsa_number(*algorithm), key: key.clone() };
+            KeyMessage { ml_dsa: Some(ml_dsa), ..KeyMessage::default() }
         }
     };
     KeyMessage {
@@ -367,9 +373,7 @@ pub(super) fn attributes_message(attributes: &Attributes) -> KeyMessage {
         check_value: attributes.check_value.map(|value| value.to_vec()).unwrap_or_default(),
         flags: attributes.flags.bits(),
         length_bytes: attributes.length_bytes,
-        rsa,
-        ec,
-        ..KeyMessage::default()
+        ..public
     }
 }
 
@@ -408,17 +412,8 @@ pub(super) fn sealed_of(message: &KeyMessage) -> Field<Option<Arc<[u8]>>> {
 pub(super) fn attributes_of(message: KeyMessage) -> Field<Attributes> {
     let class = class_from_number(message.class).ok_or("class")?;
     let key_type = type_from_number(message.key_type).ok_or("key_type")?;
-    let public = public_of(message.rsa, message.ec)?;
-    let fits = matches!(
-        (class, key_type, &public),
-        (KeyClass::SecretKey, KeyType::Aes | KeyType::GenericSecret, None)
-            | (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Rsa, Some(PublicPart::Rsa { .. }))
-            | (KeyClass::PublicKey | KeyClass::PrivateKey, KeyType::Ec, Some(PublicPart::Ec { .. }))
-    );
-    if !fits {
-        return Err("key_type");
-    }
-    Ok(Attributes {
+    let public = public_of(message.rsa, message.ec, message.ml_dsa)?;
+    let attributes = Attributes {
         class,
         key_type,
         label: if message.label.len() <= LABEL_LEN_MAX { message.label } else { return Err("label") },
@@ -430,26 +425,40 @@ pub(super) fn attributes_of(message: KeyMessage) -> Field<Attributes> {
         flags: Flags::from_bits(message.flags).ok_or("flags")?,
         length_bytes: message.length_bytes,
         public,
-    })
+    };
+    if attributes.are_of_one_kind() { Ok(attributes) } else { Err("key_type") }
 }
 
-fn public_of(rsa: Option<RsaMessage>, ec: Option<EcMessage>) -> Field<Option<PublicPart>> {
+fn public_of(
+    rsa: Option<RsaMessage>,
+    ec: Option<EcMessage>,
+    ml_dsa: Option<MlDsaMessage>,
+) -> Field<Option<PublicPart>> {
     let number = |bytes: Vec<u8>, len_max, field| {
         let fits = bytes.first().is_some_and(|first| *first != 0) && bytes.len() <= len_max;
         if fits { Ok(bytes) } else { Err(field) }
     };
-    match (rsa, ec) {
-        (None, None) => Ok(None),
-        (Some(rsa), None) => Ok(Some(PublicPart::Rsa {
+    match (rsa, ec, ml_dsa) {
+        (None, None, None) => Ok(None),
+        (Some(rsa), None, None) => Ok(Some(PublicPart::Rsa {
             modulus: number(rsa.modulus, 512, "rsa.modulus")?,
             public_exponent: number(rsa.public_exponent, 512, "rsa.public_exponent")?,
         })),
-        (None, Some(ec)) => {
+        (None, Some(ec), None) => {
             let curve = curve_from_number(ec.curve).ok_or("ec.curve")?;
-            let fits = ec.point.len() == 1 + 2 * curve.field_len() && ec.point.first() == Some(&4);
-            if fits { Ok(Some(PublicPart::Ec { curve, point: ec.point })) } else { Err("ec.point") }
+            if curve.has_form_of_point(&ec.point) {
+                Ok(Some(PublicPart::Ec { curve, point: ec.point }))
+            } else {
+                Err("ec.point")
+            }
         }
-        (Some(_), Some(_)) => Err("ec"),
+        (None, None, Some(ml_dsa)) => {
+            let algorithm = ml_dsa_from_number(ml_dsa.algorithm).ok_or("ml_dsa.algorithm")?;
+            let fits = ml_dsa.key.len() == algorithm.public_len();
+            if fits { Ok(Some(PublicPart::MlDsa { algorithm, key: ml_dsa.key })) } else { Err("ml_dsa.key") }
+        }
+        (Some(_), Some(_), _) => Err("ec"),
+        _ => Err("ml_dsa"),
     }
 }
 

@@ -146,6 +146,8 @@ pub(super) struct KeyMessage {
     pub creation: Option<CreationMessage>,
     #[prost(uint64, tag = "16")]
     pub created_ms: u64,
+    #[prost(message, optional, tag = "19")]
+    pub ml_dsa: Option<MlDsaMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -172,6 +174,14 @@ pub(super) struct EcMessage {
     pub curve: u32,
     #[prost(bytes = "vec", tag = "2")]
     pub point: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct MlDsaMessage {
+    #[prost(uint32, tag = "1")]
+    pub algorithm: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub key: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

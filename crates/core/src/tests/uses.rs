@@ -1,7 +1,7 @@
 //! Who may use which key for what.
 
 use strongroom_types::{
-    ClusterMode, Curve, DecryptMechanism, HashFunction, HsmType, KeyReference, SignMechanism, Status,
+    ClusterMode, Curve, DecryptMechanism, HashFunction, HsmType, KeyReference, MlDsaAlgorithm, SignMechanism, Status,
 };
 
 use super::world::{P256, World, rsa};
@@ -131,6 +131,63 @@ fn signing_by_mechanism_data_and_mode() {
     check(&p521, Ecdsa, &[1; 64], ALLOWED);
     check(&p521, Ecdsa, &[1; 48], NOT_APPROVED);
     check(&k1, Ecdsa, &[1; 32], ALLOWED);
+}
+
+#[test]
+fn ed25519_keys_are_for_eddsa_and_no_other_key_is() {
+    use SignMechanism::{Ecdsa, Ed25519, Ed25519Ph, MlDsa};
+    let mut world = World::active();
+    let alice = world.crypto_user("alice");
+    let (public, private) = world.pair(&alice, &PairAlgorithm::Ec(Curve::Ed25519));
+    let (p256_public, p256_private) = world.pair(&alice, &P256);
+    let check = |mechanism, data: &[u8], expected: Option<Status>| {
+        assert_eq!(outcome(&world, &alice, KeyUse::Sign(mechanism, data), private), expected, "{mechanism:?}");
+        assert_eq!(outcome(&world, &alice, KeyUse::Verify(mechanism, data), public), expected, "{mechanism:?}");
+    };
+    check(Ed25519, &[], None);
+    check(Ed25519, &[1; 16_000], None);
+    check(Ed25519, &[1; 16_001], Some(Status::DataLengthInvalid));
+    check(Ed25519Ph, &[1; 64], None);
+    check(Ed25519Ph, &[1; 63], Some(Status::DataLengthInvalid));
+    check(Ed25519Ph, &[1; 65], Some(Status::DataLengthInvalid));
+    check(Ecdsa, &[1; 32], Some(Status::KeyTypeInconsistent));
+    check(MlDsa, &[1; 64], Some(Status::KeyTypeInconsistent));
+    for mechanism in [Ed25519, Ed25519Ph, MlDsa] {
+        let (sign, verify) = (KeyUse::Sign(mechanism, &[1; 64]), KeyUse::Verify(mechanism, &[1; 64]));
+        assert_eq!(outcome(&world, &alice, sign, p256_private), Some(Status::KeyTypeInconsistent));
+        assert_eq!(outcome(&world, &alice, verify, p256_public), Some(Status::KeyTypeInconsistent));
+    }
+}
+
+#[test]
+fn ml_dsa_signs_mu_in_both_modes() {
+    let keys = both(&PairAlgorithm::MlDsa(MlDsaAlgorithm::MlDsa65));
+    for (world, alice, public, private) in &keys {
+        let check = |mechanism, len: usize, expected: Option<Status>| {
+            let data = vec![1; len];
+            assert_eq!(outcome(world, alice, KeyUse::Sign(mechanism, &data), *private), expected, "{len}");
+            assert_eq!(outcome(world, alice, KeyUse::Verify(mechanism, &data), *public), expected, "{len}");
+        };
+        check(SignMechanism::MlDsa, 64, None);
+        check(SignMechanism::MlDsa, 63, Some(Status::DataLengthInvalid));
+        check(SignMechanism::MlDsa, 65, Some(Status::DataLengthInvalid));
+        check(SignMechanism::RsaPkcs, 64, Some(Status::KeyTypeInconsistent));
+        check(SignMechanism::Ed25519, 64, Some(Status::KeyTypeInconsistent));
+    }
+}
+
+#[test]
+fn in_fips_mode_no_ed25519_key_is_made() {
+    let mut world = World::of(HsmType::Hsm2mMedium, ClusterMode::Fips);
+    let alice = world.crypto_user("alice");
+    let command = Command::GeneratePair {
+        algorithm: PairAlgorithm::Ec(Curve::Ed25519),
+        public_template: Vec::new(),
+        private_template: Vec::new(),
+        share_with: Vec::new(),
+    };
+    let made = world.made_pair(&PairAlgorithm::Ec(Curve::Ed25519));
+    assert_eq!(world.done(&alice, &command, &made).err(), Some(Status::MechanismNotApproved));
 }
 
 #[test]

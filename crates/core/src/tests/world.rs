@@ -49,9 +49,12 @@ pub(crate) fn public_of(algorithm: &PairAlgorithm) -> PublicPart {
             PublicPart::Rsa { modulus, public_exponent: public_exponent.clone() }
         }
         PairAlgorithm::Ec(curve) => {
-            let mut point = vec![0x5a; 1 + 2 * curve.field_len()];
+            let mut point = vec![0x5a; curve.point_len()];
             point[0] = 4;
             PublicPart::Ec { curve: *curve, point }
+        }
+        PairAlgorithm::MlDsa(algorithm) => {
+            PublicPart::MlDsa { algorithm: *algorithm, key: vec![0x5a; algorithm.public_len()] }
         }
     }
 }
@@ -155,7 +158,7 @@ impl World {
 
     pub(crate) fn made_secret(&mut self, key_type: KeyType) -> Made {
         let reference = self.reference();
-        let check_value = (key_type == KeyType::Aes).then_some([7; 3]);
+        let check_value = (key_type != KeyType::GenericSecret).then_some([7; 3]);
         Made::Secret(MadeSecret { reference, sealed: Arc::from(&[5; 40][..]), check_value })
     }
 
@@ -279,7 +282,10 @@ impl World {
         let command = Command::GeneratePair {
             algorithm: algorithm.clone(),
             public_template: flags(&[Flag::Verify]),
-            private_template: flags(&[Flag::Sign, Flag::Decrypt]),
+            private_template: match algorithm {
+                PairAlgorithm::MlDsa(_) => flags(&[Flag::Sign]),
+                _ => flags(&[Flag::Sign, Flag::Decrypt]),
+            },
             share_with: Vec::new(),
         };
         let made = self.made_pair(algorithm);

@@ -17,7 +17,7 @@ fn subject() -> Name {
 
 fn every_key() -> Vec<(PublicPart, Secret)> {
     let rsa = RSA_BITS.map(|bits| (rsa(bits).0.public.clone(), rsa(bits).0.pkcs8.clone()));
-    let ec = Curve::ALL.iter().map(|curve| ec(*curve).0).map(|pair| (pair.public, pair.pkcs8));
+    let ec = Curve::WEIERSTRASS.into_iter().map(|curve| ec(curve).0).map(|pair| (pair.public, pair.pkcs8));
     rsa.into_iter().chain(ec).collect()
 }
 

@@ -5,9 +5,9 @@ use num_bigint::BigUint;
 use strongroom_crypto::spki;
 use strongroom_crypto::verify::verify;
 use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN};
-use strongroom_types::{Curve, PublicPart, Secret, SignMechanism};
+use strongroom_types::{Curve, MlDsaAlgorithm, PublicPart, Secret, SignMechanism};
 
-use super::{RSA_BITS, ec, numbers, rsa};
+use super::{RSA_BITS, ec, ml_dsa, numbers, rsa};
 use crate::generate::{self as make, GeneratedPair};
 use crate::{KeyError, PrivateKey};
 
@@ -68,7 +68,7 @@ fn rsa_sizes_outside_their_bounds_are_refused() {
 fn ec_pairs_have_their_point_and_length() {
     let expected =
         [(Curve::P224, 122), (Curve::P256, 138), (Curve::P384, 185), (Curve::P521, 241), (Curve::Secp256k1, 135)];
-    assert_eq!(expected.len(), Curve::ALL.len());
+    assert_eq!(expected.len(), Curve::WEIERSTRASS.len());
     for (curve, pkcs8_len) in expected {
         let (pair, key) = ec(curve);
         assert_eq!(pair.pkcs8.len(), pkcs8_len, "{curve}");
@@ -79,6 +79,28 @@ fn ec_pairs_have_their_point_and_length() {
         assert_eq!(key.public(), &pair.public);
         assert_eq!(pair.check_value, spki::check_value(&pair.public));
         assert!(spki::check(&pair.public), "{curve}");
+    }
+}
+
+/// RFC 8410 §10.3 has a private key of this form; the lengths of ML-DSA are FIPS 204's.
+#[test]
+fn ed25519_and_ml_dsa_pairs_have_their_lengths() {
+    let (pair, key) = ec(Curve::Ed25519);
+    assert_eq!((pair.pkcs8.len(), pair.private_length_bytes()), (48, 48));
+    assert!(matches!(&pair.public, PublicPart::Ec { curve: Curve::Ed25519, point } if point.len() == 32));
+    assert!(spki::check(&pair.public) && key.public() == &pair.public);
+    for (algorithm, public_len, private_len) in [
+        (MlDsaAlgorithm::MlDsa44, 1312, 2560),
+        (MlDsaAlgorithm::MlDsa65, 1952, 4032),
+        (MlDsaAlgorithm::MlDsa87, 2592, 4896),
+    ] {
+        let (pair, key) = ml_dsa(algorithm);
+        // The seed, and what names it.
+        assert_eq!((pair.pkcs8.len(), pair.private_length_bytes()), (54, private_len), "{algorithm}");
+        let PublicPart::MlDsa { algorithm: of_key, key: public } = &pair.public else { panic!("not ML-DSA") };
+        assert_eq!((*of_key, public.len()), (algorithm, public_len));
+        assert!(spki::check(&pair.public) && key.public() == &pair.public);
+        assert_eq!(pair.check_value, spki::check_value(&pair.public));
     }
 }
 

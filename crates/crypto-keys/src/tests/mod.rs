@@ -5,6 +5,7 @@
 mod csr;
 mod decrypt;
 mod generate;
+mod import;
 mod read;
 mod sign;
 pub(crate) mod wycheproof;
@@ -13,7 +14,7 @@ use std::sync::OnceLock;
 
 use num_bigint::BigUint;
 use strongroom_crypto::pem;
-use strongroom_types::{Curve, PublicPart, Secret};
+use strongroom_types::{Curve, MlDsaAlgorithm, PublicPart, Secret};
 
 use crate::generate::{self as make, GeneratedPair};
 use crate::{KeyError, PrivateKey};
@@ -48,6 +49,10 @@ const RSA_BITS: [u32; 3] = [2048, 3072, 4096];
 
 fn ec(curve: Curve) -> Made {
     made(make::ec(curve))
+}
+
+fn ml_dsa(algorithm: MlDsaAlgorithm) -> Made {
+    made(make::ml_dsa(algorithm))
 }
 
 fn numbers(public: &PublicPart) -> (BigUint, BigUint, usize) {

@@ -2,10 +2,12 @@ use std::thread;
 
 use num_bigint::BigUint;
 use strongroom_crypto::digest::{digest, digest_info};
+use strongroom_crypto::ml_dsa::mu;
 use strongroom_crypto::verify::{VerifyError, verify};
-use strongroom_types::{Curve, HashFunction, SignMechanism};
+use strongroom_types::limits::ED25519_DATA_LEN_MAX;
+use strongroom_types::{Curve, HashFunction, MlDsaAlgorithm, PublicPart, Secret, SignMechanism};
 
-use super::{RSA_BITS, block, ec, numbers, public_operation, rsa};
+use super::{RSA_BITS, block, ec, ml_dsa, numbers, public_operation, rsa, unhex};
 use crate::{KeyError, PrivateKey};
 
 /// Signs, and checks that the signature is good for this data under this mechanism and for nothing else.
@@ -136,8 +138,8 @@ fn a_block_padded_outside_is_signed_alike() {
 
 #[test]
 fn every_curve_signs_digests_of_every_length() {
-    for curve in Curve::ALL {
-        let (_, key) = ec(*curve);
+    for curve in Curve::WEIERSTRASS {
+        let (_, key) = ec(curve);
         for hash in HashFunction::ALL {
             signs(&key, SignMechanism::Ecdsa, &digest(hash, b"message"), 2 * curve.field_len());
         }
@@ -164,8 +166,8 @@ fn a_longer_digest_is_cut_on_the_right() {
 
 #[test]
 fn two_ecdsa_signatures_of_one_digest_differ() {
-    for curve in Curve::ALL {
-        let (_, key) = ec(*curve);
+    for curve in Curve::WEIERSTRASS {
+        let (_, key) = ec(curve);
         let sign = || key.sign(SignMechanism::Ecdsa, &[7; 32]).unwrap();
         let len = curve.field_len();
         assert_ne!(sign()[..len], sign()[..len], "{curve}: the nonce was used twice");
@@ -180,6 +182,69 @@ fn a_mechanism_of_another_key_type_is_refused() {
         refused(&key, mechanism, &[7; 32], KeyError::KeyType);
     }
     refused(&rsa(2048).1, SignMechanism::Ecdsa, &[7; 32], KeyError::KeyType);
+    let (ed25519, ml_dsa) = (ec(Curve::Ed25519).1, ml_dsa(MlDsaAlgorithm::MlDsa44).1);
+    for mechanism in [SignMechanism::Ecdsa, SignMechanism::RsaPkcs, pss, SignMechanism::MlDsa] {
+        refused(&ed25519, mechanism, &[7; 64], KeyError::KeyType);
+    }
+    for mechanism in [SignMechanism::Ed25519, SignMechanism::Ed25519Ph] {
+        for other in [&key, &rsa(2048).1, &ml_dsa] {
+            refused(other, mechanism, &[7; 64], KeyError::KeyType);
+        }
+    }
+    refused(&ml_dsa, SignMechanism::Ecdsa, &[7; 64], KeyError::KeyType);
+    refused(&key, SignMechanism::MlDsa, &[7; 64], KeyError::KeyType);
+}
+
+#[test]
+fn ed25519_signs_messages_and_digests() {
+    let (_, key) = ec(Curve::Ed25519);
+    for len in [0, 1, 63, 64, 65, ED25519_DATA_LEN_MAX] {
+        signs(&key, SignMechanism::Ed25519, &vec![0xa5; len], 64);
+    }
+    signs(&key, SignMechanism::Ed25519Ph, &[0xa5; 64], 64);
+    for len in [0, 63, 65] {
+        refused(&key, SignMechanism::Ed25519Ph, &vec![7; len], KeyError::DataLength);
+    }
+    // The two are told apart by what is hashed in front (RFC 8032 §2).
+    let pure = key.sign(SignMechanism::Ed25519, &[7; 64]).unwrap();
+    let ph = key.sign(SignMechanism::Ed25519Ph, &[7; 64]).unwrap();
+    assert_eq!(verify(key.public(), SignMechanism::Ed25519Ph, &[7; 64], &pure), Err(VerifyError::Signature));
+    assert_eq!(verify(key.public(), SignMechanism::Ed25519, &[7; 64], &ph), Err(VerifyError::Signature));
+    assert_eq!(pure, key.sign(SignMechanism::Ed25519, &[7; 64]).unwrap(), "EdDSA is deterministic");
+}
+
+/// RFC 8032 §7.1 test 3 and §7.3, each through PKCS #8.
+#[test]
+fn the_signatures_of_rfc_8032() {
+    let key = |seed: &str| {
+        let pkcs8 = unhex(&format!("302e020100300506032b657004220420{seed}"));
+        PrivateKey::from_pkcs8(&Secret::new(pkcs8)).unwrap()
+    };
+    let pure = key("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7");
+    let expected = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac\
+                    18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
+    assert_eq!(pure.sign(SignMechanism::Ed25519, &[0xaf, 0x82]).unwrap(), unhex(expected));
+    let ph = key("833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42");
+    let expected = "98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae41\
+                    31f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406";
+    assert_eq!(ph.sign(SignMechanism::Ed25519Ph, &digest(HashFunction::Sha512, b"abc")).unwrap(), unhex(expected));
+}
+
+#[test]
+fn ml_dsa_signs_mu() {
+    for (algorithm, signature_len) in
+        [(MlDsaAlgorithm::MlDsa44, 2420), (MlDsaAlgorithm::MlDsa65, 3309), (MlDsaAlgorithm::MlDsa87, 4627)]
+    {
+        let (_, key) = ml_dsa(algorithm);
+        let PublicPart::MlDsa { key: public, .. } = key.public() else { panic!("not ML-DSA") };
+        let mu = mu(public, b"message");
+        signs(&key, SignMechanism::MlDsa, &mu, signature_len);
+        for len in [0, 63, 65] {
+            refused(&key, SignMechanism::MlDsa, &vec![7; len], KeyError::DataLength);
+        }
+        let sign = || key.sign(SignMechanism::MlDsa, &mu).unwrap();
+        assert_ne!(sign(), sign(), "signatures are hedged");
+    }
 }
 
 /// One key, many threads: the values that RSA caches inside the key on its first uses must not get mixed up.

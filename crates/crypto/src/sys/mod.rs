@@ -5,6 +5,8 @@
 //! * Functions here take and give plain bytes. The thread's error queue is empty after each of them: what AWS-LC puts
 //!   there is for people with a debugger, our callers are told by `None` and `false`.
 
+mod edwards;
+mod ml_dsa;
 mod x509;
 
 use std::ffi::c_int;
@@ -13,6 +15,8 @@ use std::ptr::{self, NonNull};
 use aws_lc_sys as lc;
 use strongroom_types::{Curve, HashFunction};
 
+pub(crate) use edwards::{is_on_edwards25519, verify_ed25519, verify_ed25519ph};
+pub(crate) use ml_dsa::{MlDsaPublic, shake256};
 pub(crate) use x509::{certificate, is_issued_by, request, verify_path};
 
 /// Empties the thread's error queue when a call of this module ends.
@@ -172,14 +176,15 @@ impl RsaPublic {
 pub(crate) struct EcPublic(EcKey);
 
 impl EcPublic {
-    /// None when `point` is not `04 || x || y` of a point on the curve.
+    /// None when `point` is not `04 || x || y` of a point on a curve of ECDSA.
     pub(crate) fn new(curve: Curve, point: &[u8]) -> Option<EcPublic> {
         let _queue = ErrorQueue;
-        if point.first() != Some(&4) || point.len() != 1 + 2 * curve.field_len() {
+        let name = curve_nid(curve)?;
+        if !curve.has_form_of_point(point) {
             return None;
         }
         // SAFETY: makes a new key on a built-in curve.
-        let key = unsafe { EcKey::take(lc::EC_KEY_new_by_curve_name(curve_nid(curve))) }?;
+        let key = unsafe { EcKey::take(lc::EC_KEY_new_by_curve_name(name)) }?;
         // SAFETY: the group belongs to the key, which outlives this function's use of it.
         let group = unsafe { lc::EC_KEY_get0_group(key.as_ptr()) };
         // SAFETY: makes a new point of the group.
@@ -207,12 +212,14 @@ impl EcPublic {
     }
 }
 
-fn curve_nid(curve: Curve) -> c_int {
+/// None for the curve that AWS-LC does not count among those of `EC_KEY`.
+fn curve_nid(curve: Curve) -> Option<c_int> {
     match curve {
-        Curve::P224 => lc::NID_secp224r1,
-        Curve::P256 => lc::NID_X9_62_prime256v1,
-        Curve::P384 => lc::NID_secp384r1,
-        Curve::P521 => lc::NID_secp521r1,
-        Curve::Secp256k1 => lc::NID_secp256k1,
+        Curve::Ed25519 => None,
+        Curve::P224 => Some(lc::NID_secp224r1),
+        Curve::P256 => Some(lc::NID_X9_62_prime256v1),
+        Curve::P384 => Some(lc::NID_secp384r1),
+        Curve::P521 => Some(lc::NID_secp521r1),
+        Curve::Secp256k1 => Some(lc::NID_secp256k1),
     }
 }

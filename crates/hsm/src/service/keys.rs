@@ -57,6 +57,9 @@ impl Service {
         let algorithm = match message.algorithm.as_ref() {
             None => return Err(Refusal::new(Status::MalformedRequest, "algorithm")),
             Some(v1::key_generate_pair::Algorithm::Curve(number)) => PairAlgorithm::Ec(convert::curve(*number)?),
+            Some(v1::key_generate_pair::Algorithm::MlDsa(number)) => {
+                PairAlgorithm::MlDsa(convert::ml_dsa_algorithm(*number)?)
+            }
             Some(v1::key_generate_pair::Algorithm::Rsa(rsa)) => {
                 PairAlgorithm::Rsa { modulus_bits: rsa.modulus_bits, public_exponent: rsa.public_exponent.clone() }
             }
@@ -92,7 +95,7 @@ impl Service {
         let material = generate::secret(len);
         let check_value = match key_type {
             KeyType::Aes => Some(generate::aes_check_value(&material).map_err(|error| self.refused_key(error))?),
-            KeyType::GenericSecret | KeyType::Rsa | KeyType::Ec => None,
+            KeyType::Des3 | KeyType::Ec | KeyType::GenericSecret | KeyType::MlDsa | KeyType::Rsa => None,
         };
         let reference = drawn_reference();
         let sealed = Arc::from(self.cluster.sealer().seal_material(reference, &material));
@@ -103,15 +106,16 @@ impl Service {
         let generated = match algorithm {
             PairAlgorithm::Rsa { modulus_bits, public_exponent } => generate::rsa(*modulus_bits, public_exponent),
             PairAlgorithm::Ec(curve) => generate::ec(*curve),
+            PairAlgorithm::MlDsa(algorithm) => generate::ml_dsa(*algorithm),
         };
         let generated = generated.map_err(|error| self.refused_key(error))?;
         let private_reference = drawn_reference();
         Ok(MadePair {
             public_reference: drawn_reference(),
             private_reference,
+            private_length_bytes: generated.private_length_bytes(),
             public: generated.public,
             sealed: Arc::from(self.cluster.sealer().seal_material(private_reference, &generated.pkcs8)),
-            private_length_bytes: u32::try_from(generated.pkcs8.len()).map_err(|_| internal("length"))?,
             check_value: generated.check_value,
         })
     }

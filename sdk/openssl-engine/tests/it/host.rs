@@ -116,7 +116,7 @@ impl Host {
         let public = self.public_part("origin.key");
         self.plain(&["pkey", "-in", "origin.key", "-pubout", "-out", &format!("{file}.pub")]).ok();
         let comment = Comment { label: "a label", cluster_id: "cluster-aaaaaaaaaaa" };
-        let text = reference_pem::encode(KeyReference::from_u64(0x2e06bf).unwrap(), &public, &comment);
+        let text = reference_pem::encode(KeyReference::from_u64(0x2e06bf).unwrap(), &public, &comment).unwrap();
         fs::write(self.path(file), text).unwrap();
         public
     }

@@ -85,7 +85,7 @@ fn halves_of_two_keys_are_refused_before_anybody_is_asked() {
     let check = |public: &PublicPart, other: &PublicPart| {
         // The text of one key with the integer of the other: both have one length.
         let (ours, theirs) = (marker_for(reference, public), marker_for(reference, other));
-        let text = reference_pem::encode(reference, public, &comment);
+        let text = reference_pem::encode(reference, public, &comment).expect("RSA or ECDSA");
         let label = if matches!(public, PublicPart::Rsa { .. }) { "RSA PRIVATE KEY" } else { "EC PRIVATE KEY" };
         let mut bytes = block(label, &text);
         let at = bytes.windows(ours.len()).position(|window| window == ours).unwrap();
