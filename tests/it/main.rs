@@ -2,6 +2,7 @@
 
 mod cli;
 mod cluster;
+mod configure;
 mod consistency;
 mod crash;
 mod defence;

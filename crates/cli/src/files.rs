@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -52,35 +53,56 @@ fn read(path: &Path) -> Result<Vec<u8>, ExpectedError> {
     Ok(bytes)
 }
 
+/// Who may read a configuration: the applications of all users.
+const MODE_PUBLIC: u32 = 0o644;
+
 /// Writes a key file, over one that exists. What it holds is no secret.
 ///
-/// A regular file is written under another name first and then named: it is whole or as it was, keeps its mode, and
-/// links to it stay links. Pipes and devices are written into.
+/// A regular file is written under another name first and then named: it is whole or as it was, keeps its mode and,
+/// where we may give files away, its owner, and links to it stay links. Pipes and devices are written into.
 pub fn write(path: &Path, content: &[u8]) -> Result<(), ExpectedError> {
-    let written = match OpenOptions::new().write(true).open(path) {
-        Ok(existing) => write_over(&existing, path, content),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, content, None),
-        Err(error) => Err(error),
-    };
+    let written = put(path, content, None);
     written.map_err(|source| ExpectedError::WriteFile { path: path.to_owned(), source })
+}
+
+/// The same for a configuration: a new one is for all users to read, whoever makes it.
+pub fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, Some(Permissions::from_mode(MODE_PUBLIC)))
+}
+
+fn put(path: &Path, content: &[u8], permissions_of_new: Option<Permissions>) -> io::Result<()> {
+    match OpenOptions::new().write(true).open(path) {
+        Ok(existing) => write_over(&existing, path, content),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            replace(path, content, |file| permissions_of_new.map_or(Ok(()), |mode| file.set_permissions(mode)))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn write_over(mut existing: &File, path: &Path, content: &[u8]) -> io::Result<()> {
     let metadata = existing.metadata()?;
     if metadata.is_file() {
-        replace(&fs::canonicalize(path)?, content, Some(metadata.permissions()))
+        replace(&fs::canonicalize(path)?, content, |file| {
+            let new = file.metadata()?;
+            if (new.uid(), new.gid()) != (metadata.uid(), metadata.gid()) {
+                // Only root may; whoever else may write here becomes the owner.
+                let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
+            }
+            file.set_permissions(metadata.permissions())
+        })
     } else {
         existing.write_all(content)
     }
 }
 
-fn replace(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], rights: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     if path.file_name().is_none() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // Not to be foreseen, and never a file or a link that lies there already.
     let new = path.with_file_name(format!(".cloudhsm-cli-{:016x}", u64::from_ne_bytes(random::bytes())));
-    let written = write_new(&new, content, permissions).and_then(|()| fs::rename(&new, path));
+    let written = write_new(&new, content, rights).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         // Of no use to anybody.
         let _ = fs::remove_file(&new);
@@ -88,19 +110,15 @@ fn replace(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io:
     written
 }
 
-fn write_new(path: &Path, content: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
+fn write_new(path: &Path, content: &[u8], rights: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    if let Some(permissions) = permissions {
-        file.set_permissions(permissions)?;
-    }
+    rights(&file)?;
     file.write_all(content)?;
     file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     fn mode(path: &Path) -> u32 {

@@ -1,7 +1,8 @@
 //! # Room: cli (layer 4)
 //!
 //! Owns `cloudhsm-cli`, the tool of administrators and key owners: its command tree, the JSON that it prints, its
-//! interactive shell. It asks and prints; every rule is the HSM's.
+//! interactive shell. It asks and prints; every rule is the HSM's. And the `configure-*` tools, which change the
+//! configuration files of clients.
 //!
 //! * May use: types, crypto (digests, public keys), client.
 //! * Never: core, crypto-keys, sockets of its own; a password in an error, a history or a file.
@@ -11,6 +12,7 @@
 
 mod arguments;
 mod commands;
+pub mod configure;
 mod error;
 mod files;
 mod interrupts;

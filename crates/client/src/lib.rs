@@ -34,7 +34,9 @@ pub use appliance::Appliance;
 pub use client::{Client, ClientName};
 #[cfg(feature = "fuzz")]
 pub use config::config_of;
-pub use config::{ClusterConfig, Component, Config, RetryMode, Server, home};
+pub use config::{
+    ClusterConfig, ClusterEntry, Component, Config, Document, PLACEHOLDER, RetryMode, Server, Setting, Settings, home,
+};
 pub use error::{Attempt, Cause, ClientError, ConfigError, ConnectError};
 pub use logging::{Level, Log, LogKind, Logging, Rotation};
 pub use strongroom_wire::KeyInfo;

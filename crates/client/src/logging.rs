@@ -12,8 +12,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::Deserialize;
+
 /// How important a line is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names of the original's levels")]
 pub enum Level {
     Error,
@@ -25,6 +28,20 @@ pub enum Level {
 }
 
 impl Level {
+    /// All, the most important first.
+    pub const ALL: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Level::Error => "ERROR",
@@ -37,7 +54,8 @@ impl Level {
 }
 
 /// Where lines go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogKind {
     /// Standard error.
     #[default]
@@ -46,8 +64,22 @@ pub enum LogKind {
     File,
 }
 
+impl LogKind {
+    /// All.
+    pub const ALL: [LogKind; 2] = [LogKind::Term, LogKind::File];
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogKind::Term => "term",
+            LogKind::File => "file",
+        }
+    }
+}
+
 /// When a new file is begun: its name is the configured one, a dot and the time in UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Rotation {
     /// One file, whose name is the configured one.
     Never,
@@ -56,6 +88,20 @@ pub enum Rotation {
     /// `….2025-03-31`
     #[default]
     Daily,
+}
+
+impl Rotation {
+    /// All.
+    pub const ALL: [Rotation; 3] = [Rotation::Never, Rotation::Hourly, Rotation::Daily];
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Rotation::Never => "never",
+            Rotation::Hourly => "hourly",
+            Rotation::Daily => "daily",
+        }
+    }
 }
 
 /// The part `logging` of a configuration.

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use strongroom_client::{Component, Document, Server, Setting};
 
 use crate::error::StateError;
 use crate::programs;
@@ -17,9 +17,6 @@ use crate::state::{
     write_whole,
 };
 
-/// The clients that read a configuration, and whether their log is a file by default (otherwise standard error).
-const COMPONENTS: [(&str, bool); 5] =
-    [("cli", true), ("dyn", false), ("pkcs11", true), ("jce", true), ("openssl-provider", false)];
 /// The CA that clients trust, in `etc`.
 const CA_FILE: &str = "customerCA.crt";
 
@@ -40,17 +37,20 @@ pub fn prepare(
     if !same_content(&ca, ca_pem)? {
         write_whole(&ca, ca_pem, MODE_PUBLIC, Durability::Disk)?;
     }
-    for (component, to_file) in COMPONENTS {
-        let path = etc.join(format!("cloudhsm-{component}.cfg"));
-        let found = read_bounded(&path)?;
-        let updated = match &found {
-            Some(content) => update(content, &home, cluster).ok_or(StateError::Configuration { path: path.clone() })?,
-            None => fresh(&home, cluster, component, to_file),
+    for component in Component::ALL {
+        let path = component.path_in(&home);
+        let no_configuration = || StateError::Configuration { path: path.clone() };
+        let found = match read_bounded(&path)? {
+            Some(content) => Some(Document::parse(&content, &path).map_err(|_| no_configuration())?),
+            None => None,
         };
-        let mut content = serde_json::to_vec_pretty(&updated).expect("a JSON value is JSON");
-        content.push(b'\n');
-        if found.is_none_or(|found| serde_json::from_slice::<Value>(&found).ok() != Some(updated)) {
-            write_whole(&path, &content, MODE_PUBLIC, Durability::Disk)?;
+        let updated = match found.clone() {
+            Some(document) => update(document, &home, cluster),
+            None => fresh(&home, cluster, component),
+        };
+        if found.as_ref() != Some(&updated) {
+            let text = updated.to_text().ok_or_else(no_configuration)?;
+            write_whole(&path, text.as_bytes(), MODE_PUBLIC, Durability::Disk)?;
         }
     }
     link_programs(&home, beside)
@@ -58,10 +58,13 @@ pub fn prepare(
 
 fn link_programs(home: &Path, beside: &Path) -> Result<Vec<String>, StateError> {
     let mut notes = Vec::new();
-    let links = [
-        (programs::CLI, vec![home.join("bin").join(programs::CLI)]),
-        (programs::ENGINE, vec![home.join("lib").join(programs::ENGINE), home.join("engines-3").join("cloudhsm.so")]),
-    ];
+    let tools = Component::ALL.map(Component::tool);
+    let in_bin = [programs::CLI].into_iter().chain(tools.iter().map(String::as_str));
+    let mut links: Vec<_> = in_bin.map(|name| (name, vec![home.join("bin").join(name)])).collect();
+    links.push((
+        programs::ENGINE,
+        vec![home.join("lib").join(programs::ENGINE), home.join("engines-3").join("cloudhsm.so")],
+    ));
     for (name, places) in links {
         let target = beside.join(name);
         if !target.is_file() {
@@ -100,64 +103,43 @@ fn ca_path(home: &Path) -> PathBuf {
     home.join("etc").join(CA_FILE)
 }
 
-fn servers(cluster: &ClusterFile) -> Value {
-    let server =
-        |hsm: &crate::state::HsmEntry| json!({ "hostname": hsm.ip.to_string(), "port": hsm.port, "enable": true });
-    cluster.hsms.iter().map(server).collect()
+fn servers(cluster: &ClusterFile) -> Vec<Server> {
+    cluster.hsms.iter().map(|hsm| Server { address: hsm.ip.to_string(), port: hsm.port }).collect()
 }
 
-/// A configuration as `configure-*` would write it (reference: the CloudHSM user guide's `configure` tools).
-fn fresh(home: &Path, cluster: &ClusterFile, component: &str, to_file: bool) -> Value {
+/// A configuration as `configure-*` would write it.
+fn fresh(home: &Path, cluster: &ClusterFile, component: Component) -> Document {
+    let mut document = Document::fresh(component, home);
+    let mut entry = document.only().expect("a new configuration has one cluster");
+    entry.set_type(cluster.hsm_type.as_str().split('.').next().unwrap_or_default());
+    entry.set_id(&cluster.cluster_id);
+    entry.set_ca(&ca_path(home));
+    entry.set_servers(&servers(cluster));
     // A cluster of one HSM has no second copy of a key, and the check would refuse every new key.
-    let single = cluster.hsms.len() == 1;
-    let log = home.join("run").join(format!("cloudhsm-{component}.log"));
-    let logging = if to_file {
-        json!({ "log_type": "file", "log_file": log, "log_level": "info", "log_interval": "daily" })
-    } else {
-        json!({ "log_type": "term", "log_level": "info" })
-    };
-    json!({
-        "clusters": [{
-            "type": cluster.hsm_type.as_str().split('.').next(),
-            "cluster": {
-                "cluster_id": cluster.cluster_id.as_str(),
-                "hsm_ca_file": ca_path(home),
-                "servers": servers(cluster),
-                "options": { "disable_key_availability_check": single },
-            },
-        }],
-        "logging": logging,
-    })
+    entry.set(Setting::KeyAvailabilityCheck, cluster.hsms.len() != 1);
+    document
 }
 
-/// The configuration with this cluster's HSMs and CA as they are now, everything else as found. None if it is not a
-/// configuration.
-fn update(content: &[u8], home: &Path, cluster: &ClusterFile) -> Option<Value> {
-    let mut configuration: Value = serde_json::from_slice(content).ok()?;
-    let clusters = configuration.get_mut("clusters")?.as_array_mut()?;
-    let id = cluster.cluster_id.as_str();
+/// The configuration with this cluster's HSMs and CA as they are now, everything else as found.
+fn update(mut document: Document, home: &Path, cluster: &ClusterFile) -> Document {
+    let named = document.cluster(&cluster.cluster_id).is_some();
     // A file without an id is one that `configure-* -a` wrote; it is about the only cluster it names.
-    let only = clusters.len() == 1;
-    let ours = clusters.iter_mut().find_map(|entry| {
-        let entry = entry.get_mut("cluster")?;
-        let matches = entry.get("cluster_id").map_or(only, |found| found == id);
-        if matches { entry.as_object_mut() } else { None }
-    });
+    let nameless = document.only().is_some_and(|entry| entry.id().is_none());
+    let ours = if named { document.cluster(&cluster.cluster_id) } else { document.only().filter(|_| nameless) };
     // Somebody points this client to other clusters only: that is theirs to decide.
-    let Some(ours) = ours else { return Some(configuration) };
-    let ca = ca_path(home);
-    let old_ca = ours.get("hsm_ca_file").and_then(Value::as_str).map(PathBuf::from);
-    ours.insert("servers".to_owned(), servers(cluster));
-    ours.insert("hsm_ca_file".to_owned(), json!(ca));
+    let Some(mut ours) = ours else { return document };
+    let old_ca = ours.ca().map(PathBuf::from);
+    ours.set_servers(&servers(cluster));
+    ours.set_ca(&ca_path(home));
     // The folder was moved: a log that was inside moves along.
     if let Some(old_home) = old_ca.as_deref().and_then(|old| old.parent()?.parent())
         && old_home != home
-        && let Some(log_file) = configuration.get_mut("logging").and_then(|logging| logging.get_mut("log_file"))
-        && let Some(inside) = log_file.as_str().and_then(|log| Path::new(log).strip_prefix(old_home).ok())
+        && let Some(inside) = document.log_file().and_then(|log| Path::new(log).strip_prefix(old_home).ok())
     {
-        *log_file = json!(home.join(inside));
+        let moved = home.join(inside);
+        document.set_log_file(&moved);
     }
-    Some(configuration)
+    document
 }
 
 #[cfg(test)]

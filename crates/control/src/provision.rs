@@ -7,7 +7,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use strongroom_client::{Appliance, ApplianceState, Client, ClientError, ClientName, ClusterConfig, RetryMode, Server};
+use strongroom_client::{
+    Appliance, ApplianceState, Client, ClientError, ClientName, ClusterConfig, Server, Setting, Settings,
+};
 use strongroom_crypto::certificates::{CertificateRequest, CustomerCa};
 use strongroom_types::{ClusterState, Family, Role, Secret, Status};
 
@@ -128,11 +130,9 @@ fn open(folder: &StateFolder, cluster: &ClusterFile) -> Result<Client, ExpectedE
     let server = |hsm: &HsmEntry| Server { address: IpAddr::V4(hsm.ip).to_string(), port: hsm.port };
     let config = ClusterConfig {
         cluster_id: Some(cluster.cluster_id.clone()),
-        servers: cluster.hsms.iter().map(server).collect(),
-        ca_pem: make::customer_ca_pem(folder)?,
         ca_path: Some(folder.ca().join(CA_CERTIFICATE)),
-        availability_check: false,
-        retry: RetryMode::default(),
+        settings: Settings::default().with(Setting::KeyAvailabilityCheck, false),
+        ..ClusterConfig::new(cluster.hsms.iter().map(server).collect(), make::customer_ca_pem(folder)?)
     };
     let client = Client::open(config, ClientName::new("strongroom"));
     Ok(client.map_err(|source| ProvisionError::Configuration { source })?)

@@ -5,7 +5,7 @@ mod crypto;
 mod golden;
 mod keys;
 #[cfg(test)]
-mod reference;
+pub(crate) mod reference;
 #[cfg(test)]
 mod tests;
 mod users;

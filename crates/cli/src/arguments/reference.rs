@@ -31,8 +31,14 @@ fn section(text: &mut String, tree: &Tree, path: &str) {
 }
 
 fn leaf(text: &mut String, command: &Tree, path: &str) {
+    let _ = write!(text, "\n### `{path}`\n");
+    content(text, command);
+}
+
+/// What is said of a command: what it does, its options, notes and examples.
+pub(crate) fn content(text: &mut String, command: &Tree) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-    let _ = write!(text, "\n### `{path}`\n\n{}.\n", about.trim_end_matches('.'));
+    let _ = write!(text, "\n{}.\n", about.trim_end_matches('.'));
     let mut own =
         command.get_arguments().filter(|argument| !["help", "cluster_id"].contains(&argument.get_id().as_str()));
     let rows: Vec<String> = own.by_ref().map(|argument| row(command, argument)).collect();
@@ -51,12 +57,15 @@ fn leaf(text: &mut String, command: &Tree, path: &str) {
     });
 }
 
-fn row(command: &Tree, argument: &Arg) -> String {
-    let short = argument.get_short().map(|short| format!("-{short}`, `")).unwrap_or_default();
-    let long = argument.get_long().unwrap_or_default();
+/// An option as a row: how it is written, what it means.
+pub(crate) fn row(command: &Tree, argument: &Arg) -> String {
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    let others = argument.get_visible_aliases().into_iter().flatten().map(|name| format!("--{name}"));
+    let names = short.into_iter().chain(long).chain(others).collect::<Vec<_>>().join("`, `");
     let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
     if !argument.get_action().takes_values() {
-        return format!("| `{short}--{long}` | {meaning} |\n");
+        return format!("| `{names}` | {meaning} |\n");
     }
     let value = argument.get_value_names().map(|names| names.join(" ")).unwrap_or_default();
     let many = if argument.get_num_args().is_some_and(|count| count.max_values() > 1) { " …" } else { "" };
@@ -76,22 +85,27 @@ fn row(command: &Tree, argument: &Arg) -> String {
         let others: Vec<_> = group.get_args().map(|id| format!("`--{}`", id.as_str().replace('_', "-"))).collect();
         let _ = write!(meaning, ". One of {} is required", others.join(" and "));
     }
-    format!("| `{short}--{long} {value}{many}` | {meaning} |\n")
+    format!("| `{names} {value}{many}` | {meaning} |\n")
 }
 
 #[test]
 fn the_reference_names_every_command_and_option() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
-    let document = std::fs::read_to_string(&path).expect("docs/reference/cli.md is read");
+    check_page("cli.md", &commands());
+}
+
+/// Compares the part of a page of `docs/reference` that is made from options, or writes it.
+pub(crate) fn check_page(name: &str, made: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    let document = std::fs::read_to_string(&path).expect("the page is read");
     let (before, rest) = document.split_once(BEGIN).expect("the begin is marked");
     let (_, after) = rest.split_once(END).expect("the end is marked");
-    let wanted = format!("{before}{BEGIN}{}\n{END}{after}", commands());
+    let wanted = format!("{before}{BEGIN}{made}\n{END}{after}");
     if std::env::var_os("STRONGROOM_WRITE_DOCS").is_some() {
         std::fs::write(&path, wanted).expect("written");
         return;
     }
     assert!(
         document == wanted,
-        "docs/reference/cli.md is old; STRONGROOM_WRITE_DOCS=1 cargo test -p strongroom-cli reference"
+        "docs/reference/{name} is old; STRONGROOM_WRITE_DOCS=1 cargo test -p strongroom-cli reference"
     );
 }

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::{Map, Value};
 use strongroom_types::limits::HSM_PORT;
 
-use super::{ClusterConfig, Component, Config, RetryMode, Server, home};
+use super::{ClusterConfig, Component, Config, RetryMode, Server, Setting, Settings, home};
 use crate::error::ConfigError;
 use crate::logging::{Level, LogKind, Logging, Rotation};
 
@@ -29,7 +31,7 @@ struct Cluster {
     #[serde(default)]
     servers: Vec<ServerEntry>,
     #[serde(default)]
-    options: Options,
+    options: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -41,58 +43,44 @@ struct ServerEntry {
     enable: bool,
 }
 
-/// The guide names `disable_key_availability_check`; the key of the retry mode is our choice (`docs/reference/choices.md`).
-#[derive(Default, Deserialize)]
-struct Options {
-    #[serde(default)]
-    disable_key_availability_check: bool,
-    #[serde(default)]
-    retry_mode: Retry,
+/// The key of the retry mode under `options`: our choice (`docs/reference/choices.md`).
+pub(super) const RETRY_MODE: &str = "retry_mode";
+
+/// The guide says to set a switch to `True`, which is no JSON: somebody may have put it in quotes.
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(value) => Some(*value),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Retry {
-    Off,
-    #[default]
-    Standard,
+fn settings(options: &Map<String, Value>) -> Result<Settings, serde_json::Error> {
+    let given = Setting::ALL.iter().filter_map(|setting| Some((*setting, options.get(setting.key())?)));
+    given.into_iter().try_fold(Settings::default(), |settings, (setting, value)| match flag(value) {
+        Some(value) => Ok(settings.with(setting, setting.value(value))),
+        None => Err(serde_json::Error::custom(format!("{}: expected true or false, found {value}", setting.key()))),
+    })
+}
+
+fn retry(options: &Map<String, Value>) -> Result<RetryMode, serde_json::Error> {
+    match options.get(RETRY_MODE) {
+        None => Ok(RetryMode::default()),
+        Some(value) => RetryMode::ALL.into_iter().find(|mode| value == mode.name()).ok_or_else(|| {
+            serde_json::Error::custom(format!("{RETRY_MODE}: expected \"off\" or \"standard\", found {value}"))
+        }),
+    }
 }
 
 #[derive(Default, Deserialize)]
 struct LoggingEntry {
-    log_type: Option<Kind>,
+    log_type: Option<LogKind>,
     log_file: Option<PathBuf>,
     #[serde(default)]
-    log_level: LevelName,
+    log_level: Level,
     #[serde(default)]
-    log_interval: Interval,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Term,
-    File,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum LevelName {
-    Error,
-    Warn,
-    #[default]
-    Info,
-    Debug,
-    Trace,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Interval {
-    Never,
-    Hourly,
-    #[default]
-    Daily,
+    log_interval: Rotation,
 }
 
 fn default_port() -> u16 {
@@ -103,6 +91,15 @@ fn yes() -> bool {
     true
 }
 
+/// Whether the content has the shape of a configuration, wherever its HSMs are.
+pub(super) fn check(content: &[u8]) -> Result<(), serde_json::Error> {
+    let root: Root = serde_json::from_slice(content)?;
+    root.clusters.iter().try_for_each(|entry| {
+        settings(&entry.cluster.options)?;
+        retry(&entry.cluster.options).map(drop)
+    })
+}
+
 /// Makes a configuration of the file's content; `tool` is who writes such files.
 pub(super) fn parse(
     content: &[u8],
@@ -110,11 +107,8 @@ pub(super) fn parse(
     tool: &str,
     read_ca: impl Fn(&Path) -> Result<Vec<u8>, ConfigError>,
 ) -> Result<Config, ConfigError> {
-    let root: Root = serde_json::from_slice(content).map_err(|source| ConfigError::Form {
-        path: path.into(),
-        tool: tool.into(),
-        source,
-    })?;
+    let form = |source| ConfigError::Form { path: path.into(), tool: tool.into(), source };
+    let root: Root = serde_json::from_slice(content).map_err(form)?;
     let no_servers = || ConfigError::NoServers { path: path.into(), tool: tool.into() };
     if root.clusters.is_empty() {
         return Err(no_servers());
@@ -139,11 +133,8 @@ pub(super) fn parse(
             servers,
             ca_pem: read_ca(&ca_path)?,
             ca_path: Some(ca_path),
-            availability_check: !cluster.options.disable_key_availability_check,
-            retry: match cluster.options.retry_mode {
-                Retry::Off => RetryMode::Off,
-                Retry::Standard => RetryMode::Standard,
-            },
+            settings: settings(&cluster.options).map_err(form)?,
+            retry: retry(&cluster.options).map_err(form)?,
         })
     });
     Ok(Config { clusters: clusters.collect::<Result<_, _>>()?, logging: logging(root.logging, path) })
@@ -153,28 +144,18 @@ pub(super) fn parse(
 /// others to a file of their own name under `run` in the folder of clients.
 fn logging(entry: LoggingEntry, path: &Path) -> Logging {
     let stem = path.file_stem().unwrap_or_default();
-    let for_openssl = [Component::Dyn, Component::OpensslProvider].map(|component| component.file_stem());
+    let to_terminal = Component::ALL.into_iter().filter(|component| component.logs_to_terminal());
+    let mut to_terminal = to_terminal.map(Component::file_stem);
     let kind = match entry.log_type {
-        Some(Kind::Term) => LogKind::Term,
-        Some(Kind::File) => LogKind::File,
-        None if entry.log_file.is_none() && for_openssl.iter().any(|name| stem == name.as_str()) => LogKind::Term,
+        Some(kind) => kind,
+        None if entry.log_file.is_none() && to_terminal.any(|name| stem == name.as_str()) => LogKind::Term,
         None => LogKind::File,
     };
     let own = || home().join("run").join(stem).with_extension("log");
     Logging {
         kind,
         file: entry.log_file.or_else(|| (kind == LogKind::File).then(own)),
-        level: match entry.log_level {
-            LevelName::Error => Level::Error,
-            LevelName::Warn => Level::Warn,
-            LevelName::Info => Level::Info,
-            LevelName::Debug => Level::Debug,
-            LevelName::Trace => Level::Trace,
-        },
-        interval: match entry.log_interval {
-            Interval::Never => Rotation::Never,
-            Interval::Hourly => Rotation::Hourly,
-            Interval::Daily => Rotation::Daily,
-        },
+        level: entry.log_level,
+        interval: entry.log_interval,
     }
 }

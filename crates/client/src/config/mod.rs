@@ -1,7 +1,9 @@
 //! The configuration file of a component, as the original's `configure-*` tools write it
 //! (`etc/cloudhsm-<component>.cfg`, JSON). Keys that are not known here are left alone.
 
+mod document;
 mod file;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -11,10 +13,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use strongroom_types::ClusterId;
-use strongroom_types::limits::CA_CHAIN_LEN_MAX;
+use strongroom_types::limits::{CA_CHAIN_LEN_MAX, HSM_PORT};
 
 use crate::error::ConfigError;
 use crate::logging::Logging;
+
+pub use document::{ClusterEntry, Document, PLACEHOLDER};
+pub use settings::{Setting, Settings};
 
 /// Where everything of a client lies unless `CLOUDHSM_HOME` says otherwise.
 const HOME: &str = "/opt/cloudhsm";
@@ -37,6 +42,10 @@ pub enum Component {
 }
 
 impl Component {
+    /// All of them.
+    pub const ALL: [Component; 5] =
+        [Component::Cli, Component::Pkcs11, Component::Dyn, Component::OpensslProvider, Component::Jce];
+
     /// As it stands in the names of files and tools.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +59,25 @@ impl Component {
 
     /// The component's configuration file.
     pub fn path(self) -> PathBuf {
-        home().join("etc").join(self.file_stem()).with_extension("cfg")
+        self.path_in(&home())
+    }
+
+    /// The same in another folder of clients.
+    pub fn path_in(self, home: &Path) -> PathBuf {
+        home.join("etc").join(self.file_stem()).with_extension("cfg")
+    }
+
+    /// The tool that writes it.
+    pub fn tool(self) -> String {
+        format!("configure-{}", self.as_str())
+    }
+
+    /// Whether it logs to standard error unless told otherwise: what OpenSSL loads has no place of its own.
+    pub(crate) fn logs_to_terminal(self) -> bool {
+        match self {
+            Component::Dyn | Component::OpensslProvider => true,
+            Component::Cli | Component::Pkcs11 | Component::Jce => false,
+        }
     }
 
     /// The name of the component's files, without what comes after the dot.
@@ -89,13 +116,16 @@ impl Config {
 
     /// Reads this file, and the CA files it names; their paths may be relative to its folder.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let tool = tool_of(path);
-        let content = match read_bounded(path, CONFIG_LEN_MAX) {
-            Ok(Some(content)) => content,
-            Ok(None) => return Err(ConfigError::TooLong { path: path.into(), max: CONFIG_LEN_MAX }),
-            Err(source) => return Err(ConfigError::Read { path: path.into(), tool, source }),
-        };
-        file::parse(&content, path, &tool, read_ca)
+        file::parse(&content(path)?, path, &tool_of(path), read_ca)
+    }
+}
+
+/// The whole of a configuration file.
+fn content(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    match read_bounded(path, CONFIG_LEN_MAX) {
+        Ok(Some(content)) => Ok(content),
+        Ok(None) => Err(ConfigError::TooLong { path: path.into(), max: CONFIG_LEN_MAX }),
+        Err(source) => Err(ConfigError::Read { path: path.into(), tool: tool_of(path), source }),
     }
 }
 
@@ -139,13 +169,26 @@ pub struct ClusterConfig {
     pub ca_pem: Vec<u8>,
     /// Where `ca_pem` came from, for messages.
     pub ca_path: Option<PathBuf>,
-    /// Whether keys need a cluster of at least two HSMs.
-    pub availability_check: bool,
+    /// What is switched on and off.
+    pub settings: Settings,
     /// Whether failed requests are repeated.
     pub retry: RetryMode,
 }
 
 impl ClusterConfig {
+    /// A cluster with these HSMs to begin with, whose certificate comes from this CA; all else as it is where nothing is
+    /// said.
+    pub fn new(servers: Vec<Server>, ca_pem: Vec<u8>) -> ClusterConfig {
+        ClusterConfig {
+            cluster_id: None,
+            servers,
+            ca_pem,
+            ca_path: None,
+            settings: Settings::default(),
+            retry: RetryMode::default(),
+        }
+    }
+
     /// The cluster of this id, or the only one.
     pub fn select<'a>(config: &'a Config, wanted: Option<&ClusterId>) -> Result<&'a ClusterConfig, ConfigError> {
         let ids = || config.clusters.iter().filter_map(|cluster| cluster.cluster_id.clone()).collect();
@@ -172,8 +215,13 @@ pub struct Server {
 }
 
 impl Server {
+    /// At the port of HSMs.
+    pub fn new(address: &str) -> Server {
+        Server { address: address.to_owned(), port: HSM_PORT }
+    }
+
     /// Whether the address can be one at all. The placeholder of a fresh installation, `%%HSM_IP_ADDRESS%%`, can't.
-    pub(crate) fn is_valid(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let name = |text: &str| {
             !text.is_empty()
                 && text.len() <= 253
@@ -192,4 +240,17 @@ pub enum RetryMode {
     /// Repeated, on other members first, within the operation's time.
     #[default]
     Standard,
+}
+
+impl RetryMode {
+    /// All.
+    pub const ALL: [RetryMode; 2] = [RetryMode::Off, RetryMode::Standard];
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            RetryMode::Off => "off",
+            RetryMode::Standard => "standard",
+        }
+    }
 }

@@ -57,7 +57,7 @@ fn the_file_that_the_original_tools_write_is_understood() {
         servers: vec![server("10.0.1.10", 2223), server("10.0.2.10", 2224)],
         ca_pem: fs::read(&ca).unwrap(),
         ca_path: Some(ca),
-        availability_check: false,
+        settings: Settings::default().with(Setting::KeyAvailabilityCheck, false),
         retry: RetryMode::Standard,
     };
     assert_eq!(config.clusters, [expected]);
@@ -74,7 +74,7 @@ fn the_file_that_the_original_tools_write_is_understood() {
 fn what_is_left_out_has_its_documented_default() {
     let config = read(&with_clusters(&[cluster("")])).unwrap();
     let only = ClusterConfig::select(&config, None).unwrap();
-    assert_eq!((only.cluster_id.clone(), only.availability_check, only.retry), (None, true, RetryMode::Standard));
+    assert_eq!((only.cluster_id.clone(), only.settings, only.retry), (None, Settings::default(), RetryMode::Standard));
     assert_eq!(only.servers, [Server { address: "10.0.0.1".into(), port: 2223 }]);
     assert_eq!(
         (config.logging.kind, config.logging.file),

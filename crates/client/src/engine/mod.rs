@@ -25,7 +25,7 @@ use zeroize::Zeroize;
 
 use crate::answers::Hello;
 use crate::client::{ClientName, request_id};
-use crate::config::{ClusterConfig, RetryMode};
+use crate::config::{ClusterConfig, RetryMode, Setting};
 use crate::connection::Trust;
 use crate::error::{Attempt, Cause, ClientError, ConfigError};
 use crate::generation::{Credentials, Generation, Login};
@@ -219,7 +219,9 @@ impl Engine {
 
     /// Whether the cluster has the two HSMs that keys should be on. Counts every HSM it has, alive or not.
     pub(crate) fn check_availability(&self) -> Result<(), ClientError> {
-        if !self.cluster.availability_check || self.generation().hsms.load(Ordering::Relaxed) >= 2 {
+        if !self.cluster.settings.is_on(Setting::KeyAvailabilityCheck)
+            || self.generation().hsms.load(Ordering::Relaxed) >= 2
+        {
             return Ok(());
         }
         // Unknown, or as it was a while ago.

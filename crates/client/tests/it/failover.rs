@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use strongroom_client::{
-    Cause, ClientError, ClientName, ClusterConfig, Level, Log, LogKind, Logging, RetryMode, Rotation,
+    Cause, ClientError, ClientName, ClusterConfig, Level, Log, LogKind, Logging, RetryMode, Rotation, Setting, Settings,
 };
 use strongroom_types::{KeyReference, Status};
 use strongroom_wire::v1;
@@ -300,7 +300,10 @@ fn keys_are_kept_out_of_a_cluster_of_one() {
     assert!(matches!(secret, ClientError::KeyAvailability), "{secret}");
     // Use of a key that is known goes on.
     sign(&client).unwrap();
-    let unchecked = open(ClusterConfig { availability_check: false, ..world.config() });
+    let unchecked = open(ClusterConfig {
+        settings: Settings::default().with(Setting::KeyAvailabilityCheck, false),
+        ..world.config()
+    });
     give_credentials(&unchecked);
     assert_eq!(unchecked.key_find(&strongroom_types::Filter::default(), 0, 10).unwrap().total, 0);
     // The check counts HSMs that the cluster has, alive or not.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
-use strongroom_client::{Client, ClientError, KeyInfo};
+use strongroom_client::{Client, ClientError, KeyInfo, Setting};
 use strongroom_types::limits::SESSION_KEYS_MAX;
 use strongroom_types::{
     AttributeName, AttributeValue, Attributes, Filter, Flag, Flags, KeyClass, KeyReference, KeyType, Refusal, Revision,
@@ -147,7 +147,7 @@ fn they_stand_in_front_of_the_stores_keys_in_every_page() {
     let world = World::new(1);
     play(&world.hsms[0], 5..);
     let mut config = world.config();
-    config.availability_check = false;
+    config.settings = config.settings.with(Setting::KeyAvailabilityCheck, false);
     let client = open(config);
     client.login(&alice(), Role::CryptoUser, &password()).unwrap();
     let [one, two] = [make(&client).unwrap(), make(&client).unwrap()].map(KeyReference::as_u64);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use strongroom_client::{Client, ClientName, ClusterConfig, Log, RetryMode, Server};
+use strongroom_client::{Client, ClientName, ClusterConfig, Log, Server};
 use strongroom_crypto::certificates::{CertificateRequest, CustomerCa, hsm_subject};
 use strongroom_crypto::der::{self, tag};
 use strongroom_crypto::{spki, tls};
@@ -143,11 +143,8 @@ impl World {
         let server = |hsm: &Hsm| Server { address: hsm.address.ip().to_string(), port: hsm.address.port() };
         ClusterConfig {
             cluster_id: Some(self.cluster.clone()),
-            servers: self.hsms.iter().map(server).collect(),
-            ca_pem: self.ca.certificate().to_pem().into_bytes(),
             ca_path: Some("/etc/customerCA.crt".into()),
-            availability_check: true,
-            retry: RetryMode::Standard,
+            ..ClusterConfig::new(self.hsms.iter().map(server).collect(), self.ca.certificate().to_pem().into_bytes())
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use serde_json::{Value, json};
 use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType};
 
 use super::*;
@@ -56,9 +57,10 @@ impl World {
 fn a_new_folder_has_configurations_of_every_client() {
     let world = World::new();
     let notes = world.prepare(2).expect("prepared");
-    assert_eq!(notes.len(), 2, "the programs are missing: {notes:?}");
+    assert_eq!(notes.len(), 2 + Component::ALL.len(), "the programs are missing: {notes:?}");
     let home = world.folder.home();
-    for (component, to_file) in COMPONENTS {
+    for component in ["cli", "pkcs11", "dyn", "jce", "openssl-provider"] {
+        let to_file = !matches!(component, "dyn" | "openssl-provider");
         let found = world.read(component);
         let ours = &found["clusters"][0]["cluster"];
         assert_eq!(ours["cluster_id"], cluster(2).cluster_id.as_str());
@@ -133,7 +135,7 @@ fn a_configuration_for_another_cluster_is_left_alone_and_garbage_is_named() {
     fs::write(world.configuration("jce"), other).expect("written");
     world.prepare(1).expect("prepared again");
     assert_eq!(fs::read_to_string(world.configuration("jce")).expect("there"), other);
-    for garbage in ["", "[]", "{}", r#"{"clusters": 3}"#, "{"] {
+    for garbage in ["", "[]", "3", r#"{"clusters": 3}"#, "{"] {
         fs::write(world.configuration("jce"), garbage).expect("written");
         let error = world.prepare(1).expect_err(garbage).to_string();
         assert!(error.contains("cloudhsm-jce.cfg is no client configuration"), "{error}");
@@ -143,13 +145,15 @@ fn a_configuration_for_another_cluster_is_left_alone_and_garbage_is_named() {
 #[test]
 fn programs_are_linked_where_they_are_and_follow_a_move() {
     let world = World::new();
-    for name in [programs::CLI, programs::ENGINE] {
+    let tools = Component::ALL.map(Component::tool);
+    for name in tools.iter().map(String::as_str).chain([programs::CLI, programs::ENGINE]) {
         fs::write(world.beside.join(name), "program").expect("written");
     }
     assert!(world.prepare(1).expect("prepared").is_empty());
     let home = world.folder.home();
     let target = |link: &str| fs::read_link(home.join(link)).expect(link);
     assert_eq!(target("bin/cloudhsm-cli"), world.beside.join("cloudhsm-cli"));
+    assert_eq!(target("bin/configure-openssl-provider"), world.beside.join("configure-openssl-provider"));
     assert_eq!(target("engines-3/cloudhsm.so"), world.beside.join(programs::ENGINE));
     assert_eq!(target("lib/libcloudhsm_openssl_engine.so"), world.beside.join(programs::ENGINE));
     let elsewhere = world.beside.with_file_name("elsewhere");

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use strongroom_client::{Appliance, Client, ClientError, ClientName, ClusterConfig, PairAlgorithm, RetryMode, Server};
+use strongroom_client::{
+    Appliance, Client, ClientError, ClientName, ClusterConfig, PairAlgorithm, Server, Setting, Settings,
+};
 use strongroom_crypto::digest::{digest, digest_info};
 use strongroom_hsm::connections::ConnectionLimits;
 use strongroom_types::{
@@ -16,11 +18,8 @@ fn open(world: &World, addresses: &[SocketAddr]) -> Client {
     let server = |address: &SocketAddr| Server { address: address.ip().to_string(), port: address.port() };
     let config = ClusterConfig {
         cluster_id: Some(world.cluster_id.clone()),
-        servers: addresses.iter().map(server).collect(),
-        ca_pem: world.ca.certificate().to_pem().into_bytes(),
-        ca_path: None,
-        availability_check: false,
-        retry: RetryMode::default(),
+        settings: Settings::default().with(Setting::KeyAvailabilityCheck, false),
+        ..ClusterConfig::new(addresses.iter().map(server).collect(), world.ca.certificate().to_pem().into_bytes())
     };
     Client::open(config, ClientName::new("a test")).unwrap()
 }
