@@ -23,3 +23,4 @@ mod signatures;
 mod stopped;
 mod trouble;
 mod vanished;
+mod wrapping;

@@ -4,7 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use strongroom_client::{ClientError, ConfigError};
-use strongroom_types::{HashFunction, NameError, PasswordError, Refusal, Status, TemplateError};
+use strongroom_crypto::pem::PemError;
+use strongroom_crypto::spki::SpkiError;
+use strongroom_types::{HashFunction, KeyType, NameError, PasswordError, Refusal, Status, TemplateError};
 use thiserror::Error;
 
 /// The closed list.
@@ -84,6 +86,35 @@ pub enum ExpectedError {
     /// No password could be read.
     #[error("no password could be read: {0}; give it with --password")]
     Prompt(io::Error),
+    /// A file holds no public key that can be used.
+    #[error("the public key in {}: {source}", path.display())]
+    PublicKey {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: SpkiError,
+    },
+    /// A file holds no public key in PEM.
+    #[error(
+        "{}: {source}; `openssl pkey -pubout` writes a public key so, and private keys come in by key unwrap",
+        path.display()
+    )]
+    PublicKeyPem {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: PemError,
+    },
+    /// A file holds a public key of another type.
+    #[error("{} holds an {found} public key: use --key-type-class {found}-public, not {wanted}-public", path.display())]
+    PublicKeyType {
+        /// Which.
+        path: PathBuf,
+        /// What it holds.
+        found: KeyType,
+        /// What was asked for.
+        wanted: KeyType,
+    },
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     ReadFile {
@@ -161,6 +192,13 @@ fn wording(status: Status) -> Wording {
         Status::KeyFunctionNotPermitted => Wording::OwnWith(
             "its owner sets them when it is made, such as with --private-attributes sign=true, or later with key set-attribute",
         ),
+        Status::KeyNotExtractable => Wording::OwnWith("extractable=false is for good, so that nobody can take it out"),
+        Status::WrappingKeyNotTrusted => Wording::OwnWith(
+            "it has wrap-with-trusted=true; an admin trusts a key with key set-attribute --name trusted",
+        ),
+        Status::UnwrappingFailed => Wording::OwnWith(
+            "data, unwrapping key, mechanism with its parameters and key-type-class must be those of the wrapping",
+        ),
         Status::NotServing
         | Status::Busy
         | Status::DeadlineExceeded
@@ -192,6 +230,7 @@ fn wording(status: Status) -> Wording {
         | Status::CurveInvalid
         | Status::MechanismInvalid
         | Status::DataLengthInvalid
+        | Status::PayloadInvalid
         | Status::DataInvalid
         | Status::DecryptionFailed
         | Status::KeysFull

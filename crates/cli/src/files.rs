@@ -9,6 +9,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use strongroom_crypto::random;
+use strongroom_types::{TemplateError, parse_hex};
 
 use crate::error::ExpectedError;
 
@@ -25,6 +26,19 @@ impl FromStr for Base64 {
     fn from_str(text: &str) -> Result<Base64, String> {
         let bytes = STANDARD.decode(text).map_err(|error| format!("not base64 with padding (RFC 4648 §4): {error}"))?;
         Ok(Base64(bytes))
+    }
+}
+
+/// Bytes given in hexadecimal, with `0x` in front or without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hex(pub Vec<u8>);
+
+impl FromStr for Hex {
+    type Err = TemplateError;
+
+    fn from_str(text: &str) -> Result<Hex, TemplateError> {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        parse_hex(&format!("0x{digits}")).map(Hex)
     }
 }
 
@@ -56,7 +70,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ExpectedError> {
 /// Who may read a configuration: the applications of all users.
 const MODE_PUBLIC: u32 = 0o644;
 
-/// Writes a key file, over one that exists. What it holds is no secret.
+/// Writes a key file or a wrapped key, over one that exists. What it holds is no secret.
 ///
 /// A regular file is written under another name first and then named: it is whole or as it was, keeps its mode and,
 /// where we may give files away, its owner, and links to it stay links. Pipes and devices are written into.
@@ -186,6 +200,16 @@ mod tests {
         assert_eq!(len_read().expect("read"), DATA_LEN_MAX);
         file.set_len(DATA_LEN_MAX + 1).expect("set");
         assert!(matches!(len_read(), Err(ExpectedError::FileTooLong { max: DATA_LEN_MAX, .. })));
+    }
+
+    #[test]
+    fn hexadecimal_is_of_whole_bytes() {
+        assert_eq!("0x10fF".parse(), Ok(Hex(vec![0x10, 0xff])));
+        assert_eq!("10ff".parse(), Ok(Hex(vec![0x10, 0xff])));
+        assert_eq!("0x".parse(), Ok(Hex(Vec::new())));
+        for wrong in ["0x1", "1", "0x0x10", "0xg0", "0X10", "0x1 0"] {
+            assert!(wrong.parse::<Hex>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -19,6 +19,15 @@ pub struct Hello {
     pub members: Vec<Member>,
 }
 
+/// A key that went out wrapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The initialisation vector; empty unless the mechanism gives it apart.
+    pub iv: Vec<u8>,
+    /// All the rest.
+    pub wrapped: Vec<u8>,
+}
+
 /// One HSM of a cluster, as the others know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use strongroom_crypto::random;
+use strongroom_crypto::{random, spki};
 use strongroom_types::matching::is_for_session;
 use strongroom_types::{
-    AttributeName, AttributeValue, DecryptMechanism, Filter, HsmId, KeyReference, KeyType, Password, Refusal, Role,
-    Secret, SignMechanism, Status, Template, UserName,
+    AttributeName, AttributeValue, DecryptMechanism, Filter, HsmId, KeyClass, KeyReference, KeyType, Password,
+    PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{KeyInfo, Malformed, convert, v1};
+use strongroom_wire::{KeyInfo, Malformed, Wrapping, convert, v1};
 
-use crate::answers::{ClusterInfo, FoundKeys, Hello, LoggedIn, PairAlgorithm, UserInfo};
+use crate::answers::{ClusterInfo, FoundKeys, Hello, LoggedIn, PairAlgorithm, UserInfo, WrappedKey};
 use crate::config::ClusterConfig;
 use crate::engine::{Answered, Engine};
 use crate::error::{ClientError, ConfigError};
@@ -162,26 +162,16 @@ impl Client {
         template: &Template,
         share_with: &[UserName],
     ) -> Result<KeyInfo, ClientError> {
-        let is_for_session = is_for_session(template);
-        if !is_for_session {
-            self.0.check_availability()?;
-        }
         let operation = Operation::KeyGenerateSecret(v1::KeyGenerateSecret {
             key_type: v1::KeyType::from(key_type).into(),
             length_bytes,
             template: convert::template_message(template),
             share_with: names(share_with),
         });
-        let read = |answer| match answer {
+        self.one_key(&[], template, operation, |answer| match answer {
             Answer::KeyGenerateSecret(key) => Some(key),
             _ => None,
-        };
-        if is_for_session {
-            let [key] = self.session_keys(operation, |answer| read(answer).map(|key| Ok([key])))?;
-            return Ok(key);
-        }
-        let answered = self.0.call(&manner::KEY_GENERATION, operation)?;
-        answered.read(|answer| read(answer).map(KeyInfo::try_from))
+        })
     }
 
     /// Makes a pair; the public key stands first. `share_with` concerns the private key. With `token=false` in both
@@ -208,7 +198,7 @@ impl Client {
             _ => None,
         };
         if is_for_session {
-            let [public, private] = self.session_keys(operation, read)?;
+            let [public, private] = self.session_keys(&[], operation, read)?;
             return Ok((public, private));
         }
         let answered = self.0.call(&manner::KEY_GENERATION, operation)?;
@@ -217,16 +207,92 @@ impl Client {
         })
     }
 
+    /// Makes a public key of one that others have; with `token=false` in the template one that lives as long as this
+    /// login.
+    pub fn key_import(&self, public: &PublicPart, template: &Template) -> Result<KeyInfo, ClientError> {
+        let operation = Operation::KeyImport(v1::KeyImport {
+            public_key_info: spki::encode(public),
+            key_type: v1::KeyType::from(public.key_type()).into(),
+            template: convert::template_message(template),
+        });
+        self.one_key(&[], template, operation, |answer| match answer {
+            Answer::KeyImport(key) => Some(key),
+            _ => None,
+        })
+    }
+
+    /// The payload wrapped under another key, and the initialisation vector where it is apart.
+    pub fn key_wrap(
+        &self,
+        payload: KeyReference,
+        wrapping_key: KeyReference,
+        wrapping: &Wrapping,
+    ) -> Result<WrappedKey, ClientError> {
+        let operation = Operation::KeyWrap(v1::KeyWrap {
+            payload: payload.as_u64(),
+            wrapping_key: wrapping_key.as_u64(),
+            wrapping: Some(wrapping.into()),
+        });
+        let answered = self.0.call_with(&manner::CRYPTOGRAPHY, &[payload, wrapping_key], operation)?;
+        answered.read(|answer| match answer {
+            Answer::KeyWrap(result) => Some(Ok(WrappedKey { iv: result.iv, wrapped: result.wrapped })),
+            _ => None,
+        })
+    }
+
+    /// Makes a key of what was wrapped; with `token=false` in the template one that lives as long as this login.
+    pub fn key_unwrap(
+        &self,
+        unwrapping_key: KeyReference,
+        wrapping: &Wrapping,
+        wrapped: &[u8],
+        (class, key_type): (KeyClass, KeyType),
+        template: &Template,
+        share_with: &[UserName],
+    ) -> Result<KeyInfo, ClientError> {
+        let operation = Operation::KeyUnwrap(v1::KeyUnwrap {
+            unwrapping_key: unwrapping_key.as_u64(),
+            wrapping: Some(wrapping.into()),
+            wrapped: wrapped.to_vec(),
+            class: v1::KeyClass::from(class).into(),
+            key_type: v1::KeyType::from(key_type).into(),
+            template: convert::template_message(template),
+            share_with: names(share_with),
+        });
+        self.one_key(&[unwrapping_key], template, operation, |answer| match answer {
+            Answer::KeyUnwrap(key) => Some(key),
+            _ => None,
+        })
+    }
+
+    /// Has one key made: of the session, if the template says so. `used` are keys that it takes.
+    fn one_key(
+        &self,
+        used: &[KeyReference],
+        template: &Template,
+        operation: Operation,
+        read: impl Fn(Answer) -> Option<v1::Key>,
+    ) -> Result<KeyInfo, ClientError> {
+        if is_for_session(template) {
+            let [key] = self.session_keys(used, operation, |answer| read(answer).map(|key| Ok([key])))?;
+            return Ok(key);
+        }
+        self.0.check_availability()?;
+        let answered = self.0.call_with(&manner::KEY_GENERATION, used, operation)?;
+        answered.read(|answer| read(answer).map(KeyInfo::try_from))
+    }
+
     /// Has session keys made, and keeps them with the login for which they were made.
     fn session_keys<const N: usize>(
         &self,
+        used: &[KeyReference],
         operation: Operation,
         read: impl FnOnce(Answer) -> Option<Result<[v1::Key; N], Malformed>>,
     ) -> Result<[KeyInfo; N], ClientError> {
         if let Some(login) = self.0.present_login() {
             login.session_keys.check_room(N)?;
         }
-        let answered = self.0.call(&manner::SESSION_KEY_GENERATION, operation)?;
+        let answered = self.0.call_with(&manner::SESSION_KEY_GENERATION, used, operation)?;
         let login = answered.login.clone().ok_or(ClientError::NoCredentials)?;
         let made = answered.read(|answer| {
             let keys = |keys: [v1::Key; N]| keys.into_iter().map(SessionKey::try_from).collect::<Result<Vec<_>, _>>();

@@ -29,7 +29,9 @@ pub mod reference_pem;
 pub mod routing;
 mod session_keys;
 
-pub use answers::{ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo};
+pub use answers::{
+    ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo, WrappedKey,
+};
 pub use appliance::Appliance;
 pub use client::{Client, ClientName};
 #[cfg(feature = "fuzz")]
@@ -39,4 +41,4 @@ pub use config::{
 };
 pub use error::{Attempt, Cause, ClientError, ConfigError, ConnectError};
 pub use logging::{Level, Log, LogKind, Logging, Rotation};
-pub use strongroom_wire::KeyInfo;
+pub use strongroom_wire::{KeyInfo, Wrapping};

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
-use strongroom_types::{Attributes, DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status};
+use strongroom_types::{
+    Attributes, DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status, WrapMechanism,
+};
 
 use crate::permissions::{Operation, permit};
 use crate::{Actor, Key, SessionKey, State, algorithms};
 
-/// What is to be done with a key. The data decides too: its length, and in FIPS mode the hash that it shows.
+/// What is to be done with a key; wrapping, which takes two, is [`authorize_wrap`](crate::authorize_wrap)'s. The data decides too: its length, and in FIPS mode the hash that it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUse<'a> {
     /// Sign this data.
@@ -14,6 +16,8 @@ pub enum KeyUse<'a> {
     Verify(SignMechanism, &'a [u8]),
     /// Decrypt this ciphertext.
     Decrypt(DecryptMechanism, &'a [u8]),
+    /// Unwrap a key that has so many bytes wrapped.
+    Unwrap(WrapMechanism, usize),
 }
 
 impl KeyUse<'_> {
@@ -23,6 +27,7 @@ impl KeyUse<'_> {
             KeyUse::Sign(..) => Operation::Sign,
             KeyUse::Verify(..) => Operation::Verify,
             KeyUse::Decrypt(..) => Operation::Decrypt,
+            KeyUse::Unwrap(..) => Operation::KeyUnwrap,
         }
     }
 
@@ -31,6 +36,7 @@ impl KeyUse<'_> {
             KeyUse::Sign(..) => Flag::Sign,
             KeyUse::Verify(..) => Flag::Verify,
             KeyUse::Decrypt(..) => Flag::Decrypt,
+            KeyUse::Unwrap(..) => Flag::Unwrap,
         }
     }
 }
@@ -71,9 +77,12 @@ pub fn authorize_session_key(
 /// What the key itself and the cluster's mode permit.
 fn permitted_by(state: &State, attributes: &Attributes, key_use: KeyUse<'_>) -> Result<(), Refusal> {
     algorithms::fits_key(key_use, attributes)?;
-    if !attributes.flags.has(key_use.flag()) {
-        return Err(Refusal::new(Status::KeyFunctionNotPermitted, key_use.flag().as_str()));
-    }
+    has_flag(attributes, key_use.flag())?;
     let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
     algorithms::fits_data(key_use, attributes, cluster)
+}
+
+/// Whether the attribute is set that permits a use.
+pub(crate) fn has_flag(attributes: &Attributes, flag: Flag) -> Result<(), Refusal> {
+    if attributes.flags.has(flag) { Ok(()) } else { Err(Refusal::new(Status::KeyFunctionNotPermitted, flag.as_str())) }
 }

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyReference,
-    KeyType, MlDsaAlgorithm, PublicPart, RecordPath, Refusal, RequestId, Role, Template, UserId, UserName,
+    AttributeName, AttributeValue, CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyClass,
+    KeyReference, KeyType, MlDsaAlgorithm, PublicPart, RecordPath, Refusal, RequestId, Role, Template, UserId,
+    UserName, WrapMechanism,
 };
 use thiserror::Error;
 
-use crate::{Credential, Hsm, KeyView, Record, UserView};
+use crate::{Credential, Hsm, KeyView, Record, SessionKey, UserView};
 
 /// A change asked for. Holds no secret: passwords are hashed and keys sealed beforehand, and arrive in [`Made`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,31 @@ pub enum Command {
         /// Crypto users who may use the private key.
         share_with: Vec<UserName>,
     },
+    /// Makes a public key of one that others have. The HSM has checked beforehand that it is a key at all. Needs
+    /// [`Made::Key`].
+    ImportKey {
+        /// The key.
+        public: PublicPart,
+        /// Attributes.
+        template: Template,
+    },
+    /// Makes a key of what was wrapped. Needs [`Made::Key`].
+    UnwrapKey {
+        /// The key that unwraps it.
+        with: UnwrappingKey,
+        /// How.
+        mechanism: WrapMechanism,
+        /// Bytes of what was wrapped.
+        wrapped_len: usize,
+        /// Secret or private.
+        class: KeyClass,
+        /// Its type.
+        key_type: KeyType,
+        /// Attributes.
+        template: Template,
+        /// Crypto users who may use the key.
+        share_with: Vec<UserName>,
+    },
     /// Deletes one key; the other half of a pair stays.
     DeleteKey(KeyReference),
     /// Lets a crypto user use a key of one's own. Needs [`Made::Nothing`].
@@ -126,6 +152,15 @@ pub enum Command {
         /// What it shall be.
         value: AttributeValue,
     },
+}
+
+/// The key that unwraps another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnwrappingKey {
+    /// One of the store.
+    Stored(KeyReference),
+    /// One of the actor's login.
+    OfSession(Box<SessionKey>),
 }
 
 /// Which pair to make.
@@ -174,6 +209,25 @@ pub enum Made {
     Secret(MadeSecret),
     /// For [`Command::GeneratePair`].
     Pair(MadePair),
+    /// For [`Command::ImportKey`] and [`Command::UnwrapKey`].
+    Key(MadeKey),
+}
+
+/// A key that came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeKey {
+    /// Its reference; the material is sealed for it.
+    pub reference: KeyReference,
+    /// The material, sealed; none of a public key.
+    pub sealed: Option<Arc<[u8]>>,
+    /// The public part; none of a secret key.
+    pub public: Option<PublicPart>,
+    /// Length in bytes as the command line tool counts it: of secret and private keys.
+    pub length_bytes: u32,
+    /// Whether the material shows that the key is weaker than its length.
+    pub weak: bool,
+    /// None for generic secrets.
+    pub check_value: Option<CheckValue>,
 }
 
 /// A generated secret key.
@@ -242,7 +296,7 @@ pub enum Reply {
         /// change stays logged in.
         renewed: Option<CredentialId>,
     },
-    /// The secret key made.
+    /// The one key made.
     Key(KeyView),
     /// The pair made.
     Pair {

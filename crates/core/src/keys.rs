@@ -17,10 +17,10 @@ use crate::{
     algorithms, receipts,
 };
 
-/// What a checked secret key will be.
-pub(crate) struct NewSecret {
-    shared: BTreeSet<UserId>,
-    chosen: Chosen,
+/// What one checked key will be.
+pub(crate) struct NewKey {
+    pub(crate) shared: BTreeSet<UserId>,
+    pub(crate) chosen: Chosen,
 }
 
 pub(crate) fn check_secret(
@@ -28,12 +28,12 @@ pub(crate) fn check_secret(
     (key_type, length_bytes): (KeyType, u32),
     template: &Template,
     share_with: &[UserName],
-) -> Result<NewSecret, Refusal> {
+) -> Result<NewKey, Refusal> {
     let shared = shares(asking, share_with)?;
     let chosen = templates::read(KeyClass::SecretKey, key_type, template)?.lives(false)?;
     algorithms::check_secret(key_type, length_bytes, asking.cluster()?)?;
     check_room(asking, 1, 0)?;
-    Ok(NewSecret { shared, chosen })
+    Ok(NewKey { shared, chosen })
 }
 
 pub(crate) fn secret(
@@ -43,7 +43,7 @@ pub(crate) fn secret(
     share_with: &[UserName],
     made: &MadeSecret,
 ) -> Result<Plan, PlanError> {
-    let NewSecret { shared, chosen } = check_secret(asking, (key_type, length_bytes), template, share_with)?;
+    let NewKey { shared, chosen } = check_secret(asking, (key_type, length_bytes), template, share_with)?;
     let attributes = secret_attributes((key_type, length_bytes), chosen, made)?;
     check_drawn(asking.state, made.reference)?;
     let key = new_key(asking, made.reference, shared, attributes, Some(&made.sealed))?;
@@ -155,13 +155,13 @@ pub(crate) fn pair_attributes(
 }
 
 /// What a template does not decide.
-struct Computed {
-    check_value: Option<CheckValue>,
-    length_bytes: u32,
-    public: Option<PublicPart>,
+pub(crate) struct Computed {
+    pub(crate) check_value: Option<CheckValue>,
+    pub(crate) length_bytes: u32,
+    pub(crate) public: Option<PublicPart>,
 }
 
-fn attributes((class, key_type): (KeyClass, KeyType), chosen: Chosen, computed: Computed) -> Attributes {
+pub(crate) fn attributes((class, key_type): (KeyClass, KeyType), chosen: Chosen, computed: Computed) -> Attributes {
     Attributes {
         class,
         key_type,
@@ -174,7 +174,7 @@ fn attributes((class, key_type): (KeyClass, KeyType), chosen: Chosen, computed: 
     }
 }
 
-fn new_key(
+pub(crate) fn new_key(
     asking: &Asking<'_>,
     reference: KeyReference,
     shared: BTreeSet<UserId>,
@@ -208,7 +208,7 @@ pub(crate) fn check_drawn_pair(state: &State, made: &MadePair) -> Result<(), Pla
 }
 
 /// Whether so many more keys, of which so many are asymmetric, fit the cluster's capacity.
-fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) -> Result<(), Refusal> {
+pub(crate) fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) -> Result<(), Refusal> {
     let Capacity { keys_max, asymmetric_keys_max, .. } = asking.cluster()?.capacity();
     if asking.state.keys_len() + keys > keys_max {
         return Err(Refusal::new(Status::KeysFull, format!("{keys_max} keys")));
@@ -220,7 +220,7 @@ fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) -> Result<(),
 }
 
 /// The crypto users of these names. The owner among them changes nothing.
-fn shares(asking: &Asking<'_>, names: &[UserName]) -> Result<BTreeSet<UserId>, Refusal> {
+pub(crate) fn shares(asking: &Asking<'_>, names: &[UserName]) -> Result<BTreeSet<UserId>, Refusal> {
     if names.len() > SHARED_USERS_MAX {
         return Err(Refusal::new(Status::MalformedRequest, "share list"));
     }
@@ -245,7 +245,7 @@ pub(crate) fn type_of(algorithm: &PairAlgorithm) -> KeyType {
 }
 
 /// As the command line tool counts: twice the modulus, the point, or the key.
-fn public_length(public: &PublicPart) -> Result<u32, Refusal> {
+pub(crate) fn public_length(public: &PublicPart) -> Result<u32, Refusal> {
     let len = match public {
         PublicPart::Rsa { modulus, .. } => 2 * modulus.len(),
         PublicPart::Ec { point, .. } => point.len(),

@@ -10,7 +10,7 @@
 //! How the parts fit:
 //!
 //! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply()`] is the only way it changes.
-//! * [`authorize()`] and [`authorize_session_key()`] decide the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
+//! * [`authorize()`], [`authorize_session_key()`] and [`authorize_wrap()`] decide the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
 //!   mechanism fits which key in which mode.
 //! * [`check()`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan()`]
 //!   runs it again and says what to write. [`Draft`] gathers several plans into one [`Batch`].
@@ -47,13 +47,14 @@ mod tests;
 mod ticket;
 mod users;
 mod views;
+mod wrapping;
 
 pub use actor::{Actor, LoginActor};
 pub use apply::{Batch, CorruptState, apply};
 pub use authorize::{KeyUse, authorize, authorize_session_key};
 pub use command::{
-    Checked, Command, CommandDigest, Effect, Made, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned,
-    Replayed, Reply, Request,
+    Checked, Command, CommandDigest, Effect, Made, MadeKey, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError,
+    Planned, Replayed, Reply, Request, UnwrappingKey,
 };
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};
@@ -69,3 +70,4 @@ pub use session_keys::{check_delete_session_key, check_session_keys, is_for_sess
 pub use state::State;
 pub use ticket::{CorruptTicket, Ticket};
 pub use views::{ClusterView, KeyView, UserView, cluster_view, key_view, list_users};
+pub use wrapping::{NamedKey, WrapKeys, authorize_wrap};

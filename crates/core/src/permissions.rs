@@ -36,12 +36,18 @@ pub enum Operation {
     KeyGeneratePair,
     /// Makes a secret key.
     KeyGenerateSecret,
+    /// Makes a public key of one that others have.
+    KeyImport,
     /// Changes an attribute of a key; admins `trusted` only.
     KeySetAttribute,
     /// Lets another crypto user use a key.
     KeyShare,
     /// Takes that back.
     KeyUnshare,
+    /// Makes a key of what was wrapped.
+    KeyUnwrap,
+    /// Gives a key out, wrapped under another one.
+    KeyWrap,
     /// Logs in.
     Login,
     /// Writes down how a try to log in went.
@@ -148,9 +154,12 @@ pub const TABLE: &[Row] = &[
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
     row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyImport, ACTIVE, CRYPTO_USER),
     row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN).by(QuorumService::KeyManagement),
     row(Operation::KeyShare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::KeyUnshare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
+    row(Operation::KeyUnwrap, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
+    row(Operation::KeyWrap, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::Login, ACTIVE, CLIENTS),
     row(Operation::LoginOutcome, ACTIVE, HSM),
     row(Operation::Logout, ACTIVE, LOGGED_IN),
@@ -178,6 +187,8 @@ impl Command {
             Command::Logout => Operation::Logout,
             Command::GenerateSecret { .. } => Operation::KeyGenerateSecret,
             Command::GeneratePair { .. } => Operation::KeyGeneratePair,
+            Command::ImportKey { .. } => Operation::KeyImport,
+            Command::UnwrapKey { .. } => Operation::KeyUnwrap,
             Command::DeleteKey(_) => Operation::KeyDelete,
             Command::ShareKey { .. } => Operation::KeyShare,
             Command::UnshareKey { .. } => Operation::KeyUnshare,

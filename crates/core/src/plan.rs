@@ -7,9 +7,10 @@ use strongroom_types::{Refusal, Revision, Status};
 
 use crate::permissions::permit;
 use crate::records::{Asker, Creation, Outcome, Receipt};
+use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State,
-    User, attributes, keys, lifecycle, logins, receipts, sharing, users,
+    User, attributes, keys, lifecycle, logins, receipts, sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -86,6 +87,10 @@ pub fn plan(
         (Command::GeneratePair { algorithm, public_template, private_template, share_with }, Made::Pair(made)) => {
             keys::pair(&asking, algorithm, (public_template, private_template), share_with, made)
         }
+        (Command::ImportKey { public, template }, Made::Key(made)) => wrapping::import(&asking, public, template, made),
+        (Command::UnwrapKey { share_with, .. }, Made::Key(made)) => {
+            wrapping::unwrap(&asking, Unwrapping::of(command)?, share_with, made)
+        }
         (Command::DeleteKey(reference), Made::Nothing) => keys::delete(&asking, *reference),
         (Command::ShareKey { key, name, role }, Made::Nothing) => sharing::share(&asking, *key, name, *role),
         (Command::UnshareKey { key, name, role }, Made::Nothing) => sharing::unshare(&asking, *key, name, *role),
@@ -145,7 +150,9 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::LoginSucceeded { .. }
         | Command::Logout
         | Command::GenerateSecret { .. }
-        | Command::GeneratePair { .. } => false,
+        | Command::GeneratePair { .. }
+        | Command::ImportKey { .. }
+        | Command::UnwrapKey { .. } => false,
     };
     if leaves_receipt && state.receipts_len_of(asker) >= RECEIPTS_EACH_MAX {
         let about = format!("the user made {RECEIPTS_EACH_MAX} changes in the last minutes");
@@ -178,6 +185,10 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         }
         Command::GeneratePair { algorithm, public_template, private_template, share_with } => {
             keys::check_pair(asking, algorithm, (public_template, private_template), share_with).map(drop)
+        }
+        Command::ImportKey { public, template } => wrapping::check_import(asking, public, template).map(drop),
+        Command::UnwrapKey { share_with, .. } => {
+            wrapping::check_unwrap(asking, Unwrapping::of(command)?, share_with).map(drop)
         }
         Command::DeleteKey(reference) => keys::check_delete(asking, *reference).map(drop),
         Command::ShareKey { key, name, role } | Command::UnshareKey { key, name, role } => {

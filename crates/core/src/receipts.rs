@@ -5,7 +5,7 @@
 //! late must not make it again.
 
 use strongroom_types::limits::RECEIPT_SECONDS;
-use strongroom_types::{KeyClass, Refusal, Status};
+use strongroom_types::{Flag, KeyClass, Refusal, Status};
 
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::state::Created;
@@ -47,7 +47,10 @@ pub fn replay(state: &State, actor: &Actor, request: &Request, now_ms: u64) -> R
     }
     let reply = match keys.as_slice() {
         [] => return Ok(None),
-        [key] if key.attributes.class == KeyClass::SecretKey => Reply::Key(KeyView::of(state, key)?),
+        // No half of a pair: those are made here, and other keys of their classes are not.
+        [key] if key.attributes.class == KeyClass::SecretKey || !key.attributes.flags.has(Flag::Local) => {
+            Reply::Key(KeyView::of(state, key)?)
+        }
         [one, other] => {
             let one_is_public = one.attributes.class == KeyClass::PublicKey;
             let (public, private) = if one_is_public { (one, other) } else { (other, one) };

@@ -10,11 +10,14 @@ use strongroom_types::{AttributeName, Flag, KeyClass, KeyReference, Refusal, Sta
 use crate::permissions::{Operation, permit};
 use crate::plan::internal;
 use crate::templates::{self, Chosen};
-use crate::{Actor, Command, Made, PlanError, SessionKey, State, algorithms, keys};
+use crate::wrapping::Unwrapping;
+use crate::{Actor, Command, Made, PlanError, SessionKey, State, algorithms, keys, wrapping};
 
 /// What checked session keys will be.
 enum NewKeys {
     Secret(Chosen),
+    /// Brought in.
+    Key(Chosen),
     /// The public half first.
     Pair(Chosen, Chosen),
 }
@@ -26,6 +29,7 @@ pub fn is_for_session(command: &Command) -> bool {
         Command::GeneratePair { public_template, private_template, .. } => {
             matching::is_for_session(public_template) || matching::is_for_session(private_template)
         }
+        Command::ImportKey { template, .. } | Command::UnwrapKey { template, .. } => matching::is_for_session(template),
         _ => false,
     }
 }
@@ -67,6 +71,15 @@ pub fn session_keys(
             let public = key(made.public_reference, public, None);
             Ok(vec![public, key(made.private_reference, private, Some(made.sealed.clone()))])
         }
+        (Command::UnwrapKey { class, key_type, .. }, Made::Key(made), NewKeys::Key(chosen)) => {
+            keys::check_drawn(state, made.reference)?;
+            let attributes = wrapping::unwrapped_attributes(state, (*class, *key_type), chosen, made)?;
+            Ok(vec![key(made.reference, attributes, made.sealed.clone())])
+        }
+        (Command::ImportKey { public, .. }, Made::Key(made), NewKeys::Key(chosen)) => {
+            keys::check_drawn(state, made.reference)?;
+            Ok(vec![key(made.reference, wrapping::imported_attributes(public, chosen, made)?, None)])
+        }
         _ => Err(internal("made").into()),
     }
 }
@@ -105,6 +118,13 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
             }
             algorithms::check_pair(algorithm, cluster)?;
             Ok(NewKeys::Pair(public.lives(true)?, private.lives(true)?))
+        }
+        Command::UnwrapKey { share_with, .. } => {
+            not_shared(share_with)?;
+            Ok(NewKeys::Key(Unwrapping::of(command)?.check(state, actor, true, now_ms)?))
+        }
+        Command::ImportKey { public, template } => {
+            Ok(NewKeys::Key(wrapping::chosen_import(state, public, template, true)?))
         }
         _ => Err(internal("command")),
     }

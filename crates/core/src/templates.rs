@@ -144,6 +144,13 @@ impl Chosen {
             Err(refused(Status::AttributeValueInvalid, name))
         }
     }
+
+    /// Of a key that was not made here: nothing is known of its past (PKCS #11 v2.40 §5.14.2).
+    pub(crate) fn brought_in(self) -> Chosen {
+        let past = [Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable];
+        let flags = past.iter().fold(self.flags, |flags, flag| flags.with(*flag, false));
+        Chosen { flags, ..self }
+    }
 }
 
 /// Reads the template of a key that is generated, or says which attribute is wrong and how.

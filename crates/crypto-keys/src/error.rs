@@ -31,6 +31,18 @@ pub enum KeyError {
     /// The ciphertext does not decrypt. What is wrong with it is not told.
     #[error("the data cannot be decrypted with this key")]
     Decryption,
+    /// A key that the mechanism cannot wrap: too long, or not of whole blocks.
+    #[error("the mechanism cannot wrap a key of this length")]
+    PayloadLength,
+    /// An initialisation vector of another length.
+    #[error("initialisation vectors of GCM have 12 bytes")]
+    IvLength,
+    /// What was wrapped does not unwrap to a key of the kind that it is said to be. What is wrong with it is not told.
+    #[error("the data cannot be unwrapped with this key")]
+    Unwrapping,
+    /// A public part that is no key.
+    #[error("the public key is not one that can be used")]
+    Public,
     /// AWS-LC's check of its own result failed: broken hardware, or out of memory. Nothing was given out.
     #[error("the cryptographic library did not confirm its own result; check the machine's memory and processor")]
     Fault,

@@ -1,7 +1,7 @@
 //! # Room: crypto-keys (layer 2)
 //!
-//! Owns what is done with secrets: private-key operations, key generation, certificate requests, password hashes, and
-//! sealing: how an HSM encrypts its own data.
+//! Owns what is done with secrets: private-key operations, key generation, wrapping, certificate requests, password
+//! hashes, and sealing: how an HSM encrypts its own data.
 //!
 //! * May use: types, crypto; AWS-LC (`aws-lc-rs`, and `aws-lc-sys` in `sys` alone); system calls for locked memory;
 //!   files for the root key alone.
@@ -22,6 +22,7 @@ pub mod seal;
 mod sys;
 #[cfg(test)]
 mod tests;
+pub mod wrap;
 
 pub use error::KeyError;
 pub use private_key::PrivateKey;

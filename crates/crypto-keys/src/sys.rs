@@ -7,6 +7,7 @@
 mod des;
 mod ed25519;
 mod ml_dsa;
+mod wrap;
 
 use std::ffi::c_int;
 use std::ptr::{self, NonNull};
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 pub(crate) use des::des3_encrypt_block;
 pub(crate) use ed25519::{Ed25519Private, generate_ed25519};
 pub(crate) use ml_dsa::{MlDsaPrivate, generate_ml_dsa};
+pub(crate) use wrap::{RsaEncryption, gcm_open, gcm_seal, kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
 
 /// Bytes of the largest PKCS #8 made here, RSA-4096, rounded up: the buffer never grows.
 const PKCS8_LEN_MAX: usize = 4096;
@@ -59,6 +61,8 @@ macro_rules! owned {
         }
     };
 }
+
+use owned;
 
 owned!(
     /// A private key of any type.

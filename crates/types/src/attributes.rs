@@ -483,8 +483,8 @@ impl AttributeValue {
     }
 }
 
-/// `0x` and an even number of hexadecimal digits; `0x` alone is empty.
-fn parse_hex(text: &str) -> Result<Vec<u8>, TemplateError> {
+/// Reads `0x` and an even number of hexadecimal digits; `0x` alone is empty.
+pub fn parse_hex(text: &str) -> Result<Vec<u8>, TemplateError> {
     let error = TemplateError { expected: "0x and an even number of hexadecimal digits" };
     let digits = text.strip_prefix("0x").ok_or(error)?;
     if digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {

@@ -23,7 +23,7 @@ mod status;
 
 pub use attributes::{
     AttributeName, AttributeValue, Attributes, CheckValue, Curve, Flag, Flags, KeyClass, KeyType, MlDsaAlgorithm,
-    PublicPart, Template, TemplateError,
+    PublicPart, Template, TemplateError, parse_hex,
 };
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use filter::{Filter, FilterError, FilterTerm};
@@ -31,7 +31,7 @@ pub use ids::{
     ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId, RequestId,
     Revision, UserId,
 };
-pub use mechanism::{DecryptMechanism, HashFunction, MechanismError, SignMechanism};
+pub use mechanism::{DecryptMechanism, GCM_IV_LEN, GcmTag, HashFunction, MechanismError, SignMechanism, WrapMechanism};
 pub use names::{NameError, Password, PasswordError, Role, RoleError, UserName};
 pub use quorum::{KeyQuorum, QuorumService, QuorumServiceError, QuorumSubject, TokenKey, TokenKeyError};
 pub use records::{RecordKind, RecordPath};

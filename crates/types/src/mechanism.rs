@@ -106,6 +106,115 @@ pub enum DecryptMechanism {
     RsaX509,
 }
 
+/// Bytes of a GCM initialisation vector made or taken here (SP 800-38D §8.2).
+pub const GCM_IV_LEN: usize = 12;
+
+/// Length of a GCM tag. Of the lengths of SP 800-38D §5.2.1.2 all but the 32 bits, which anybody can guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GcmTag(u8);
+
+impl GcmTag {
+    /// All of them, in bits.
+    pub const BITS: [u32; 6] = [64, 96, 104, 112, 120, 128];
+
+    /// A tag of so many bits, if there is one.
+    pub fn of_bits(bits: u32) -> Option<GcmTag> {
+        let known = GcmTag::BITS.contains(&bits);
+        u8::try_from(bits / 8).ok().filter(|_| known).map(GcmTag)
+    }
+
+    /// Length in bits.
+    pub fn bits(self) -> u32 {
+        u32::from(self.0) * 8
+    }
+
+    /// Length in bytes.
+    pub fn bytes(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// How a key is wrapped under another one, and unwrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WrapMechanism {
+    /// AES-GCM (SP 800-38D): ciphertext and tag, the initialisation vector apart.
+    AesGcm {
+        /// Length of the tag.
+        tag: GcmTag,
+    },
+    /// KW (RFC 3394, SP 800-38F §6.2) of what is a multiple of 8 bytes.
+    AesNoPad,
+    /// KW of what was padded to blocks of 8 bytes as in PKCS #5, always by one byte at least.
+    AesPkcs5Pad,
+    /// KWP (RFC 5649, SP 800-38F §6.3).
+    AesZeroPad,
+    /// AES-GCM: initialisation vector, ciphertext and tag in one.
+    CloudhsmAesGcm {
+        /// Length of the tag.
+        tag: GcmTag,
+    },
+    /// RSAES-OAEP of a temporary AES-256 key, then the key under that one by KWP (PKCS #11 v2.40 `CKM_RSA_AES_KEY_WRAP`).
+    RsaAes {
+        /// Hash of the label, which is empty, and of MGF1.
+        hash: HashFunction,
+    },
+    /// RSAES-OAEP (RFC 8017 §7.1), MGF1 with the same hash, empty label.
+    RsaOaep {
+        /// Hash of the label and of MGF1.
+        hash: HashFunction,
+    },
+    /// RSAES-PKCS1-v1_5 (RFC 8017 §7.2).
+    RsaPkcs,
+}
+
+impl WrapMechanism {
+    /// The command line tool's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WrapMechanism::AesGcm { .. } => "aes-gcm",
+            WrapMechanism::AesNoPad => "aes-no-pad",
+            WrapMechanism::AesPkcs5Pad => "aes-pkcs5-pad",
+            WrapMechanism::AesZeroPad => "aes-zero-pad",
+            WrapMechanism::CloudhsmAesGcm { .. } => "cloudhsm-aes-gcm",
+            WrapMechanism::RsaAes { .. } => "rsa-aes",
+            WrapMechanism::RsaOaep { .. } => "rsa-oaep",
+            WrapMechanism::RsaPkcs => "rsa-pkcs",
+        }
+    }
+
+    /// How the RSA part of a wrapped key is opened; none of the AES mechanisms.
+    pub fn rsa_decryption(self) -> Option<DecryptMechanism> {
+        match self {
+            WrapMechanism::RsaAes { hash } | WrapMechanism::RsaOaep { hash } => {
+                Some(DecryptMechanism::RsaOaep { hash })
+            }
+            WrapMechanism::RsaPkcs => Some(DecryptMechanism::RsaPkcs),
+            WrapMechanism::AesGcm { .. }
+            | WrapMechanism::AesNoPad
+            | WrapMechanism::AesPkcs5Pad
+            | WrapMechanism::AesZeroPad
+            | WrapMechanism::CloudhsmAesGcm { .. } => None,
+        }
+    }
+
+    /// How many bytes the padding leaves of a modulus of `modulus_len` bytes (RFC 8017 §7.1.1, §7.2.1); none of the AES
+    /// mechanisms.
+    pub fn rsa_room(self, modulus_len: usize) -> Option<usize> {
+        let overhead = match self.rsa_decryption()? {
+            DecryptMechanism::RsaOaep { hash } => 2 * hash.digest_len() + 2,
+            DecryptMechanism::RsaPkcs => 11,
+            DecryptMechanism::RsaX509 => 0,
+        };
+        Some(modulus_len.saturating_sub(overhead))
+    }
+}
+
+impl fmt::Display for WrapMechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,5 +226,24 @@ mod tests {
         }
         assert!("SHA256".parse::<HashFunction>().is_err());
         assert!("md5".parse::<HashFunction>().is_err());
+    }
+
+    #[test]
+    fn tags_have_the_lengths_of_the_standard() {
+        let lengths: Vec<u32> = (0..=512).filter(|bits| GcmTag::of_bits(*bits).is_some()).collect();
+        assert_eq!(lengths, GcmTag::BITS);
+        for bits in GcmTag::BITS {
+            let tag = GcmTag::of_bits(bits).unwrap();
+            assert_eq!((tag.bits(), tag.bytes() * 8), (bits, bits as usize));
+        }
+        assert_eq!(GcmTag::of_bits(u32::MAX), None);
+    }
+
+    #[test]
+    fn paddings_leave_what_their_standards_say() {
+        let oaep = WrapMechanism::RsaOaep { hash: HashFunction::Sha512 };
+        assert_eq!((oaep.rsa_room(256), oaep.rsa_room(130), oaep.rsa_room(129)), (Some(126), Some(0), Some(0)));
+        assert_eq!(WrapMechanism::RsaPkcs.rsa_room(256), Some(245));
+        assert_eq!(WrapMechanism::AesZeroPad.rsa_room(256), None);
     }
 }

@@ -112,6 +112,10 @@ statuses! {
     KeyTypeInconsistent = 27, Refused, "the key's type does not fit the mechanism";
     /// The attribute that permits this use is false.
     KeyFunctionNotPermitted = 28, Refused, "the key's attributes do not permit this use";
+    /// `extractable` is false.
+    KeyNotExtractable = 52, Refused, "the key is not extractable: it never leaves the cluster";
+    /// The payload has `wrap-with-trusted`, and the wrapping key is not `trusted`.
+    WrappingKeyNotTrusted = 53, Refused, "the key may be wrapped under a trusted key only";
     /// `destroyable` is false.
     KeyNotDestroyable = 29, Refused, "the key is not destroyable";
     /// `modifiable` is false.
@@ -138,12 +142,16 @@ statuses! {
     KeyWeak = 50, Refused, "the cluster's FIPS mode does not allow a key as weak as this";
     /// Data too short or too long for the mechanism.
     DataLengthInvalid = 39, Refused, "the data's length does not fit the mechanism";
+    /// A key whose kind or length the mechanism cannot wrap.
+    PayloadInvalid = 54, Refused, "the mechanism cannot wrap or unwrap a key of this kind or length";
     /// Data of the right length that the mechanism cannot process.
     DataInvalid = 40, Refused, "the data does not fit the mechanism";
     /// The signature does not verify.
     SignatureInvalid = 41, Refused, "the signature does not verify";
     /// The ciphertext does not decrypt.
     DecryptionFailed = 42, Refused, "the data cannot be decrypted with this key";
+    /// What was wrapped does not unwrap to a key of the kind that it is said to be.
+    UnwrappingFailed = 55, Refused, "the data cannot be unwrapped with this key to a key of this kind";
     /// As many keys as the cluster's type holds.
     KeysFull = 43, Refused, "the cluster holds as many keys as its type allows";
     /// As many session keys as one login may have at once.

@@ -24,7 +24,7 @@ impl From<Malformed> for Refusal {
     /// A mechanism that is not known is one that is not supported; everything else breaks the protocol.
     fn from(malformed: Malformed) -> Refusal {
         let status = match malformed.field {
-            "mechanism" | "hash" | "salt_length" => Status::MechanismInvalid,
+            "mechanism" | "hash" | "salt_length" | "tag_bits" => Status::MechanismInvalid,
             "curve" => Status::CurveInvalid,
             "ml_dsa_algorithm" => Status::MechanismInvalid,
             _ => Status::MalformedRequest,

@@ -17,10 +17,12 @@ mod debug;
 pub mod frame;
 mod key;
 mod session_key;
+mod wrapping;
 
 pub use convert::Malformed;
 pub use key::KeyInfo;
 pub use session_key::{NamedSessionKey, session_keys};
+pub use wrapping::Wrapping;
 
 /// Version 1 of the messages, as prost generates them from the `.proto` file, which documents each field.
 #[allow(

@@ -5,6 +5,7 @@ use strongroom_types::limits::KEY_PAGE_LEN_MAX;
 use strongroom_types::{AttributeName, AttributeValue, FilterTerm, Flag, MlDsaAlgorithm, TemplateError, UserName};
 
 use super::Who;
+use super::wrapping::{Import, Unwrap, Wrap};
 
 /// `key`.
 #[derive(Debug, Subcommand)]
@@ -48,6 +49,9 @@ Examples:
     /// Make a secret key
     #[command(subcommand)]
     GenerateSymmetric(GenerateSymmetric),
+    /// Make a public key of one in a file
+    #[command(subcommand)]
+    Import(Import),
     /// Find keys: one's own, those that are shared, and every public key
     #[command(after_long_help = "\
 Names and values of attributes are those that --verbose prints. Admins are shown references only. \
@@ -128,6 +132,12 @@ Example:
         #[command(flatten)]
         who: Who,
     },
+    /// Bring in a key that is wrapped
+    #[command(subcommand)]
+    Unwrap(Unwrap),
+    /// Give out a key of one's own, wrapped under another key
+    #[command(subcommand)]
+    Wrap(Wrap),
 }
 
 /// Every name is read, so that the HSM says why an attribute cannot be set.
@@ -163,7 +173,7 @@ pub enum Encoding {
 /// One attribute of a new key, as `NAME=VALUE`.
 pub type Attribute = (AttributeName, AttributeValue);
 
-fn attribute(text: &str) -> Result<Attribute, String> {
+pub(super) fn attribute(text: &str) -> Result<Attribute, String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as sign=true")?;
     let name: AttributeName = name.parse().map_err(|_| format!("{name} is not a key attribute"))?;
     let value = attribute_value(name, value).map_err(|error| format!("the value of {name}: {error}"))?;

@@ -9,6 +9,7 @@ pub(crate) mod reference;
 #[cfg(test)]
 mod tests;
 mod users;
+mod wrapping;
 
 use clap::{Args, Command as Tree, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use strongroom_types::{ClusterId, Role};
@@ -16,6 +17,7 @@ use strongroom_types::{ClusterId, Role};
 pub use crypto::{Crypto, DataType, Key as SigningKey, Pss, Sign, Signature, Verify};
 pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 pub use users::User;
+pub use wrapping::{Gcm, Import, Oaep, Unwrap, UnwrapOptions, Wrap, WrapKeys};
 
 use crate::prompt::SecretArgument;
 
@@ -122,7 +124,7 @@ pub enum Command {
     /// Sign and verify
     #[command(subcommand)]
     Crypto(Crypto),
-    /// Make, find, share, change, export and delete keys
+    /// Make, find, share, change, export, wrap, unwrap, import and delete keys
     #[command(subcommand)]
     Key(Key),
     /// Log in; the login holds on every HSM of the cluster until logout

@@ -4,7 +4,7 @@ use strongroom_client::{Client, KeyInfo, PairAlgorithm, reference_pem};
 use strongroom_crypto::{pem, spki};
 use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, Flag, KeyClass, KeyType, Template};
 
-use super::{Outcome, single};
+use super::{Outcome, single, wrapping};
 use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 use crate::error::ExpectedError;
 use crate::output::Detail;
@@ -34,6 +34,9 @@ pub fn run(client: &Client, command: Key) -> Outcome {
         Key::GenerateSymmetric(GenerateSymmetric::GenericSecret { options, key_length_bytes }) => {
             secret(client, KeyType::GenericSecret, key_length_bytes, options)
         }
+        Key::Import(command) => wrapping::import(client, command),
+        Key::Unwrap(command) => wrapping::unwrap(client, command),
+        Key::Wrap(command) => wrapping::wrap(client, command),
         Key::List { filter, max_items, starting_token, verbose } => {
             let offset = starting_token.unwrap_or(0);
             let found = client.key_find(&Filter(filter), offset, max_items)?;
@@ -64,7 +67,7 @@ pub fn run(client: &Client, command: Key) -> Outcome {
 }
 
 /// `--session` and the attribute say the same; both together are the attribute once.
-fn template(label: String, attributes: Vec<(AttributeName, AttributeValue)>, session: bool) -> Template {
+pub(super) fn template(label: String, attributes: Vec<(AttributeName, AttributeValue)>, session: bool) -> Template {
     let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(false));
     let of_session = Some(token).filter(|token| session && !attributes.contains(token));
     let label = (AttributeName::Label, AttributeValue::Text(label));

@@ -3,6 +3,7 @@
 mod crypto;
 mod keys;
 mod users;
+mod wrapping;
 
 use serde_json::Value;
 use strongroom_client::{Client, KeyInfo};

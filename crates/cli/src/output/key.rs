@@ -120,7 +120,7 @@ fn attributes(attributes: &Attributes) -> Value {
 }
 
 /// `0x` and lower-case hexadecimal digits of whole bytes.
-fn hex(bytes: &[u8]) -> Value {
+pub fn hex(bytes: &[u8]) -> Value {
     let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     json!(format!("0x{digits}"))
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use strongroom_client::{ClusterInfo, HsmInfo, LoggedIn, UserInfo};
 use strongroom_types::{ClusterMode, Role};
 
-pub use key::{Detail, found, key, pair};
+pub use key::{Detail, found, hex, key, pair};
 
 use crate::error::ExpectedError;
 

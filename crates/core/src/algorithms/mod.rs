@@ -3,8 +3,10 @@
 //! parameters in FIPS mode is looked at here.
 
 mod table;
+mod wrapping;
 
 pub use table::{Algorithm, Fips, Row, TABLE};
+pub(crate) use wrapping::{check_wrappable, fits_payload, fits_wrapping_key};
 
 use strongroom_types::limits::{
     DES3_LEN, ED25519_DATA_LEN_MAX, GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP,
@@ -41,6 +43,7 @@ pub(crate) fn fits_key(key_use: KeyUse<'_>, key: &Attributes) -> Result<(), Refu
     let class = match key_use {
         KeyUse::Sign(..) | KeyUse::Decrypt(..) => KeyClass::PrivateKey,
         KeyUse::Verify(..) => KeyClass::PublicKey,
+        KeyUse::Unwrap(mechanism, _) => wrapping::unwraps_by(mechanism),
     };
     let fits = match key_use {
         KeyUse::Sign(mechanism, _) | KeyUse::Verify(mechanism, _) => match mechanism {
@@ -55,6 +58,7 @@ pub(crate) fn fits_key(key_use: KeyUse<'_>, key: &Attributes) -> Result<(), Refu
             DecryptMechanism::RsaPkcs | DecryptMechanism::RsaOaep { .. } | DecryptMechanism::RsaX509,
             _,
         ) => key.key_type == KeyType::Rsa,
+        KeyUse::Unwrap(mechanism, _) => key.key_type == wrapping::wraps_by(mechanism),
     };
     if key.class == class && fits { Ok(()) } else { Err(Status::KeyTypeInconsistent.into()) }
 }
@@ -72,6 +76,7 @@ pub(crate) fn fits_data(key_use: KeyUse<'_>, key: &Attributes, cluster: &Cluster
         KeyUse::Sign(mechanism, _) => Algorithm::of_signing(mechanism),
         KeyUse::Verify(mechanism, _) => Algorithm::of_verifying(mechanism),
         KeyUse::Decrypt(mechanism, _) => Algorithm::of_decrypting(mechanism),
+        KeyUse::Unwrap(mechanism, _) => Algorithm::of_wrapping(mechanism),
     };
     algorithm.permitted_in(cluster)?;
     let fips = cluster.mode == ClusterMode::Fips;
@@ -80,6 +85,7 @@ pub(crate) fn fits_data(key_use: KeyUse<'_>, key: &Attributes, cluster: &Cluster
         // Verifying what was signed long ago stays possible.
         (KeyUse::Verify(mechanism, data), Some(public)) => signature(mechanism, data, public, false),
         (KeyUse::Decrypt(_, data), Some(PublicPart::Rsa { modulus, .. })) => length(data.len() == modulus.len()),
+        (KeyUse::Unwrap(mechanism, len), public) => length(wrapping::is_wrapped_len(mechanism, public.as_ref(), len)),
         _ => Err(Status::KeyTypeInconsistent.into()),
     }
 }

@@ -2,7 +2,7 @@
 //! is this table for readers; a test here compares the two.
 
 use strongroom_types::{
-    ClusterMode, Curve, DecryptMechanism, HsmType, KeyType, PublicPart, Refusal, SignMechanism, Status,
+    ClusterMode, Curve, DecryptMechanism, HsmType, KeyType, PublicPart, Refusal, SignMechanism, Status, WrapMechanism,
 };
 
 use crate::Cluster;
@@ -200,6 +200,19 @@ impl Algorithm {
             DecryptMechanism::RsaX509 => Algorithm::DecryptRsaX509,
             DecryptMechanism::RsaOaep { .. } => Algorithm::DecryptRsaOaep,
             DecryptMechanism::RsaPkcs => Algorithm::DecryptRsaPkcs,
+        }
+    }
+
+    /// The row of wrapping and unwrapping by this mechanism.
+    pub fn of_wrapping(mechanism: WrapMechanism) -> Algorithm {
+        match mechanism {
+            WrapMechanism::AesGcm { .. } | WrapMechanism::CloudhsmAesGcm { .. } => Algorithm::WrapAesGcm,
+            WrapMechanism::AesNoPad => Algorithm::WrapAesNoPad,
+            WrapMechanism::AesPkcs5Pad => Algorithm::WrapAesPkcs5Pad,
+            WrapMechanism::AesZeroPad => Algorithm::WrapAesZeroPad,
+            WrapMechanism::RsaAes { .. } => Algorithm::WrapRsaAes,
+            WrapMechanism::RsaOaep { .. } => Algorithm::WrapRsaOaep,
+            WrapMechanism::RsaPkcs => Algorithm::WrapRsaPkcs,
         }
     }
 }

@@ -59,6 +59,9 @@ fn what_the_table_must_not_give() {
         Operation::KeyDelete,
         Operation::KeyShare,
         Operation::KeyUnshare,
+        Operation::KeyImport,
+        Operation::KeyUnwrap,
+        Operation::KeyWrap,
     ] {
         assert_eq!(callers(operation), [Caller::CryptoUser], "{operation:?}");
     }

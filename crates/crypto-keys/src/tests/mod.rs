@@ -8,6 +8,7 @@ mod generate;
 mod import;
 mod read;
 mod sign;
+mod wrap;
 pub(crate) mod wycheproof;
 
 use std::sync::OnceLock;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use strongroom_core::{KeyUse, authorize, authorize_session_key};
 use strongroom_crypto::verify::{VerifyError, verify};
 use strongroom_crypto_keys::PrivateKey;
-use strongroom_types::{Refusal, Status};
+use strongroom_types::{Refusal, Secret, Status};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{convert, v1};
 
@@ -42,7 +42,7 @@ impl Service {
         Ok(Answer::Decrypt(v1::DecryptResult { data }))
     }
 
-    fn authorized(
+    pub(super) fn authorized(
         &self,
         session: &Session,
         reference: u64,
@@ -52,8 +52,7 @@ impl Service {
         let actor = session.actor();
         // Number 0 is no key's; who may not use keys at all learns that first.
         let Ok(reference) = key_reference(reference) else {
-            let (state, operation) = (self.cluster.state(), strongroom_core::permissions::Operation::Sign);
-            strongroom_core::permissions::permit(&state, &actor, operation, asked.now_ms)?;
+            strongroom_core::permissions::permit(&self.cluster.state(), &actor, key_use.operation(), asked.now_ms)?;
             return Err(Status::KeyUnknown.into());
         };
         if let Some(named) = asked.session_key(reference) {
@@ -66,7 +65,7 @@ impl Service {
     }
 
     /// The private key, parsed at its first use.
-    fn private(&self, key: &UsableKey) -> Result<Arc<PrivateKey>, Refusal> {
+    pub(super) fn private(&self, key: &UsableKey) -> Result<Arc<PrivateKey>, Refusal> {
         match key {
             UsableKey::Stored(key) => {
                 if let Some(found) = self.keys.find(key.reference, key.revision) {
@@ -95,12 +94,16 @@ impl Service {
     }
 
     fn opened(&self, key: &UsableKey) -> Result<PrivateKey, Refusal> {
+        PrivateKey::from_pkcs8(&self.material(key)?).map_err(|error| self.refused_key(error))
+    }
+
+    /// The key's bytes in clear.
+    pub(super) fn material(&self, key: &UsableKey) -> Result<Secret, Refusal> {
         let sealed = key.sealed().ok_or_else(|| internal("sealed material"))?;
-        let opened = self.cluster.sealer().open_material(key.reference(), sealed).map_err(|error| {
+        self.cluster.sealer().open_material(key.reference(), sealed).map_err(|error| {
             self.log.error(format_args!("the material of key {} is damaged: {error}", key.reference()));
-            Refusal::from(Status::StateDamaged)
-        })?;
-        PrivateKey::from_pkcs8(&opened).map_err(|error| self.refused_key(error))
+            Status::StateDamaged.into()
+        })
     }
 
     fn refused_signature(&self, key: &UsableKey, error: VerifyError) -> Refusal {

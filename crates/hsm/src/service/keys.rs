@@ -211,7 +211,10 @@ impl Service {
             KeyError::DataRange => Status::DataInvalid,
             KeyError::SaltLength => Status::MechanismInvalid,
             KeyError::Decryption => Status::DecryptionFailed,
-            KeyError::Pkcs8 | KeyError::Fault => {
+            KeyError::PayloadLength => Status::PayloadInvalid,
+            KeyError::IvLength => Status::MechanismInvalid,
+            KeyError::Unwrapping => Status::UnwrappingFailed,
+            KeyError::Pkcs8 | KeyError::Public | KeyError::Fault => {
                 self.log.error(format_args!("a key operation failed: {error}"));
                 Status::Internal
             }
@@ -225,7 +228,7 @@ pub(super) fn key_reference(number: u64) -> Result<KeyReference, Refusal> {
     KeyReference::from_u64(number).ok_or_else(|| Status::KeyUnknown.into())
 }
 
-fn drawn_reference() -> KeyReference {
+pub(super) fn drawn_reference() -> KeyReference {
     loop {
         if let Some(reference) = KeyReference::from_random(random::bytes()) {
             return reference;
@@ -233,7 +236,7 @@ fn drawn_reference() -> KeyReference {
     }
 }
 
-fn names(texts: &[String]) -> Result<Vec<UserName>, Refusal> {
+pub(super) fn names(texts: &[String]) -> Result<Vec<UserName>, Refusal> {
     if texts.len() > SHARED_USERS_MAX {
         return Err(Refusal::new(Status::MalformedRequest, "share_with"));
     }

@@ -17,6 +17,7 @@ mod session_keys;
 mod tests;
 mod users;
 mod views;
+mod wrapping;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -176,6 +177,9 @@ impl Service {
             Operation::KeyShare(message) => self.key_share(session, message, asked),
             Operation::KeyUnshare(message) => self.key_unshare(session, message, asked),
             Operation::KeySetAttribute(message) => self.key_set_attribute(session, message, asked),
+            Operation::KeyImport(message) => self.key_import(session, message, asked),
+            Operation::KeyWrap(message) => self.key_wrap(session, message, asked),
+            Operation::KeyUnwrap(message) => self.key_unwrap(session, message, asked),
             Operation::ApplianceState(_) => self.appliance_state(session, asked),
             Operation::ApplianceCsr(_) => self.appliance_csr(session, asked),
             Operation::ApplianceInstallCertificate(message) => {

@@ -1,0 +1,218 @@
+//! Keys that leave and come in wrapped, and public keys that come in as they are.
+//!
+//! * Out goes what its owner says, if it is extractable, under a key that may wrap; with `wrap-with-trusted` only under
+//!   one that an admin trusts. Wrapping changes nothing.
+//! * In comes a key under one that may unwrap. Who brings it chooses its attributes as for a new key, but never what is
+//!   said of its past: it was made elsewhere, and may have been in clear.
+
+use std::sync::Arc;
+
+use strongroom_types::{
+    Attributes, Flag, KeyClass, KeyReference, KeyType, PublicPart, Refusal, Status, Template, UserName, WrapMechanism,
+};
+
+use crate::authorize::{authorize, authorize_session_key, has_flag};
+use crate::keys::{self, NewKey};
+use crate::permissions::{Operation, permit};
+use crate::plan::{Asking, internal};
+use crate::templates::{self, Chosen};
+use crate::{
+    Actor, Command, Effect, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply, SessionKey, State,
+    UnwrappingKey, User, algorithms,
+};
+
+/// A key by its reference, or a session key in person.
+#[derive(Clone, Copy, Debug)]
+pub enum NamedKey<'a> {
+    /// One of the store.
+    Stored(KeyReference),
+    /// One of a login.
+    OfSession(&'a SessionKey),
+}
+
+/// What [`authorize_wrap`] found: the keys of the store among the two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrapKeys {
+    /// The key that wraps.
+    pub wrapping: Option<Arc<Key>>,
+    /// The key that is wrapped.
+    pub payload: Option<Arc<Key>>,
+}
+
+/// Decides whether `actor` may wrap `payload` under `wrapping`, now.
+///
+/// Checked in the order of [`Status`]: the cluster's state, the login, the role, whether both keys are there and
+/// visible, whether the payload is the actor's own, the wrapping key's class, type and `wrap`, the payload's
+/// `extractable` and `wrap-with-trusted`, the mode, the payload's kind and length.
+pub fn authorize_wrap(
+    state: &State,
+    actor: &Actor,
+    mechanism: WrapMechanism,
+    (wrapping, payload): (NamedKey<'_>, NamedKey<'_>),
+    now_ms: u64,
+) -> Result<WrapKeys, Refusal> {
+    let user = permit(state, actor, Operation::KeyWrap, now_ms)?.ok_or(Status::NotLoggedIn)?;
+    let (wrapping, wrapping_key) = visible(state, actor, user, wrapping)?;
+    let (payload, payload_key) = visible(state, actor, user, payload)?;
+    if payload_key.as_ref().is_some_and(|key| key.owner != user.id) {
+        return Err(Status::KeyNotOwned.into());
+    }
+    algorithms::fits_wrapping_key(mechanism, wrapping)?;
+    has_flag(wrapping, Flag::Wrap)?;
+    if !payload.flags.has(Flag::Extractable) {
+        return Err(Status::KeyNotExtractable.into());
+    }
+    if payload.flags.has(Flag::WrapWithTrusted) && !wrapping.flags.has(Flag::Trusted) {
+        return Err(Status::WrappingKeyNotTrusted.into());
+    }
+    let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
+    algorithms::fits_payload(mechanism, wrapping, payload, cluster)?;
+    Ok(WrapKeys { wrapping: wrapping_key.cloned(), payload: payload_key.cloned() })
+}
+
+/// The attributes of a key that the user may see, and the key itself when it is one of the store.
+fn visible<'a>(
+    state: &'a State,
+    actor: &Actor,
+    user: &User,
+    key: NamedKey<'a>,
+) -> Result<(&'a Attributes, Option<&'a Arc<Key>>), Refusal> {
+    match key {
+        NamedKey::Stored(reference) => {
+            let key = state.key(reference).filter(|key| key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
+            Ok((&key.attributes, Some(key)))
+        }
+        NamedKey::OfSession(key) if key.is_of(actor) => Ok((&key.attributes, None)),
+        NamedKey::OfSession(_) => Err(Status::KeyUnknown.into()),
+    }
+}
+
+/// What is asked of an unwrapping.
+#[derive(Clone, Copy)]
+pub(crate) struct Unwrapping<'a> {
+    pub(crate) with: &'a UnwrappingKey,
+    pub(crate) mechanism: WrapMechanism,
+    pub(crate) wrapped_len: usize,
+    pub(crate) kind: (KeyClass, KeyType),
+    pub(crate) template: &'a Template,
+}
+
+impl<'a> Unwrapping<'a> {
+    /// What a command asks; only of [`Command::UnwrapKey`].
+    pub(crate) fn of(command: &'a Command) -> Result<Unwrapping<'a>, Refusal> {
+        match command {
+            Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, .. } => {
+                let (mechanism, wrapped_len, kind) = (*mechanism, *wrapped_len, (*class, *key_type));
+                Ok(Unwrapping { with, mechanism, wrapped_len, kind, template })
+            }
+            _ => Err(internal("command")),
+        }
+    }
+
+    /// Whether the actor may unwrap so, and what the key will be.
+    pub(crate) fn check(&self, state: &State, actor: &Actor, session: bool, now_ms: u64) -> Result<Chosen, Refusal> {
+        let key_use = KeyUse::Unwrap(self.mechanism, self.wrapped_len);
+        match self.with {
+            UnwrappingKey::Stored(reference) => drop(authorize(state, actor, key_use, *reference, now_ms)?),
+            UnwrappingKey::OfSession(key) => authorize_session_key(state, actor, key_use, key, now_ms)?,
+        }
+        let (class, key_type) = self.kind;
+        algorithms::check_wrappable(class, key_type)?;
+        Ok(templates::read(class, key_type, self.template)?.lives(session)?.brought_in())
+    }
+}
+
+pub(crate) fn check_unwrap(
+    asking: &Asking<'_>,
+    unwrapping: Unwrapping<'_>,
+    share_with: &[UserName],
+) -> Result<NewKey, Refusal> {
+    let chosen = unwrapping.check(asking.state, asking.actor, false, asking.now_ms)?;
+    let shared = keys::shares(asking, share_with)?;
+    keys::check_room(asking, 1, usize::from(unwrapping.kind.0 != KeyClass::SecretKey))?;
+    Ok(NewKey { shared, chosen })
+}
+
+pub(crate) fn unwrap(
+    asking: &Asking<'_>,
+    unwrapping: Unwrapping<'_>,
+    share_with: &[UserName],
+    made: &MadeKey,
+) -> Result<Plan, PlanError> {
+    let new = check_unwrap(asking, unwrapping, share_with)?;
+    let attributes = unwrapped_attributes(asking.state, unwrapping.kind, new.chosen, made)?;
+    one_key(asking, made, keys::new_key(asking, made.reference, new.shared, attributes, made.sealed.as_ref())?)
+}
+
+/// What an unwrapped key is.
+pub(crate) fn unwrapped_attributes(
+    state: &State,
+    (class, key_type): (KeyClass, KeyType),
+    chosen: Chosen,
+    made: &MadeKey,
+) -> Result<Attributes, Refusal> {
+    let is_private = class == KeyClass::PrivateKey;
+    let fits = made.public.as_ref().map(PublicPart::key_type) == is_private.then_some(key_type)
+        && made.check_value.is_some() == (key_type != KeyType::GenericSecret)
+        && made.sealed.is_some();
+    if !fits {
+        return Err(internal("unwrapped key"));
+    }
+    let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
+    match &made.public {
+        Some(public) => algorithms::check_public_from_outside(public, cluster)?,
+        None => algorithms::check_secret_from_outside(key_type, made.length_bytes, made.weak, cluster)?,
+    }
+    Ok(keys::attributes((class, key_type), chosen, made.computed()))
+}
+
+/// What an imported key will be.
+pub(crate) fn chosen_import(
+    state: &State,
+    public: &PublicPart,
+    template: &Template,
+    session: bool,
+) -> Result<Chosen, Refusal> {
+    let chosen = templates::read(KeyClass::PublicKey, public.key_type(), template)?;
+    let chosen = chosen.lives(session)?.brought_in();
+    algorithms::check_public_from_outside(public, state.cluster().ok_or(Status::WrongClusterState)?)?;
+    Ok(chosen)
+}
+
+pub(crate) fn check_import(asking: &Asking<'_>, public: &PublicPart, template: &Template) -> Result<Chosen, Refusal> {
+    let chosen = chosen_import(asking.state, public, template, false)?;
+    keys::check_room(asking, 1, 1)?;
+    Ok(chosen)
+}
+
+pub(crate) fn import(
+    asking: &Asking<'_>,
+    public: &PublicPart,
+    template: &Template,
+    made: &MadeKey,
+) -> Result<Plan, PlanError> {
+    let chosen = check_import(asking, public, template)?;
+    let attributes = imported_attributes(public, chosen, made)?;
+    one_key(asking, made, keys::new_key(asking, made.reference, std::collections::BTreeSet::new(), attributes, None)?)
+}
+
+/// What an imported key is.
+pub(crate) fn imported_attributes(public: &PublicPart, chosen: Chosen, made: &MadeKey) -> Result<Attributes, Refusal> {
+    if made.public.as_ref() != Some(public) || made.check_value.is_none() || made.sealed.is_some() {
+        return Err(internal("imported key"));
+    }
+    let computed = keys::Computed { length_bytes: keys::public_length(public)?, ..made.computed() };
+    Ok(keys::attributes((KeyClass::PublicKey, public.key_type()), chosen, computed))
+}
+
+fn one_key(asking: &Asking<'_>, made: &MadeKey, key: Key) -> Result<Plan, PlanError> {
+    keys::check_drawn(asking.state, made.reference)?;
+    let reply = Reply::Key(KeyView::of(asking.state, &key)?);
+    Ok(Plan::Change(Planned { puts: vec![Record::Key(key)], deletes: Vec::new(), reply, effect: Effect::Granting }))
+}
+
+impl MadeKey {
+    fn computed(&self) -> keys::Computed {
+        keys::Computed { check_value: self.check_value, length_bytes: self.length_bytes, public: self.public.clone() }
+    }
+}

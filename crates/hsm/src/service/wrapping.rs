@@ -1,0 +1,202 @@
+//! Keys that leave and come in wrapped, and public keys that come in as they are.
+//!
+//! * Wrapping is a use: nothing is committed, and who asks twice has two wrapped forms.
+//! * Unwrapping and importing make keys, and are changes. What unwraps is decided upon before anything is opened, and
+//!   again when the key is made.
+
+use std::sync::Arc;
+
+use strongroom_core::{
+    Command, KeyUse, Made, MadeKey, NamedKey, Reply, UnwrappingKey, WrapKeys, authorize_wrap, is_for_session,
+};
+use strongroom_crypto::spki::{self, SpkiError};
+use strongroom_crypto_keys::wrap::{self, Beside, Unwrapped};
+use strongroom_types::limits::DATA_LEN_MAX;
+use strongroom_types::{KeyClass, KeyReference, PublicPart, Refusal, Status};
+use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{Wrapping, convert, v1};
+
+use super::changes::internal;
+use super::keys::{drawn_reference, key_message, key_reference, names};
+use super::session_keys::UsableKey;
+use super::{Asked, Service, Session};
+use crate::session_keys::HeldSessionKey;
+
+/// Bytes of a SubjectPublicKeyInfo. The longest that can be imported, RSA-4096, has 550.
+const PUBLIC_KEY_INFO_LEN_MAX: usize = 4 * 1024;
+
+/// One of the keys that a wrapping names.
+enum Named {
+    Stored(KeyReference),
+    OfSession(Arc<HeldSessionKey>),
+}
+
+impl Named {
+    fn key(&self) -> NamedKey<'_> {
+        match self {
+            Named::Stored(reference) => NamedKey::Stored(*reference),
+            Named::OfSession(held) => NamedKey::OfSession(held.key()),
+        }
+    }
+}
+
+impl Service {
+    pub(super) fn key_wrap(&self, session: &Session, message: &v1::KeyWrap, asked: &Asked) -> Result<Answer, Refusal> {
+        let Wrapping { mechanism, aad, iv } = wrapping(message.wrapping.as_ref())?;
+        if !iv.is_empty() {
+            // The HSM draws it: nobody else may choose what must not come twice.
+            return Err(Refusal::new(Status::MechanismInvalid, "iv"));
+        }
+        let (wrapping, payload) = (key_reference(message.wrapping_key), key_reference(message.payload));
+        let (wrapping, payload) = self.wrap_keys(session, mechanism, (wrapping, payload), asked)?;
+        let material = self.material(&payload)?;
+        let wrapped = match &wrapping.attributes().public {
+            Some(public) => wrap::wrap(mechanism, wrap::WrappingKey::Rsa(public), &aad, &material),
+            None => wrap::wrap(mechanism, wrap::WrappingKey::Aes(&self.material(&wrapping)?), &aad, &material),
+        };
+        let wrapped = wrapped.map_err(|error| self.refused_key(error))?;
+        Ok(Answer::KeyWrap(v1::KeyWrapResult { iv: wrapped.iv, wrapped: wrapped.data }))
+    }
+
+    /// Both keys of a wrapping, if the rules let them be used so.
+    fn wrap_keys(
+        &self,
+        session: &Session,
+        mechanism: strongroom_types::WrapMechanism,
+        (wrapping, payload): (Result<KeyReference, Refusal>, Result<KeyReference, Refusal>),
+        asked: &Asked,
+    ) -> Result<(UsableKey, UsableKey), Refusal> {
+        let actor = session.actor();
+        let operation = strongroom_core::permissions::Operation::KeyWrap;
+        self.fresh(asked.deadline, |state| {
+            strongroom_core::permissions::permit(state, &actor, operation, asked.now_ms).map(drop)
+        })?;
+        let named = |reference: Result<KeyReference, Refusal>| -> Result<Named, Refusal> {
+            let reference = reference?;
+            match asked.session_key(reference) {
+                Some(named) => Ok(Named::OfSession(self.named_session_key(session, operation, named, asked)?)),
+                None => Ok(Named::Stored(reference)),
+            }
+        };
+        let (wrapping, payload) = (named(wrapping)?, named(payload)?);
+        let WrapKeys { wrapping: stored_wrapping, payload: stored_payload } = self.fresh(asked.deadline, |state| {
+            authorize_wrap(state, &actor, mechanism, (wrapping.key(), payload.key()), asked.now_ms)
+        })?;
+        Ok((usable(wrapping, stored_wrapping)?, usable(payload, stored_payload)?))
+    }
+
+    pub(super) fn key_unwrap(
+        &self,
+        session: &Session,
+        message: &v1::KeyUnwrap,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let Wrapping { mechanism, aad, iv } = wrapping(message.wrapping.as_ref())?;
+        if message.wrapped.len() > DATA_LEN_MAX {
+            return Err(Refusal::new(Status::MalformedRequest, "wrapped"));
+        }
+        let kind = (convert::key_class(message.class)?, convert::key_type(message.key_type)?);
+        let (template, share_with) = (convert::template(&message.template)?, names(&message.share_with)?);
+        let reference = key_reference(message.unwrapping_key);
+        let with = match reference.as_ref().ok().and_then(|reference| asked.session_key(*reference)) {
+            Some(named) => {
+                let operation = strongroom_core::permissions::Operation::KeyUnwrap;
+                let held = self.named_session_key(session, operation, named, asked)?;
+                UnwrappingKey::OfSession(Box::new(held.key().clone()))
+            }
+            None => UnwrappingKey::Stored(reference?),
+        };
+        let wrapped_len = message.wrapped.len();
+        let (class, key_type) = kind;
+        let command = Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with };
+        let make = || {
+            let key_use = KeyUse::Unwrap(mechanism, wrapped_len);
+            let key = self.authorized(session, message.unwrapping_key, key_use, asked)?;
+            let beside = Beside { aad: &aad, iv: &iv };
+            let unwrapped = match key.attributes().class {
+                KeyClass::PrivateKey => {
+                    let key = self.private(&key)?;
+                    wrap::unwrap(mechanism, wrap::UnwrappingKey::Rsa(&key), beside, &message.wrapped, kind)
+                }
+                KeyClass::SecretKey | KeyClass::PublicKey => {
+                    let key = self.material(&key)?;
+                    wrap::unwrap(mechanism, wrap::UnwrappingKey::Aes(&key), beside, &message.wrapped, kind)
+                }
+            };
+            unwrapped.map(|unwrapped| self.made_key(unwrapped)).map_err(|error| self.refused_key(error))
+        };
+        self.one_key(session, asked, &command, make).map(Answer::KeyUnwrap)
+    }
+
+    pub(super) fn key_import(
+        &self,
+        session: &Session,
+        message: &v1::KeyImport,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let public = public_part(&message.public_key_info)?;
+        if public.key_type() != convert::key_type(message.key_type)? {
+            return Err(Refusal::new(Status::TemplateInconsistent, "key-type"));
+        }
+        let command = Command::ImportKey { public: public.clone(), template: convert::template(&message.template)? };
+        let make = || {
+            let (reference, check_value) = (drawn_reference(), Some(spki::check_value(&public)));
+            let public = Some(public.clone());
+            Ok(Made::Key(MadeKey { reference, sealed: None, public, length_bytes: 0, weak: false, check_value }))
+        };
+        self.one_key(session, asked, &command, make).map(Answer::KeyImport)
+    }
+
+    /// A change, or the making of a session key, whose answer is one key.
+    fn one_key(
+        &self,
+        session: &Session,
+        asked: &Asked,
+        command: &Command,
+        make: impl FnMut() -> Result<Made, Refusal>,
+    ) -> Result<v1::Key, Refusal> {
+        if is_for_session(command) {
+            let keys = self.make_session_keys(session, asked, command, make)?;
+            let [key] = <[v1::Key; 1]>::try_from(keys).map_err(|_| internal("session keys"))?;
+            return Ok(key);
+        }
+        match self.change(session, asked, command, make)? {
+            Reply::Key(key) => Ok(key_message(key)),
+            Reply::Done | Reply::User { .. } | Reply::Pair { .. } => Err(internal("reply")),
+        }
+    }
+
+    fn made_key(&self, unwrapped: Unwrapped) -> Made {
+        let reference = drawn_reference();
+        let sealed = Arc::from(self.cluster.sealer().seal_material(reference, &unwrapped.material));
+        let Unwrapped { public, check_value, length_bytes, weak, .. } = unwrapped;
+        Made::Key(MadeKey { reference, sealed: Some(sealed), public, length_bytes, weak, check_value })
+    }
+}
+
+fn usable(named: Named, stored: Option<Arc<strongroom_core::Key>>) -> Result<UsableKey, Refusal> {
+    match (named, stored) {
+        (Named::OfSession(held), _) => Ok(UsableKey::OfSession(held)),
+        (Named::Stored(_), Some(key)) => Ok(UsableKey::Stored(key)),
+        (Named::Stored(_), None) => Err(internal("wrapping keys")),
+    }
+}
+
+fn wrapping(message: Option<&v1::Wrapping>) -> Result<Wrapping, Refusal> {
+    let message = message.ok_or_else(|| Refusal::new(Status::MalformedRequest, "wrapping"))?;
+    Ok(Wrapping::try_from(message)?)
+}
+
+/// A public key that comes from outside, which is a key at all. Whether it may be kept is for the rules.
+fn public_part(info: &[u8]) -> Result<PublicPart, Refusal> {
+    if info.len() > PUBLIC_KEY_INFO_LEN_MAX {
+        return Err(Refusal::new(Status::MalformedRequest, "public_key_info"));
+    }
+    spki::decode(info).map_err(|error| {
+        let status = match error {
+            SpkiError::Curve => Status::CurveInvalid,
+            SpkiError::Der(_) | SpkiError::Algorithm | SpkiError::Invalid => Status::AttributeValueInvalid,
+        };
+        Refusal::new(status, error.to_string())
+    })
+}
