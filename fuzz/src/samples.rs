@@ -6,14 +6,14 @@ use std::sync::Arc;
 use strongroom_core::member::{Anchor, AnchorFound};
 use strongroom_core::{
     Asker, Cluster, Creation, Credential, Effect, EndedLogin, Head, Hsm, Key, Lock, Outcome, Receipt, Record, Rollback,
-    SessionKey, Settings, SumOfMacs, Ticket, User,
+    SessionKey, Settings, SumOfMacs, Ticket, TrustAnchor, User,
 };
 use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, ClusterId, ClusterMode, ClusterState, CredentialId, Curve, Flag, Flags,
-    HsmId, HsmType, KeyClass, KeyReference, KeyType, LoginId, MlDsaAlgorithm, PublicPart, RequestId, Revision, Role,
-    Secret, UserId, UserName,
+    AttributeName, AttributeValue, Attributes, CertificateFingerprint, ClusterId, ClusterMode, ClusterState,
+    CredentialId, Curve, Flag, Flags, HsmId, HsmType, KeyClass, KeyReference, KeyType, LoginId, MlDsaAlgorithm,
+    MtlsEnforcement, PublicPart, RequestId, Revision, Role, Secret, TrustAnchorReference, UserId, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -136,6 +136,7 @@ pub(crate) fn records() -> Vec<Record> {
         capacity: Some(HsmType::Hsm2mMedium.capacity()),
         epoch: 1,
         created_ms: 5,
+        mtls_enforcement: MtlsEnforcement::Cluster,
     };
     let hsm = Hsm { id: hsm_id(), ip: "127.0.7.1".into(), port: 2223, zone: "local-1a".into(), serial: "5".into() };
     let credential = Credential {
@@ -190,6 +191,13 @@ pub(crate) fn records() -> Vec<Record> {
             uid: 1_000,
             login_uid: Some(0),
             time_ms: 99,
+        }),
+        Record::TrustAnchor(TrustAnchor {
+            reference: TrustAnchorReference::from_u32(2).expect("a byte"),
+            fingerprint: CertificateFingerprint([4; 32]),
+            chain_pem: "-----BEGIN CERTIFICATE-----".into(),
+            creation,
+            created_ms: 5,
         }),
     ];
     records.extend((1..).zip(attributes()).map(key));
@@ -261,6 +269,9 @@ pub(crate) fn operations() -> Vec<Operation> {
             certificate_pem: "-----BEGIN CERTIFICATE-----".into(),
             trust_anchor_pem: String::new(),
         }),
+        Operation::MtlsRegisterTrustAnchor(v1::MtlsRegisterTrustAnchor { chain_pem: b"-----BEGIN".to_vec() }),
+        Operation::MtlsDeregisterTrustAnchor(v1::MtlsDeregisterTrustAnchor { reference: 1 }),
+        Operation::MtlsSetEnforcement(v1::MtlsSetEnforcement { level: v1::MtlsEnforcement::Cluster.into() }),
     ]
 }
 
@@ -320,6 +331,10 @@ pub(crate) fn outcomes() -> Vec<Answer> {
             ..v1::ApplianceStateResult::default()
         }),
         Answer::ApplianceCsr(v1::ApplianceCsrResult { csr_pem: "-----BEGIN".into() }),
+        Answer::MtlsListTrustAnchors(v1::MtlsListTrustAnchorsResult {
+            trust_anchors: vec![v1::TrustAnchor { reference: 1, chain_pem: "-----BEGIN".into() }],
+        }),
+        Answer::MtlsGetEnforcement(v1::MtlsGetEnforcementResult { level: v1::MtlsEnforcement::Cluster.into() }),
     ]
 }
 

@@ -42,7 +42,7 @@ impl Hand {
     pub fn session(customer_ca: &Path) -> io::Result<ClientConnection> {
         let pem = std::fs::read(customer_ca)?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs();
-        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).map_err(io::Error::other)?);
+        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).map_err(io::Error::other)?, None);
         // No certificate of an HSM names an address.
         let name = ServerName::from(IpAddr::from([127, 0, 0, 1]));
         ClientConnection::new(trust, name).map_err(io::Error::other)

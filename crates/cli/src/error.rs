@@ -207,6 +207,7 @@ fn wording(status: Status) -> Wording {
         | Status::LoginEnded
         | Status::UserLocked
         | Status::RequestIdReused
+        | Status::ClientCertificateRequired
         | Status::UserNameInvalid
         | Status::PasswordInvalid
         | Status::UserUnknown
@@ -236,7 +237,11 @@ fn wording(status: Status) -> Wording {
         | Status::KeysFull
         | Status::SessionKeysFull
         | Status::LoginsFull
-        | Status::CertificateInvalid => Wording::Own,
+        | Status::CertificateInvalid
+        | Status::TrustAnchorInvalid
+        | Status::TrustAnchorUnknown
+        | Status::TrustAnchorsFull
+        | Status::TrustAnchorInUse => Wording::Own,
     }
 }
 

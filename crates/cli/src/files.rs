@@ -51,18 +51,19 @@ pub fn encode(bytes: &[u8]) -> String {
 pub fn bytes(given: Option<Base64>, path: Option<&Path>) -> Result<Vec<u8>, ExpectedError> {
     match (given, path) {
         (Some(Base64(bytes)), _) => Ok(bytes),
-        (None, Some(path)) => read(path),
+        (None, Some(path)) => read(path, DATA_LEN_MAX),
         (None, None) => unreachable!("the option parser asks for one of the two"),
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, ExpectedError> {
+/// A file of at most so many bytes.
+pub fn read(path: &Path, max: u64) -> Result<Vec<u8>, ExpectedError> {
     let failed = |source| ExpectedError::ReadFile { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    file.take(DATA_LEN_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > DATA_LEN_MAX {
-        return Err(ExpectedError::FileTooLong { path: path.to_owned(), max: DATA_LEN_MAX });
+    file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > max {
+        return Err(ExpectedError::FileTooLong { path: path.to_owned(), max });
     }
     Ok(bytes)
 }

@@ -47,7 +47,7 @@ impl ClientName {
 /// connection from a pool. After a `fork` the child begins with fresh connections; a login made with [`Client::login`]
 /// is the parent's alone, credentials given with [`Client::set_credentials`] are the child's too.
 #[derive(Clone)]
-pub struct Client(Arc<Engine>);
+pub struct Client(pub(crate) Arc<Engine>);
 
 impl Client {
     /// A client that says nothing to anybody yet and logs nothing.

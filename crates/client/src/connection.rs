@@ -21,7 +21,7 @@ use zeroize::Zeroize;
 
 use crate::config::Server;
 use crate::descriptors::Entered;
-use crate::error::{Cause, ConnectError};
+use crate::error::{Cause, CertificateFault, ConnectError};
 use crate::generation::Generation;
 
 /// What every connection of a client has in common.
@@ -29,6 +29,8 @@ pub(crate) struct Trust {
     pub(crate) tls: Arc<rustls::ClientConfig>,
     /// Where the CA came from, for messages.
     pub(crate) ca: String,
+    /// Where the client's certificate came from, if there is one.
+    pub(crate) certificate: Option<Arc<str>>,
 }
 
 /// Why a request has no answer.
@@ -52,6 +54,8 @@ pub(crate) struct Connection {
     _entered: Option<Entered>,
     socket: TcpStream,
     tls: ClientConnection,
+    /// The file of the certificate that was shown if it was asked for.
+    certificate: Option<Arc<str>>,
     /// What the socket's time-outs are set to.
     limit: Duration,
     output: Vec<u8>,
@@ -92,6 +96,7 @@ impl Connection {
             _entered: generation.descriptors.enter(socket.as_raw_fd()),
             socket,
             tls,
+            certificate: trust.certificate.clone(),
             limit: Duration::ZERO,
             output: Vec::new(),
             input: Vec::new(),
@@ -127,7 +132,7 @@ impl Connection {
             if let Err(error) = self.tls.process_new_packets() {
                 // The other side learns why, if it listens.
                 let _ = self.flush(began, limit);
-                return Err(tls_error(&error, ca));
+                return Err(self.refused(&error).unwrap_or_else(|| tls_error(&error, ca)));
             }
         }
         // What TLS has left to say, its Finished above all, goes along with the first request.
@@ -175,12 +180,21 @@ impl Connection {
             self.set_limit(limit).map_err(lost)?;
         }
         self.tls.writer().write_all(&self.output).map_err(lost)?;
-        self.flush(began, limit).map_err(lost)?;
+        if let Err(error) = self.flush(began, limit) {
+            // An HSM that refused what was shown in the handshake has said so before it closed the connection.
+            let said = !is_timeout(&error) && self.receive(began, limit).is_ok();
+            let refused = said.then(|| self.tls.process_new_packets().err().and_then(|error| self.refused(&error)));
+            return Err(refused.flatten().map_or_else(|| lost(error), Cause::Connect));
+        }
         loop {
             if self.receive(began, limit).map_err(lost)? == 0 {
                 return Err(Cause::Lost("closed by the HSM".into()));
             }
-            let state = self.tls.process_new_packets().map_err(|error| Cause::Lost(error.to_string()))?;
+            let processed = self.tls.process_new_packets();
+            let state = processed.map_err(|error| match self.refused(&error) {
+                Some(refused) => Cause::Connect(refused),
+                None => Cause::Lost(error.to_string()),
+            })?;
             let plain = state.plaintext_bytes_to_read();
             if self.input.len() + plain > PREFIX_LEN + FRAME_LEN_MAX {
                 return Err(Cause::Protocol("an answer longer than a frame may be"));
@@ -195,6 +209,26 @@ impl Connection {
                 return Err(Cause::Silent(limit.as_millis()));
             }
         }
+    }
+
+    /// Why the HSM does not take this client, when that is what an alert says. In TLS 1.3 the client is through with its
+    /// handshake before the HSM has looked at its certificate, so the alert may stand in place of the first answer.
+    fn refused(&self, error: &TlsError) -> Option<ConnectError> {
+        let TlsError::AlertReceived(alert) = error else { return None };
+        let fault = match alert {
+            AlertDescription::CertificateRequired => return Some(ConnectError::CertificateRequired),
+            AlertDescription::UnknownCA => CertificateFault::UnknownCa,
+            AlertDescription::CertificateExpired => CertificateFault::Time,
+            AlertDescription::UnsupportedCertificate => CertificateFault::Usage,
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied => CertificateFault::Other,
+            _ => return None,
+        };
+        let path = self.certificate.as_ref()?.to_string();
+        Some(ConnectError::CertificateRefused { path, fault })
     }
 
     fn read_answer(&mut self, range: std::ops::Range<usize>) -> Result<v1::Response, Cause> {

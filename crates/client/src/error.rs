@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use strongroom_crypto::certificates::AnchorError;
+use strongroom_crypto::tls::IdentityError;
 use strongroom_types::{ClusterId, IdError, Refusal, Status};
 use strongroom_wire::Malformed;
 use strongroom_wire::frame::FrameError;
@@ -84,6 +85,44 @@ pub enum ConfigError {
         path: Option<PathBuf>,
         /// What is wrong with it.
         source: AnchorError,
+    },
+    /// A certificate without its key, or the other way round.
+    #[error(
+        "the configuration {} has one of client_cert_path and client_key_path, and needs both or none; set them with `{tool} \
+         --client-cert-hsm-tls-file <file> --client-key-hsm-tls-file <file>`",
+        path.display()
+    )]
+    ClientPair {
+        /// The file.
+        path: PathBuf,
+        /// The tool that writes it.
+        tool: String,
+    },
+    /// The client's certificate or key cannot be read.
+    #[error("cannot read the client's {}: {source}; the configuration names it for mutual TLS", path.display())]
+    ClientRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The client's certificate or key is longer than any.
+    #[error("the client's {} is longer than {max} bytes; it is no certificate or key", path.display())]
+    ClientTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        max: u64,
+    },
+    /// The client's certificate and key are none to use.
+    #[error("the client certificate {} with the key {}: {source}", chain_path.display(), key_path.display())]
+    ClientIdentity {
+        /// The certificate's file.
+        chain_path: PathBuf,
+        /// The key's file.
+        key_path: PathBuf,
+        /// What is wrong.
+        source: IdentityError,
     },
     /// Several clusters and no choice.
     #[error("the configuration names several clusters; say which with --cluster-id: {}", join(clusters))]
@@ -252,12 +291,51 @@ pub enum ConnectError {
         /// Ours.
         wanted: ClusterId,
     },
+    /// The HSM takes clients with a certificate only, and this one has none.
+    #[error(
+        "the HSM takes clients with a certificate only (mutual TLS is enforced); set client_cert_path and client_key_path in \
+         the configuration, or let the configure tool do it with --client-cert-hsm-tls-file and --client-key-hsm-tls-file"
+    )]
+    CertificateRequired,
+    /// The HSM does not take the client's certificate.
+    #[error("the HSM refused the client certificate {path}: {fault}")]
+    CertificateRefused {
+        /// Its file.
+        path: String,
+        /// Why.
+        fault: CertificateFault,
+    },
     /// Whatever else TLS finds wrong.
     #[error("the TLS handshake failed: {0}")]
     Tls(String),
 }
 
+/// Why an HSM does not take a client's certificate, as far as the alerts of TLS tell (RFC 8446 §6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum CertificateFault {
+    /// It, or one that vouches for it, is outside its time.
+    #[error("it, or one that vouches for it, has expired or is not valid yet; renew it, or check the clocks")]
+    Time,
+    /// It is under none of the registered trust anchors.
+    #[error(
+        "it is not under a registered trust anchor, as far as its file has the certificates between; register its CA with \
+         `cluster mtls register-trust-anchor`, or use a certificate of a registered one"
+    )]
+    UnknownCa,
+    /// Its usage is another one.
+    #[error("its key usage or extended key usage does not allow to authenticate a client; have it issued for that")]
+    Usage,
+    /// Anything else; the HSM's log says what.
+    #[error("it cannot be verified; the HSM's log says more")]
+    Other,
+}
+
 impl ConnectError {
+    /// Whether the HSM wants another certificate of the client, or one at all.
+    pub(crate) fn is_about_certificate(&self) -> bool {
+        matches!(self, ConnectError::CertificateRequired | ConnectError::CertificateRefused { .. })
+    }
+
     fn is_lasting(&self) -> bool {
         match self {
             ConnectError::Name(_)
@@ -270,6 +348,8 @@ impl ConnectError {
             | ConnectError::Ca(_)
             | ConnectError::Time(_)
             | ConnectError::AnotherCluster { .. }
+            | ConnectError::CertificateRequired
+            | ConnectError::CertificateRefused { .. }
             | ConnectError::Tls(_) => true,
         }
     }

@@ -12,6 +12,7 @@ use strongroom_types::{ClusterId, Password, Refusal, Role, Secret, UserName};
 use crate::answers::{Hello, LoggedIn};
 use crate::config::Server;
 use crate::descriptors::Descriptors;
+use crate::error::ConnectError;
 use crate::names::Names;
 use crate::pool::Pool;
 use crate::session_keys::SessionKeys;
@@ -21,6 +22,10 @@ const GREETING_PAUSE: Duration = Duration::from_secs(60);
 /// For how long credentials that were refused are not tried again: five wrong passwords in a row lock the user, and a
 /// busy server would try many.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+/// For how long an HSM is not asked again that refused the client's certificate: nothing but a change of configuration helps,
+/// and a busy server would try with every request.
+const CERTIFICATE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A login, as the client holds it.
 pub(crate) struct Login {
@@ -55,6 +60,8 @@ pub(crate) struct Generation {
     logins: AtomicU64,
     turn: LoginTurn,
     refused: Mutex<Option<(u64, Instant, Refusal)>>,
+    /// Who refused the client's certificate, or its having none, and when.
+    certificate_refusals: Mutex<Vec<(Server, Instant, ConnectError)>>,
     /// The highest revision in any answer.
     seen: AtomicU64,
     cluster: OnceLock<ClusterId>,
@@ -76,6 +83,7 @@ impl Generation {
             logins: AtomicU64::new(0),
             turn: LoginTurn::default(),
             refused: Mutex::new(None),
+            certificate_refusals: Mutex::new(Vec::new()),
             seen: AtomicU64::new(0),
             cluster: OnceLock::new(),
             born: Instant::now(),
@@ -132,6 +140,22 @@ impl Generation {
     pub(crate) fn remember_refusal(&self, credentials: u64, refusal: &Refusal) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         *refused = Some((credentials, Instant::now(), refusal.clone()));
+    }
+
+    /// That this HSM refused the client's certificate a moment ago.
+    pub(crate) fn recent_certificate_refusal(&self, server: &Server) -> Option<ConnectError> {
+        let mut refusals = self.certificate_refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.retain(|(_, at, _)| at.elapsed() < CERTIFICATE_PAUSE);
+        refusals.iter().find(|(of, ..)| of == server).map(|(_, _, refusal)| refusal.clone())
+    }
+
+    /// Remembers why there is no connection, if that is because of the client's certificate.
+    pub(crate) fn certificate_refused(&self, server: &Server, error: &ConnectError) {
+        if error.is_about_certificate() {
+            let mut refusals = self.certificate_refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            refusals.retain(|(of, ..)| of != server);
+            refusals.push((server.clone(), Instant::now(), error.clone()));
+        }
     }
 
     pub(crate) fn seen(&self) -> u64 {

@@ -23,6 +23,7 @@ mod error;
 mod generation;
 mod logging;
 mod manner;
+mod mtls;
 mod names;
 mod pool;
 pub mod reference_pem;
@@ -37,8 +38,10 @@ pub use client::{Client, ClientName};
 #[cfg(feature = "fuzz")]
 pub use config::config_of;
 pub use config::{
-    ClusterConfig, ClusterEntry, Component, Config, Document, PLACEHOLDER, RetryMode, Server, Setting, Settings, home,
+    ClientCertificate, ClusterConfig, ClusterEntry, Component, Config, Document, PLACEHOLDER, RetryMode, Server,
+    Setting, Settings, home,
 };
-pub use error::{Attempt, Cause, ClientError, ConfigError, ConnectError};
+pub use error::{Attempt, Cause, CertificateFault, ClientError, ConfigError, ConnectError};
 pub use logging::{Level, Log, LogKind, Logging, Rotation};
+pub use mtls::TrustAnchorInfo;
 pub use strongroom_wire::{KeyInfo, Wrapping};

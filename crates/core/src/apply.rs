@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use strongroom_types::{KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, UserId, UserName};
+use strongroom_types::{
+    KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, TrustAnchorReference, UserId, UserName,
+};
 use thiserror::Error;
 
 use crate::state::Created;
-use crate::{Cluster, Creation, EndedLogin, Hsm, Key, Receipt, Record, Rollback, State, User};
+use crate::{Cluster, Creation, EndedLogin, Hsm, Key, Receipt, Record, Rollback, State, TrustAnchor, User};
 
 /// Records that change together: one commit, several commits in one step, or a whole store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,9 @@ pub enum CorruptState {
     /// A user went while owning keys.
     #[error("user {0} is gone but owns keys")]
     OwnerGone(UserId),
+    /// Two trust anchors of one certificate.
+    #[error("the trust anchor {0} is registered twice")]
+    TrustAnchor(TrustAnchorReference),
     /// A key of a revision outside the batch.
     #[error("key {reference} has revision {revision}, which is not of this batch")]
     KeyRevision {
@@ -110,6 +115,13 @@ fn check_together(state: &State, puts: &[Record], deletes: &[RecordPath]) -> Res
         {
             return Err(CorruptState::Owner(key.reference));
         }
+        if let Record::TrustAnchor(anchor) = record
+            && state
+                .trust_anchors()
+                .any(|other| other.fingerprint == anchor.fingerprint && other.reference != anchor.reference)
+        {
+            return Err(CorruptState::TrustAnchor(anchor.reference));
+        }
     }
     for path in deletes.iter().filter(|path| path.kind == RecordKind::User) {
         let user = UserId::from_bytes(path.id);
@@ -130,6 +142,7 @@ impl State {
             Record::Receipt(receipt) => self.put_receipt(receipt),
             Record::EndedLogin(ended) => self.put_ended_login(ended),
             Record::Rollback(rollback) => self.put_rollback(rollback),
+            Record::TrustAnchor(anchor) => self.put_trust_anchor(anchor),
         }
         Ok(())
     }
@@ -178,6 +191,12 @@ impl State {
         self.rollbacks.insert(rollback.epoch, Arc::new(rollback.clone()));
     }
 
+    fn put_trust_anchor(&mut self, anchor: &TrustAnchor) {
+        self.remove_trust_anchor(anchor.reference);
+        self.creations.insert((anchor.creation.request, Created::TrustAnchor(anchor.reference)));
+        self.trust_anchors.insert(anchor.reference, Arc::new(anchor.clone()));
+    }
+
     fn remove(&mut self, path: RecordPath) -> Result<(), CorruptState> {
         match path.kind {
             RecordKind::ClusterKey | RecordKind::Head | RecordKind::Cluster | RecordKind::Rollback => {
@@ -192,6 +211,11 @@ impl State {
             }
             RecordKind::Receipt => self.remove_receipt(RequestId::from_bytes(path.id)),
             RecordKind::EndedLogin => self.remove_ended_login(LoginId::from_bytes(path.id)),
+            RecordKind::TrustAnchor => {
+                if let Some(reference) = TrustAnchor::reference_of(path) {
+                    self.remove_trust_anchor(reference);
+                }
+            }
         }
         Ok(())
     }
@@ -216,6 +240,12 @@ impl State {
         if let Some(key) = self.keys.remove(&reference) {
             self.index.remove(&key);
             self.creations.remove(&(key.creation.request, Created::Key(reference)));
+        }
+    }
+
+    fn remove_trust_anchor(&mut self, reference: TrustAnchorReference) {
+        if let Some(anchor) = self.trust_anchors.remove(&reference) {
+            self.creations.remove(&(anchor.creation.request, Created::TrustAnchor(reference)));
         }
     }
 

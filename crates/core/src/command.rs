@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, CheckValue, ClusterId, ClusterMode, CredentialId, Curve, HsmType, KeyClass,
-    KeyReference, KeyType, MlDsaAlgorithm, PublicPart, RecordPath, Refusal, RequestId, Role, Template, UserId,
-    UserName, WrapMechanism,
+    AttributeName, AttributeValue, CertificateFingerprint, CheckValue, ClusterId, ClusterMode, CredentialId, Curve,
+    HsmType, KeyClass, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart, RecordPath, Refusal,
+    RequestId, Role, Template, TrustAnchorReference, UserId, UserName, WrapMechanism,
 };
 use thiserror::Error;
 
-use crate::{Credential, Hsm, KeyView, Record, SessionKey, UserView};
+use crate::{Credential, Hsm, KeyView, Record, SessionKey, TrustAnchor, UserView};
 
 /// A change asked for. Holds no secret: passwords are hashed and keys sealed beforehand, and arrive in [`Made`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +142,22 @@ pub enum Command {
         name: UserName,
         /// The user's role.
         role: Role,
+    },
+    /// Registers a trust anchor of clients' certificates. The HSM has checked the chain before. Needs [`Made::Nothing`].
+    RegisterTrustAnchor {
+        /// The anchor, then those that vouch for it up to a root, PEM.
+        chain_pem: String,
+        /// Of the first certificate.
+        fingerprint: CertificateFingerprint,
+    },
+    /// Deregisters one; connections with certificates under it are over. Needs [`Made::Nothing`].
+    DeregisterTrustAnchor(TrustAnchorReference),
+    /// Says who may connect. Needs [`Made::Nothing`].
+    SetEnforcement {
+        /// Who.
+        level: MtlsEnforcement,
+        /// The trust anchor of the connection over which this is asked.
+        presented: Option<CertificateFingerprint>,
     },
     /// Changes one attribute of a key: by its owner, `trusted` by an admin. Needs [`Made::Nothing`].
     SetAttribute {
@@ -305,6 +321,8 @@ pub enum Reply {
         /// Private half.
         private: KeyView,
     },
+    /// The trust anchor registered.
+    TrustAnchor(Arc<TrustAnchor>),
 }
 
 /// What to write for one command.

@@ -8,7 +8,7 @@ use strongroom_types::{CredentialId, LoginId, RecordKind, RecordPath, RequestId,
 use crate::apply::change;
 use crate::plan::internal;
 use crate::receipts::RECEIPT_MS;
-use crate::records::{EndedLogin, Receipt};
+use crate::records::{EndedLogin, Receipt, TrustAnchor};
 use crate::{Actor, Batch, Command, Key, Made, Plan, PlanError, Planned, Record, Request, State, plan};
 
 /// Records that plans may fill. The rest of a batch is for removing what is over. Each record that a plan writes or removes
@@ -158,6 +158,9 @@ impl State {
             RecordKind::Receipt => self.receipt(RequestId::from_bytes(path.id)).is_some(),
             RecordKind::EndedLogin => self.is_login_ended(LoginId::from_bytes(path.id)),
             RecordKind::Rollback => self.rollbacks().any(|rollback| rollback.path() == path),
+            RecordKind::TrustAnchor => {
+                TrustAnchor::reference_of(path).is_some_and(|reference| self.trust_anchor(reference).is_some())
+            }
         }
     }
 }

@@ -33,6 +33,7 @@ mod keys;
 mod lifecycle;
 mod logins;
 pub mod member;
+mod mtls;
 pub mod permissions;
 mod plan;
 mod receipts;
@@ -59,11 +60,12 @@ pub use command::{
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};
 pub use logins::{PasswordCheck, actor_of_ticket, login_check, login_stands};
+pub use mtls::{check_connection, enforcement, list_trust_anchors};
 pub use plan::{check, plan};
 pub use receipts::replay;
 pub use records::{
     Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome,
-    Receipt, Record, Rollback, SessionKey, Settings, User,
+    Receipt, Record, Rollback, SessionKey, Settings, TrustAnchor, User,
 };
 pub use search::{FoundKeys, find_keys};
 pub use session_keys::{check_delete_session_key, check_session_keys, is_for_session, session_keys};

@@ -1,7 +1,7 @@
 //! A cluster's life: made by its first HSM, given its certificate by the control plane, activated by its customer.
 
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, HSMS_MAX};
-use strongroom_types::{ClusterMode, ClusterState, HsmType, Refusal, Role, Status, UserId, UserName};
+use strongroom_types::{ClusterMode, ClusterState, HsmType, MtlsEnforcement, Refusal, Role, Status, UserId, UserName};
 
 use crate::plan::{Asking, internal};
 use crate::records::{Lock, Settings};
@@ -50,6 +50,7 @@ pub(crate) fn create(asking: &Asking<'_>, command: &Command, made: &Made) -> Res
         capacity: Some(hsm_type.capacity()),
         epoch: *epoch,
         created_ms: asking.now_ms,
+        mtls_enforcement: MtlsEnforcement::None,
     };
     let users = [(*admin, ADMIN, Role::UnactivatedAdmin), (*appliance, APPLIANCE, Role::ApplianceUser)];
     let users = users.map(|(id, name, role)| Record::User(first_user(asking, id, name, role)));

@@ -54,6 +54,16 @@ pub enum Operation {
     LoginOutcome,
     /// Logs out.
     Logout,
+    /// Deregisters a trust anchor.
+    MtlsDeregisterTrustAnchor,
+    /// Asks who may connect.
+    MtlsGetEnforcement,
+    /// Lists the trust anchors.
+    MtlsListTrustAnchors,
+    /// Registers a trust anchor.
+    MtlsRegisterTrustAnchor,
+    /// Says who may connect; the user `admin` only.
+    MtlsSetEnforcement,
     /// Enters an HSM.
     RegisterHsm,
     /// Signs.
@@ -163,6 +173,11 @@ pub const TABLE: &[Row] = &[
     row(Operation::Login, ACTIVE, CLIENTS),
     row(Operation::LoginOutcome, ACTIVE, HSM),
     row(Operation::Logout, ACTIVE, LOGGED_IN),
+    row(Operation::MtlsDeregisterTrustAnchor, ACTIVE, ADMIN).by(QuorumService::Cluster),
+    row(Operation::MtlsGetEnforcement, ACTIVE, LOGGED_IN),
+    row(Operation::MtlsListTrustAnchors, When::Made, CLIENTS),
+    row(Operation::MtlsRegisterTrustAnchor, ACTIVE, ADMIN).by(QuorumService::Cluster),
+    row(Operation::MtlsSetEnforcement, ACTIVE, ADMIN).by(QuorumService::Cluster),
     row(Operation::RegisterHsm, When::Made, HSM),
     row(Operation::Sign, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
     row(Operation::UserChangePassword, ACTIVE, LOGGED_IN).by(QuorumService::User),
@@ -193,6 +208,9 @@ impl Command {
             Command::ShareKey { .. } => Operation::KeyShare,
             Command::UnshareKey { .. } => Operation::KeyUnshare,
             Command::SetAttribute { .. } => Operation::KeySetAttribute,
+            Command::RegisterTrustAnchor { .. } => Operation::MtlsRegisterTrustAnchor,
+            Command::DeregisterTrustAnchor(_) => Operation::MtlsDeregisterTrustAnchor,
+            Command::SetEnforcement { .. } => Operation::MtlsSetEnforcement,
         }
     }
 }

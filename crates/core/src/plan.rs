@@ -10,7 +10,7 @@ use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State,
-    User, attributes, keys, lifecycle, logins, receipts, sharing, users, wrapping,
+    User, attributes, keys, lifecycle, logins, mtls, receipts, sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -97,6 +97,13 @@ pub fn plan(
         (Command::SetAttribute { key, attribute, value }, Made::Nothing) => {
             attributes::set(&asking, *key, *attribute, value)
         }
+        (Command::RegisterTrustAnchor { chain_pem, fingerprint }, Made::Nothing) => {
+            mtls::register(&asking, chain_pem, fingerprint)
+        }
+        (Command::DeregisterTrustAnchor(reference), Made::Nothing) => mtls::deregister(&asking, *reference),
+        (Command::SetEnforcement { level, presented }, Made::Nothing) => {
+            mtls::set_enforcement(&asking, *level, presented.as_ref())
+        }
         _ => Err(internal("made").into()),
     }
 }
@@ -139,7 +146,9 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::DeleteKey(_)
         | Command::ShareKey { .. }
         | Command::UnshareKey { .. }
-        | Command::SetAttribute { .. } => true,
+        | Command::SetAttribute { .. }
+        | Command::DeregisterTrustAnchor(_)
+        | Command::SetEnforcement { .. } => true,
         Command::CreateCluster { .. }
         | Command::RegisterHsm(_)
         | Command::InstallCertificate { .. }
@@ -152,7 +161,8 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::GenerateSecret { .. }
         | Command::GeneratePair { .. }
         | Command::ImportKey { .. }
-        | Command::UnwrapKey { .. } => false,
+        | Command::UnwrapKey { .. }
+        | Command::RegisterTrustAnchor { .. } => false,
     };
     if leaves_receipt && state.receipts_len_of(asker) >= RECEIPTS_EACH_MAX {
         let about = format!("the user made {RECEIPTS_EACH_MAX} changes in the last minutes");
@@ -197,6 +207,9 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::SetAttribute { key, attribute, value } => {
             attributes::check_set(asking, *key, *attribute, value).map(drop)
         }
+        Command::RegisterTrustAnchor { chain_pem, fingerprint } => mtls::check_register(asking, chain_pem, fingerprint),
+        Command::DeregisterTrustAnchor(reference) => mtls::check_deregister(asking, *reference).map(drop),
+        Command::SetEnforcement { presented, .. } => mtls::check_set_enforcement(asking, presented.as_ref()),
     }
 }
 

@@ -4,6 +4,8 @@
 //! When something is deleted within an hour of its creation, a record takes its receipt over: a repeat that comes
 //! late must not make it again.
 
+use std::sync::Arc;
+
 use strongroom_types::limits::RECEIPT_SECONDS;
 use strongroom_types::{Flag, KeyClass, Refusal, Status};
 
@@ -38,6 +40,12 @@ pub fn replay(state: &State, actor: &Actor, request: &Request, now_ms: u64) -> R
                 let user = UserView::of(user, state.cluster_time(now_ms));
                 return Ok(Some(Replayed { reply: Reply::User { user, renewed: None }, effect: Effect::Granting }));
             }
+            Created::TrustAnchor(reference) => {
+                let anchor = state.trust_anchor(reference).ok_or(Status::Internal)?;
+                same(anchor.creation.asker, &anchor.creation.digest)?;
+                let reply = Reply::TrustAnchor(Arc::clone(anchor));
+                return Ok(Some(Replayed { reply, effect: Effect::Revoking }));
+            }
             Created::Key(reference) => {
                 let key = state.key(reference).ok_or(Status::Internal)?;
                 same(key.creation.asker, &key.creation.digest)?;
@@ -67,6 +75,7 @@ fn reply_of(state: &State, receipt: &Receipt, now_ms: u64) -> Result<Reply, Refu
         Outcome::Done => Ok(Reply::Done),
         Outcome::KeyGone => Err(Status::KeyUnknown.into()),
         Outcome::UserGone => Err(Status::UserUnknown.into()),
+        Outcome::TrustAnchorGone => Err(Status::TrustAnchorUnknown.into()),
         Outcome::User { name, role, renewed } => {
             let user = state.user_named(name).filter(|user| user.role == *role);
             let current = user.and_then(|user| user.credential.as_ref()).map(|credential| credential.id);

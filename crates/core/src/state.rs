@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use strongroom_types::{
-    CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, UserId, UserName,
+    CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, TrustAnchorReference, UserId,
+    UserName,
 };
 
 use crate::aging::Aging;
 use crate::head::cluster_time;
 use crate::index::{KeyIndex, Term};
-use crate::{Asker, Cluster, EndedLogin, Hsm, Key, Receipt, Rollback, User};
+use crate::{Asker, Cluster, EndedLogin, Hsm, Key, Receipt, Rollback, TrustAnchor, User};
 
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
 ///
@@ -33,6 +34,7 @@ pub struct State {
     pub(crate) ended_login_ages: Aging<(UserId, CredentialId), LoginId>,
     /// By the epoch that each began.
     pub(crate) rollbacks: OrdMap<u64, Arc<Rollback>>,
+    pub(crate) trust_anchors: OrdMap<TrustAnchorReference, Arc<TrustAnchor>>,
 }
 
 /// What carries the receipt of its own creation.
@@ -40,6 +42,7 @@ pub struct State {
 pub(crate) enum Created {
     User(UserId),
     Key(KeyReference),
+    TrustAnchor(TrustAnchorReference),
 }
 
 impl State {

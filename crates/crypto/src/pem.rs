@@ -13,6 +13,10 @@ pub const CERTIFICATE: &str = "CERTIFICATE";
 pub const CERTIFICATE_REQUEST: &str = "CERTIFICATE REQUEST";
 /// Label of unencrypted PKCS #8 private keys.
 pub const PRIVATE_KEY: &str = "PRIVATE KEY";
+/// Label of unencrypted RSA private keys of PKCS #1.
+pub const RSA_PRIVATE_KEY: &str = "RSA PRIVATE KEY";
+/// Label of unencrypted EC private keys of SEC 1.
+pub const EC_PRIVATE_KEY: &str = "EC PRIVATE KEY";
 /// Label of SubjectPublicKeyInfo.
 pub const PUBLIC_KEY: &str = "PUBLIC KEY";
 

@@ -53,7 +53,13 @@ pub enum End {
     Malformed,
     /// TLS failed.
     #[error("TLS: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(#[source] rustls::Error),
+    /// What the client has shown of itself in the handshake, or has not.
+    #[error("{0}")]
+    ClientCertificate(&'static str),
+    /// What the client has shown is not enough any more, and it was told so.
+    #[error("its client certificate, or having none, is not enough any more")]
+    Over,
     /// Whoever is there without a login asks for what is refused, again and again.
     #[error("{REFUSALS_WITHOUT_LOGIN_MAX} requests without a login were refused")]
     Refused,
@@ -158,6 +164,18 @@ struct Guest<'a> {
 }
 
 impl<'a> Guest<'a> {
+    /// Whether the connection was ended from here, as far as it can still speak.
+    fn is_ended(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| entry.is_ended())
+    }
+
+    /// While the HSM works on what may end this very connection.
+    fn has_last_word(&self, has_last_word: bool) {
+        if let Some(entry) = &self.entry {
+            entry.set_last_word(has_last_word);
+        }
+    }
+
     /// Waits for the turn of a request without a login.
     fn turn(&self, request: &v1::Request) -> Result<Option<Place<'a, Origin>>, Refusal> {
         let (Some(strangers), Some(entry)) = (self.strangers, &self.entry) else { return Ok(None) };
@@ -272,6 +290,10 @@ fn one_request(
     }
     let id = request.id;
     guest.works(true);
+    let may_be_last = service::may_end_connection(&request);
+    if may_be_last {
+        guest.has_last_word(true);
+    }
     let turn = guest.turn(&request).and_then(|turn| gate_of(gate, &request).map(|()| turn));
     let mut response = match turn {
         Ok(_turn) => service.answer(session, request, arrived),
@@ -284,6 +306,15 @@ fn one_request(
         outgoing.zeroize();
     }
     sent?;
+    if session.is_over() {
+        return Err(End::Over);
+    }
+    if may_be_last {
+        guest.has_last_word(false);
+        if guest.is_ended() {
+            return Err(End::Closed);
+        }
+    }
     if guest.is_too_much(&response) { Err(End::Refused) } else { Ok(()) }
 }
 

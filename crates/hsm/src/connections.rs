@@ -12,7 +12,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use strongroom_core::LoginActor;
-use strongroom_types::{Role, limits};
+use strongroom_types::{CertificateFingerprint, Role, limits};
 
 /// What a connection may do. The limits of the protocol, unless a test makes them small.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +118,10 @@ struct Open {
     /// The thread that serves it, as soon as there is one.
     thread: Option<Thread>,
     is_ended: Arc<AtomicBool>,
+    /// What its client has shown, as soon as the handshake is done: the trust anchor of a certificate, or none.
+    presented: Option<Option<CertificateFingerprint>>,
+    /// The HSM works on what may end the connection, and still answers that.
+    has_last_word: bool,
 }
 
 impl Open {
@@ -174,7 +178,9 @@ impl Connections {
         }
         let number = inner.draw();
         let is_ended = Arc::new(AtomicBool::new(false));
-        inner.open.insert(number, Open { socket, thread: None, is_ended: Arc::clone(&is_ended) });
+        let open =
+            Open { socket, thread: None, is_ended: Arc::clone(&is_ended), presented: None, has_last_word: false };
+        inner.open.insert(number, open);
         inner.wait(origin, (number, number));
         let connections = Arc::clone(self);
         Some(Entry { connections, number, origin, standing: Standing::Waiting(number), is_ended })
@@ -190,6 +196,17 @@ impl Connections {
             over.filter_map(|(number, _)| inner.open.get(number)).for_each(|open| open.end(Shutdown::Both));
         }
         has_room
+    }
+
+    /// Ends those that may be no more, with what their clients have shown. When this returns, nothing can be written over
+    /// them; but one whose own request ends it still gets that answer. Handshakes go on: who has shaken hands is looked
+    /// at before the first request.
+    pub fn end_those(&self, are_over: impl Fn(Option<&CertificateFingerprint>) -> bool) {
+        for open in self.lock().open.values() {
+            if open.presented.as_ref().is_some_and(|presented| are_over(presented.as_ref())) {
+                open.end(if open.has_last_word { Shutdown::Read } else { Shutdown::Both });
+            }
+        }
     }
 
     /// How many there are.
@@ -257,6 +274,20 @@ impl Entry {
     pub fn served_here(&self) {
         if let Some(open) = self.connections.lock().open.get_mut(&self.number) {
             open.thread = Some(thread::current());
+        }
+    }
+
+    /// Says what the client has shown in the handshake. From here on the connection ends when that is no more enough.
+    pub fn set_presented(&self, presented: Option<CertificateFingerprint>) {
+        if let Some(open) = self.connections.lock().open.get_mut(&self.number) {
+            open.presented = Some(presented);
+        }
+    }
+
+    /// Says whether the HSM works on what may end this connection.
+    pub fn set_last_word(&self, has_last_word: bool) {
+        if let Some(open) = self.connections.lock().open.get_mut(&self.number) {
+            open.has_last_word = has_last_word;
         }
     }
 

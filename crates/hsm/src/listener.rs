@@ -9,13 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 
 use crate::connection::{End, Gates, PlainChannel, TlsChannel, converse};
 use crate::connections::{ConnectionLimits, Connections, Endable, Entry, Origin};
 use crate::log::{Level, Log};
 use crate::os;
 use crate::service::{Service, Session};
+use crate::tls::Tls;
 
 /// Bytes of a connection's stack.
 const STACK_LEN: usize = 256 * 1024;
@@ -98,7 +99,7 @@ pub fn take_clients(
     stop: &Stop,
     common: &Arc<Common>,
     connections: &Arc<Connections>,
-    mut configuration: impl FnMut() -> Arc<ServerConfig>,
+    mut configuration: impl FnMut() -> Tls,
 ) -> io::Result<()> {
     rustix::net::listen(listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
@@ -167,7 +168,7 @@ fn spawn(name: &str, log: &Log, run: impl FnOnce() + Send + 'static) {
 
 struct Client {
     common: Arc<Common>,
-    tls: Arc<ServerConfig>,
+    tls: Tls,
     socket: Arc<TcpStream>,
     peer: SocketAddr,
     deadline: Instant,
@@ -183,11 +184,15 @@ impl Client {
             rustix::net::sockopt::set_socket_keepalive(&*socket, true).map_err(io::Error::from)?;
             rustix::net::sockopt::set_tcp_keepidle(&*socket, KEEPALIVE).map_err(io::Error::from)?;
             rustix::net::sockopt::set_tcp_keepintvl(&*socket, KEEPALIVE).map_err(io::Error::from)?;
-            let tls = ServerConnection::new(tls)?;
+            let connection = ServerConnection::new(Arc::clone(&tls.server)).map_err(End::Tls)?;
             let origin = Origin::of(peer.ip());
             let turn = || common.gates.handshakes.enter_while(origin, deadline, || !entry.is_ended());
-            let mut channel = TlsChannel::accept(tls, Arc::clone(&socket), deadline, common.limits.unread_max, turn)?;
-            let mut session = Session::of_client(peer);
+            let (socket, unread_max) = (Arc::clone(&socket), common.limits.unread_max);
+            let mut channel = TlsChannel::accept(connection, socket, deadline, unread_max, turn)?;
+            let presented = tls.presented(channel.certificates())?;
+            // Before the state is asked about it: whichever change comes meanwhile finds it here or is found there.
+            entry.set_presented(presented);
+            let mut session = Session::of_client(peer, presented);
             let (gates, entry) = (Some(&common.gates), Some(&mut entry));
             let end = converse(&mut channel, &common.service, &mut session, &common.limits, gates, entry);
             channel.close();

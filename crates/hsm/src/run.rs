@@ -18,7 +18,7 @@ use thiserror::Error;
 use crate::accept_rollback;
 use crate::cluster::rollback::RollbackError;
 use crate::cluster::{Cluster, StartError};
-use crate::connections::ConnectionLimits;
+use crate::connections::{ConnectionLimits, Connections};
 use crate::key_cache::KeyCache;
 use crate::log::Log;
 use crate::os::{self, MemoryLock};
@@ -185,7 +185,9 @@ fn serve(settings: &Settings, log: &Arc<Log>) -> Result<(), RunError> {
     let events = events()?;
     let listener = bind(settings.address)?;
     let (keys, bell) = (Arc::new(KeyCache::default()), Arc::new(Bell::default()));
-    let watch = Watch::new(Arc::clone(&keys), Arc::clone(&bell));
+    let limits = ConnectionLimits::default();
+    let clients = Connections::new(&limits);
+    let watch = Watch::new(Arc::clone(&keys), Arc::clone(&bell), Arc::clone(&clients));
     let cluster = Cluster::start(&settings.setup, Arc::clone(log) as Arc<_>, Box::new(watch))?;
     let (failed, failures) = channel();
     let server = Server::start(
@@ -193,10 +195,11 @@ fn serve(settings: &Settings, log: &Arc<Log>) -> Result<(), RunError> {
             cluster: Arc::clone(&cluster),
             keys,
             bell,
+            clients,
             log: Arc::clone(log),
             listener,
             folder: settings.folder.clone(),
-            limits: ConnectionLimits::default(),
+            limits,
         },
         &failed,
     )?;

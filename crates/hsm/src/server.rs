@@ -62,6 +62,8 @@ pub struct Parts {
     pub keys: Arc<KeyCache>,
     /// The bell that the member's watcher rings.
     pub bell: Arc<Bell>,
+    /// Those of clients, some of which the member's watcher ends.
+    pub clients: Arc<Connections>,
     /// The log.
     pub log: Arc<Log>,
     /// Bound to the HSM's address. Connections are refused until the cluster has its certificate.
@@ -88,9 +90,8 @@ impl Server {
     /// Opens the control socket and starts the listeners' threads. What ends one of them for another reason than
     /// [`stop`](Server::stop) is sent to `failed`.
     pub fn start(parts: Parts, failed: &Sender<ServeError>) -> Result<Server, ServeError> {
-        let Parts { cluster, keys, bell, log, listener, folder, limits } = parts;
+        let Parts { cluster, keys, bell, clients, log, listener, folder, limits } = parts;
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let clients = Connections::new(&limits);
         let service = Service::new(Arc::clone(&cluster), keys, Arc::clone(&clients), Arc::clone(&log));
         let common = Arc::new(Common { service, log, limits, gates: Gates::new(cores) });
         let few = ConnectionLimits { connections_max: CONTROL_CONNECTIONS_MAX, ..limits };
@@ -170,7 +171,8 @@ impl Drop for Server {
     }
 }
 
-/// Waits for the cluster's certificate, then takes clients; a new certificate is used for connections from then on.
+/// Waits for the cluster's certificate, then takes clients; a new certificate, and other trust anchors, are used for
+/// connections from then on.
 fn clients_when_certified(
     listener: &TcpListener,
     stop: &Stop,
@@ -193,11 +195,11 @@ fn clients_when_certified(
         if count != seen {
             seen = count;
             match tls::configuration(&cluster.state(), cluster.sealer()) {
-                Ok(found) => current = found.unwrap_or_else(|| Arc::clone(&current)),
+                Ok(found) => current = found.unwrap_or_else(|| current.clone()),
                 Err(error) => common.log.error(format_args!("{error}; the certificate before it serves on")),
             }
         }
-        Arc::clone(&current)
+        current.clone()
     };
     take_clients(listener, stop, common, connections, configuration).map_err(ServeError::Listen)
 }

@@ -1,15 +1,16 @@
-//! What follows from a change of the state at once: keys in clear go with their records and logins, and whoever waits for the
-//! cluster's certificate is told.
+//! What follows from a change of the state at once: keys in clear go with their records and logins, connections end that may
+//! be no more, and whoever takes connections is told of the certificate and the trust anchors to take them with.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use strongroom_core::{Key, State, login_stands};
+use strongroom_core::{Key, State, check_connection, login_stands};
 use strongroom_types::{CredentialId, RecordKind, RecordPath, UserId};
 
 use crate::cluster::Watcher;
+use crate::connections::Connections;
 use crate::key_cache::KeyCache;
 
-/// Counts the changes of the cluster's record, and wakes who waits for one.
+/// Counts the changes of what connections are taken with, and wakes who waits for one.
 #[derive(Default)]
 pub struct Bell {
     rings: Mutex<Rings>,
@@ -51,12 +52,13 @@ impl Bell {
 pub struct Watch {
     keys: Arc<KeyCache>,
     bell: Arc<Bell>,
+    clients: Arc<Connections>,
 }
 
 impl Watch {
-    /// Drops keys of `keys`, rings `bell`.
-    pub fn new(keys: Arc<KeyCache>, bell: Arc<Bell>) -> Watch {
-        Watch { keys, bell }
+    /// Drops keys of `keys`, rings `bell`, ends some of `clients`.
+    pub fn new(keys: Arc<KeyCache>, bell: Arc<Bell>, clients: Arc<Connections>) -> Watch {
+        Watch { keys, bell, clients }
     }
 }
 
@@ -70,21 +72,19 @@ impl Watcher for Watch {
         if changed.iter().any(ends_logins) {
             self.keys.session_keys().retain(|login| login_stands(after, login, after.time_ms()).is_ok());
         }
-        for path in changed {
-            match path.kind {
-                RecordKind::Key => {
-                    let reference = Key::reference_of(*path);
-                    // A key that was not there before is in no cache.
-                    if let Some(reference) = reference.filter(|reference| before.key(*reference).is_some()) {
-                        let same = after.key(reference).map(|key| key.revision)
-                            == before.key(reference).map(|key| key.revision);
-                        if !same {
-                            self.keys.remove(reference);
-                        }
-                    }
+        if changed.iter().any(|path| matches!(path.kind, RecordKind::Cluster | RecordKind::TrustAnchor)) {
+            self.bell.ring();
+            self.clients.end_those(|presented| check_connection(after, presented).is_err());
+        }
+        for path in changed.iter().filter(|path| path.kind == RecordKind::Key) {
+            let reference = Key::reference_of(*path);
+            // A key that was not there before is in no cache.
+            if let Some(reference) = reference.filter(|reference| before.key(*reference).is_some()) {
+                let same =
+                    after.key(reference).map(|key| key.revision) == before.key(reference).map(|key| key.revision);
+                if !same {
+                    self.keys.remove(reference);
                 }
-                RecordKind::Cluster => self.bell.ring(),
-                _ => {}
             }
         }
     }

@@ -15,6 +15,7 @@ mod ids;
 pub mod limits;
 pub mod matching;
 mod mechanism;
+mod mtls;
 mod names;
 mod quorum;
 mod records;
@@ -32,6 +33,7 @@ pub use ids::{
     Revision, UserId,
 };
 pub use mechanism::{DecryptMechanism, GCM_IV_LEN, GcmTag, HashFunction, MechanismError, SignMechanism, WrapMechanism};
+pub use mtls::{CertificateFingerprint, MtlsEnforcement, TrustAnchorReference};
 pub use names::{NameError, Password, PasswordError, Role, RoleError, UserName};
 pub use quorum::{KeyQuorum, QuorumService, QuorumServiceError, QuorumSubject, TokenKey, TokenKeyError};
 pub use records::{RecordKind, RecordPath};

@@ -141,6 +141,10 @@ pub const PASSWORD_ITERATIONS_DEFAULT: u32 = 210_000;
 pub const CA_CHAIN_LEN_MAX: usize = 16 * 1024;
 /// Certificates in a customer CA chain, with the root.
 pub const CA_CHAIN_CERTIFICATES_MAX: usize = 4;
+/// Trust anchors of clients' certificates that a cluster has.
+pub const TRUST_ANCHORS_MAX: usize = 2;
+/// Bytes of a trust anchor's file, its whole chain in PEM.
+pub const TRUST_ANCHOR_LEN_MAX: usize = 6_980;
 
 #[cfg(test)]
 mod tests {

@@ -24,11 +24,13 @@ pub enum RecordKind {
     EndedLogin = 8,
     /// An older store was accepted on purpose.
     Rollback = 9,
+    /// One trust anchor of clients' certificates.
+    TrustAnchor = 13,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 9] = [
+    pub const ALL: [RecordKind; 10] = [
         RecordKind::ClusterKey,
         RecordKind::Head,
         RecordKind::Cluster,
@@ -38,6 +40,7 @@ impl RecordKind {
         RecordKind::Receipt,
         RecordKind::EndedLogin,
         RecordKind::Rollback,
+        RecordKind::TrustAnchor,
     ];
 
     /// The number in a path.
@@ -56,6 +59,7 @@ impl RecordKind {
             RecordKind::Receipt => "receipt",
             RecordKind::EndedLogin => "ended-login",
             RecordKind::Rollback => "rollback",
+            RecordKind::TrustAnchor => "trust-anchor",
         }
     }
 }
@@ -122,7 +126,7 @@ mod tests {
             assert_eq!(RecordPath::try_from(&path.to_bytes()[..]), Ok(path));
         }
         assert!(RecordPath::try_from(&[0; 17][..]).is_err());
-        assert!(RecordPath::try_from(&[10; 17][..]).is_err());
+        assert!(RecordPath::try_from(&[200; 17][..]).is_err());
         assert!(RecordPath::try_from(&[1; 16][..]).is_err());
         assert!(RecordPath::try_from(&[1; 18][..]).is_err());
         assert!(RecordPath::try_from(&[][..]).is_err());

@@ -84,6 +84,8 @@ statuses! {
     RoleNotPermitted = 15, Refused, "the user's role does not permit this";
     /// The request id was used for another command.
     RequestIdReused = 16, Refused, "the request id was used for another command";
+    /// The connection has no client certificate, or one whose trust anchor is registered no more.
+    ClientCertificateRequired = 67, Refused, "a client certificate under a registered trust anchor is required";
     /// The user name breaks its rules.
     UserNameInvalid = 17, Refused, "the user name is not valid";
     /// The password breaks its rules.
@@ -160,6 +162,14 @@ statuses! {
     LoginsFull = 44, Refused, "the user has as many logins as allowed";
     /// A certificate that does not fit the CSR or the trust anchor.
     CertificateInvalid = 45, Refused, "the certificate does not fit the cluster's request or the trust anchor";
+    /// A chain that cannot be a trust anchor of clients, or one that is registered.
+    TrustAnchorInvalid = 68, Refused, "the trust anchor cannot be registered";
+    /// No trust anchor of that reference.
+    TrustAnchorUnknown = 69, Refused, "there is no such trust anchor";
+    /// As many trust anchors as a cluster has.
+    TrustAnchorsFull = 70, Refused, "the cluster has as many trust anchors as allowed; deregister one first";
+    /// The last trust anchor, while mutual TLS is enforced.
+    TrustAnchorInUse = 71, Refused, "this is the last trust anchor while mutual TLS is enforced";
     /// Something that can't happen happened; nothing was committed.
     Internal = 99, Bug, "internal error of the HSM; nothing was changed";
 }

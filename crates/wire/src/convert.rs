@@ -4,7 +4,8 @@
 //! [`Malformed`] with the field's name, so that a newer client learns which.
 
 use strongroom_types::{
-    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, MlDsaAlgorithm, Refusal, Role, SignMechanism, Status,
+    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, MlDsaAlgorithm, MtlsEnforcement, Refusal, Role,
+    SignMechanism, Status,
 };
 use thiserror::Error;
 
@@ -63,6 +64,8 @@ enumerated!(Role, "role", role, Admin, CryptoUser, UnactivatedAdmin, ApplianceUs
 enumerated!(KeyType, "key_type", key_type, Rsa, Ec, Aes, GenericSecret, Des3, MlDsa);
 enumerated!(Curve, "curve", curve, P224, P256, P384, P521, Secp256k1, Ed25519);
 enumerated!(MlDsaAlgorithm, "ml_dsa_algorithm", ml_dsa_algorithm, MlDsa44, MlDsa65, MlDsa87);
+
+enumerated!(MtlsEnforcement, "level", enforcement, None, Cluster);
 
 impl From<KeyClass> for v1::KeyClass {
     fn from(class: KeyClass) -> v1::KeyClass {
@@ -178,12 +181,16 @@ mod tests {
         for value in MlDsaAlgorithm::ALL {
             assert_eq!(ml_dsa_algorithm(v1::MlDsaAlgorithm::from(*value).into()), Ok(*value));
         }
+        for value in MtlsEnforcement::ALL {
+            assert_eq!(enforcement(v1::MtlsEnforcement::from(value).into()), Ok(value));
+        }
         for value in HashFunction::ALL {
             assert_eq!(hash(v1::HashFunction::from(value).into()), Ok(value));
         }
         for number in [0, -1, 99, i32::MAX, i32::MIN] {
             assert!(role(number).is_err() && key_type(number).is_err() && key_class(number).is_err());
             assert!(curve(number).is_err() && hash(number).is_err() && ml_dsa_algorithm(number).is_err());
+            assert!(enforcement(number).is_err());
             assert!(sign_mechanism(number, 0, 0).is_err() && decrypt_mechanism(number, 0).is_err());
         }
     }

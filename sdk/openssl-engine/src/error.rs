@@ -136,6 +136,7 @@ fn row(status: Status) -> (Reason, &'static str) {
         Status::UserLocked => (114, ""),
         Status::RoleNotPermitted => (115, "CLOUDHSM_PIN must name a crypto user"),
         Status::RequestIdReused => (116, ""),
+        Status::ClientCertificateRequired => (167, "set client_cert_path and client_key_path in cloudhsm-dyn.cfg"),
         Status::UserNameInvalid => (117, "check CLOUDHSM_PIN"),
         Status::PasswordInvalid => (118, "check CLOUDHSM_PIN"),
         Status::UserUnknown => (119, "check CLOUDHSM_PIN"),
@@ -174,6 +175,10 @@ fn row(status: Status) -> (Reason, &'static str) {
         Status::SessionKeysFull => (148, ""),
         Status::LoginsFull => (144, ""),
         Status::CertificateInvalid => (145, ""),
+        Status::TrustAnchorInvalid => (168, ""),
+        Status::TrustAnchorUnknown => (169, ""),
+        Status::TrustAnchorsFull => (170, ""),
+        Status::TrustAnchorInUse => (171, ""),
         Status::Internal => (199, ""),
     };
     (Reason { code, text: status.text() }, advice)

@@ -4,6 +4,7 @@ mod crypto;
 #[cfg(test)]
 mod golden;
 mod keys;
+mod mtls;
 #[cfg(test)]
 pub(crate) mod reference;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use strongroom_types::{ClusterId, Role};
 
 pub use crypto::{Crypto, DataType, Key as SigningKey, Pss, Sign, Signature, Verify};
 pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
+pub use mtls::Mtls;
 pub use users::User;
 pub use wrapping::{Gcm, Import, Oaep, Unwrap, UnwrapOptions, Wrap, WrapKeys};
 
@@ -163,6 +165,9 @@ Examples:
     /// Show each HSM's vendor, model, serial number and versions. Needs no login
     #[command(after_long_help = "Example:\n  cloudhsm-cli cluster hsm-info")]
     HsmInfo,
+    /// Have clients authenticate themselves with certificates (mutual TLS)
+    #[command(subcommand)]
+    Mtls(Mtls),
 }
 
 /// `login`.

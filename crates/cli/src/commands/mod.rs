@@ -2,6 +2,7 @@
 
 mod crypto;
 mod keys;
+mod mtls;
 mod users;
 mod wrapping;
 
@@ -27,6 +28,7 @@ pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: Command)
         Command::Cluster(Cluster::HsmInfo) => {
             Ok(output::hsms(&session.client(cluster, Need::Nothing)?.cluster_info()?))
         }
+        Command::Cluster(Cluster::Mtls(command)) => mtls::run(session, cluster, command),
         Command::Crypto(command) => crypto::run(&session.client(cluster, Need::Login)?, command),
         Command::Key(command) => keys::run(&session.client(cluster, Need::Login)?, command),
         Command::Login(options) => login(session, cluster, options),

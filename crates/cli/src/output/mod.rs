@@ -3,7 +3,7 @@
 mod key;
 
 use serde_json::{Map, Value, json};
-use strongroom_client::{ClusterInfo, HsmInfo, LoggedIn, UserInfo};
+use strongroom_client::{ClusterInfo, HsmInfo, LoggedIn, TrustAnchorInfo, UserInfo};
 use strongroom_types::{ClusterMode, Role};
 
 pub use key::{Detail, found, hex, key, pair};
@@ -71,6 +71,15 @@ pub fn hsms(cluster: &ClusterInfo) -> Value {
         })
     };
     json!({ "hsms": cluster.hsms.iter().map(hsm).collect::<Vec<_>>() })
+}
+
+/// One trust anchor of `cluster mtls`.
+pub fn trust_anchor(anchor: &TrustAnchorInfo) -> Value {
+    json!({
+        "certificate-reference": anchor.reference.to_string(),
+        "certificate": anchor.chain_pem,
+        "cluster-coverage": "full",
+    })
 }
 
 /// Whether everything about keys may be shown to this role.

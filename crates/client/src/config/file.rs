@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde_json::{Map, Value};
 use strongroom_types::limits::HSM_PORT;
 
-use super::{ClusterConfig, Component, Config, RetryMode, Server, Setting, Settings, home};
+use super::{ClientCertificate, ClusterConfig, Component, Config, RetryMode, Server, Setting, Settings, home};
 use crate::error::ConfigError;
 use crate::logging::{Level, LogKind, Logging, Rotation};
 
@@ -28,6 +28,8 @@ struct ClusterEntry {
 struct Cluster {
     cluster_id: Option<String>,
     hsm_ca_file: Option<PathBuf>,
+    client_cert_path: Option<PathBuf>,
+    client_key_path: Option<PathBuf>,
     #[serde(default)]
     servers: Vec<ServerEntry>,
     #[serde(default)]
@@ -106,6 +108,7 @@ pub(super) fn parse(
     path: &Path,
     tool: &str,
     read_ca: impl Fn(&Path) -> Result<Vec<u8>, ConfigError>,
+    read_client: impl Fn(&Path, &Path) -> Result<ClientCertificate, ConfigError>,
 ) -> Result<Config, ConfigError> {
     let form = |source| ConfigError::Form { path: path.into(), tool: tool.into(), source };
     let root: Root = serde_json::from_slice(content).map_err(form)?;
@@ -124,8 +127,14 @@ pub(super) fn parse(
             return Err(ConfigError::Hostname { value: bad.address.clone(), tool: tool.into() });
         }
         let cluster_id = cluster.cluster_id.map(|id| id.parse()).transpose();
+        let beside = |file: PathBuf| path.parent().unwrap_or(Path::new("")).join(file);
+        let certificate = match (cluster.client_cert_path, cluster.client_key_path) {
+            (Some(certificate), Some(key)) => Some(read_client(&beside(certificate), &beside(key))?),
+            (None, None) => None,
+            _ => return Err(ConfigError::ClientPair { path: path.into(), tool: tool.into() }),
+        };
         let ca_path = match cluster.hsm_ca_file {
-            Some(file) => path.parent().unwrap_or(Path::new("")).join(file),
+            Some(file) => beside(file),
             None => home().join("etc").join("customerCA.crt"),
         };
         Ok(ClusterConfig {
@@ -133,6 +142,7 @@ pub(super) fn parse(
             servers,
             ca_pem: read_ca(&ca_path)?,
             ca_path: Some(ca_path),
+            certificate,
             settings: settings(&cluster.options).map_err(form)?,
             retry: retry(&cluster.options).map_err(form)?,
         })

@@ -10,10 +10,11 @@ mod tests;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use strongroom_types::ClusterId;
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, HSM_PORT};
+use strongroom_types::{ClusterId, Secret};
 
 use crate::error::ConfigError;
 use crate::logging::Logging;
@@ -23,6 +24,10 @@ pub use settings::{Setting, Settings};
 
 /// Where everything of a client lies unless `CLOUDHSM_HOME` says otherwise.
 const HOME: &str = "/opt/cloudhsm";
+/// Bytes of a client's certificate with its chain, and of its private key.
+const CLIENT_FILE_LEN_MAX: u64 = 128 * 1024;
+/// Who may read a private key beside its owner: nobody (the permissions of group and others).
+const OTHERS_READ: u32 = 0o044;
 /// Bytes of a configuration: room for many clusters of 28 HSMs.
 const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 
@@ -109,14 +114,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the component's file, and the CA files it names.
+    /// Reads the component's file, and the files it names.
     pub fn load(component: Component) -> Result<Config, ConfigError> {
         Config::read(&component.path())
     }
 
-    /// Reads this file, and the CA files it names; their paths may be relative to its folder.
+    /// Reads this file, and the files it names: of CAs, of certificates, of their keys. Their paths may be relative to its
+    /// folder.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        file::parse(&content(path)?, path, &tool_of(path), read_ca)
+        file::parse(&content(path)?, path, &tool_of(path), read_ca, ClientCertificate::read)
     }
 }
 
@@ -142,10 +148,24 @@ fn read_bounded(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(content).filter(|content| content.len() as u64 <= max))
 }
 
-/// For fuzzing: a configuration of this content, without a look at the file of the CA that it names.
+/// For fuzzing: a configuration of this content, without a look at the files that it names.
 #[cfg(feature = "fuzz")]
 pub fn config_of(content: &[u8]) -> Result<Config, ConfigError> {
-    file::parse(content, Path::new("cloudhsm-cli.cfg"), "configure-cli", |_| Ok(Vec::new()))
+    file::parse(
+        content,
+        Path::new("cloudhsm-cli.cfg"),
+        "configure-cli",
+        |_| Ok(Vec::new()),
+        |certificate, key| {
+            Ok(ClientCertificate {
+                chain_pem: Vec::new(),
+                chain_path: certificate.into(),
+                key_pem: Secret::from(&[][..]),
+                key_path: key.into(),
+                is_key_exposed: false,
+            })
+        },
+    )
 }
 
 /// The CA that a cluster's certificate must come from.
@@ -169,6 +189,8 @@ pub struct ClusterConfig {
     pub ca_pem: Vec<u8>,
     /// Where `ca_pem` came from, for messages.
     pub ca_path: Option<PathBuf>,
+    /// What the client shows to HSMs that ask for it, under mutual TLS.
+    pub certificate: Option<ClientCertificate>,
     /// What is switched on and off.
     pub settings: Settings,
     /// Whether failed requests are repeated.
@@ -184,6 +206,7 @@ impl ClusterConfig {
             servers,
             ca_pem,
             ca_path: None,
+            certificate: None,
             settings: Settings::default(),
             retry: RetryMode::default(),
         }
@@ -203,6 +226,54 @@ impl ClusterConfig {
                 .ok_or_else(|| ConfigError::ClusterUnknown { wanted: wanted.clone(), clusters: ids() }),
         }
     }
+}
+
+/// A client's certificate and its private key, as their files hold them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate and its chain up to the trust anchor, PEM.
+    pub chain_pem: Vec<u8>,
+    /// Where that came from.
+    pub chain_path: PathBuf,
+    /// The private key, PEM.
+    pub key_pem: Secret,
+    /// Where that came from.
+    pub key_path: PathBuf,
+    /// Whether others than the owner may read the key's file.
+    pub is_key_exposed: bool,
+}
+
+impl ClientCertificate {
+    /// Reads both files.
+    pub fn read(chain_path: &Path, key_path: &Path) -> Result<ClientCertificate, ConfigError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ConfigError::ClientRead { path, source }
+        };
+        let too_long = |path: &Path| ConfigError::ClientTooLong { path: path.into(), max: CLIENT_FILE_LEN_MAX };
+        let chain_pem = read_bounded(chain_path, CLIENT_FILE_LEN_MAX).map_err(failed(chain_path))?;
+        let (key, mode) = read_secret(key_path).map_err(failed(key_path))?;
+        Ok(ClientCertificate {
+            chain_pem: chain_pem.ok_or_else(|| too_long(chain_path))?,
+            chain_path: chain_path.into(),
+            key_pem: key.ok_or_else(|| too_long(key_path))?,
+            key_path: key_path.into(),
+            is_key_exposed: mode & OTHERS_READ != 0,
+        })
+    }
+}
+
+/// A file's content, or none when it is longer than a client's may be; and who may read it. The buffer never grows, so that
+/// no copy stays behind.
+fn read_secret(path: &Path) -> io::Result<(Option<Secret>, u32)> {
+    let file = File::open(path)?;
+    let mode = file.metadata()?.mode();
+    let max = usize::try_from(CLIENT_FILE_LEN_MAX).unwrap_or(usize::MAX);
+    let mut content = Vec::with_capacity(max + 2);
+    let read = file.take(CLIENT_FILE_LEN_MAX + 1).read_to_end(&mut content);
+    let content = Secret::new(content);
+    read?;
+    Ok((Some(content).filter(|content| content.len() <= max), mode))
 }
 
 /// Where an HSM listens.

@@ -57,6 +57,7 @@ fn the_file_that_the_original_tools_write_is_understood() {
         servers: vec![server("10.0.1.10", 2223), server("10.0.2.10", 2224)],
         ca_pem: fs::read(&ca).unwrap(),
         ca_path: Some(ca),
+        certificate: None,
         settings: Settings::default().with(Setting::KeyAvailabilityCheck, false),
         retry: RetryMode::Standard,
     };

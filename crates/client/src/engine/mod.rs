@@ -16,7 +16,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use strongroom_crypto::certificates::Anchors;
-use strongroom_crypto::tls::client_config;
+use strongroom_crypto::tls::{ClientIdentity, client_config};
 use strongroom_types::{ClusterId, HsmId, KeyReference, Role, Status, UserName};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
@@ -25,7 +25,7 @@ use zeroize::Zeroize;
 
 use crate::answers::Hello;
 use crate::client::{ClientName, request_id};
-use crate::config::{ClusterConfig, RetryMode, Setting};
+use crate::config::{ClientCertificate, ClusterConfig, RetryMode, Setting};
 use crate::connection::Trust;
 use crate::error::{Attempt, Cause, ClientError, ConfigError};
 use crate::generation::{Credentials, Generation, Login};
@@ -84,7 +84,14 @@ impl Engine {
         let anchors = Anchors::from_pem(&cluster.ca_pem, now_s)
             .map_err(|source| ConfigError::Ca { path: cluster.ca_path.clone(), source })?;
         let ca = cluster.ca_path.as_ref().map_or("the configuration".into(), |path| path.display().to_string());
-        let trust = Trust { tls: client_config(&anchors), ca };
+        let identity = cluster.certificate.as_ref().map(identity_of).transpose()?;
+        let certificate = cluster.certificate.as_ref();
+        if let Some(exposed) = certificate.filter(|certificate| certificate.is_key_exposed) {
+            let key = exposed.key_path.display();
+            log.write(Level::Warn, &format!("others may read the client's private key {key}; chmod it to 0600"));
+        }
+        let certificate = certificate.map(|certificate| certificate.chain_path.display().to_string().into());
+        let trust = Trust { tls: client_config(&anchors, identity.as_ref()), ca, certificate };
         let generation = ArcSwap::from_pointee(Generation::new(&cluster.servers));
         let (credentials, credentials_given) = (ArcSwapOption::empty(), AtomicU64::new(0));
         Ok(Engine { cluster, name, log, trust, credentials, credentials_given, generation })
@@ -255,6 +262,15 @@ impl Engine {
     pub(crate) fn cluster_id(&self) -> Option<ClusterId> {
         self.cluster.cluster_id.clone().or_else(|| self.generation().cluster().cloned())
     }
+}
+
+fn identity_of(certificate: &ClientCertificate) -> Result<ClientIdentity, ConfigError> {
+    let read = ClientIdentity::from_pem(&certificate.chain_pem, &certificate.key_pem);
+    read.map_err(|source| ConfigError::ClientIdentity {
+        chain_path: certificate.chain_path.clone(),
+        key_path: certificate.key_path.clone(),
+        source,
+    })
 }
 
 impl Drop for Engine {

@@ -104,12 +104,17 @@ impl Engine {
             return Tried::Stale;
         }
         match self.ask(generation, &mut connection, errand, request, limit) {
-            Ok(response) => self.judge(generation, seat, connection, &address.text, errand, response),
+            Ok(response) => self.judge(generation, (seat, fresh), connection, &address.text, errand, response),
             Err(AskError::Failed(Cause::Lost(_))) if !fresh => {
                 seat.end(Outcome::Unknown, None);
                 Tried::Stale
             }
-            Err(AskError::Failed(cause)) => self.failed(seat, &address.text, cause),
+            Err(AskError::Failed(cause)) => {
+                if let Cause::Connect(error) = &cause {
+                    generation.certificate_refused(&address.server, error);
+                }
+                self.failed(seat, &address.text, cause)
+            }
             Err(AskError::TooLong(error)) => {
                 seat.end(Outcome::Unknown, Some(connection));
                 Tried::Unsendable(error.into())
@@ -123,13 +128,21 @@ impl Engine {
         if limit.is_zero() {
             return Err(Cause::Silent(0));
         }
+        if let Some(refusal) = generation.recent_certificate_refusal(server) {
+            return Err(refusal.into());
+        }
         let wanted = self.cluster.cluster_id.as_ref().or(generation.cluster());
         let (connection, cluster) = Connection::open(server, &self.trust, wanted, generation, limit)?;
         generation.met_cluster(cluster);
         let mut connection = Box::new(connection);
         if generation.greeting_is_due() {
             let greeted = self.greet(generation, &mut connection, limit);
-            greeted.inspect_err(|_| generation.greeting_failed())?;
+            greeted.inspect_err(|cause| {
+                generation.greeting_failed();
+                if let Cause::Connect(error) = cause {
+                    generation.certificate_refused(server, error);
+                }
+            })?;
         }
         Ok(connection)
     }
@@ -217,7 +230,7 @@ impl Engine {
     fn judge(
         &self,
         generation: &Generation,
-        seat: Seat<'_>,
+        (seat, is_fresh): (Seat<'_>, bool),
         mut connection: Box<Connection>,
         address: &Arc<str>,
         errand: &Errand<'_>,
@@ -254,6 +267,11 @@ impl Engine {
                 return Tried::Stale;
             }
             return Tried::Done(Err(refusal));
+        }
+        if refusal.status == Status::ClientCertificateRequired && !is_fresh {
+            // It began before the HSM asked for what it asks now: a new one shows it, if there is something to show.
+            seat.end(Outcome::Unknown, None);
+            return Tried::Stale;
         }
         let Some(outcome) = outcome_of(refusal.status, asked) else {
             self.give_back(seat, connection, address, Outcome::Answered);

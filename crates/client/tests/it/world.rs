@@ -421,5 +421,6 @@ pub fn server_config(ca: &CustomerCa, cluster: &ClusterId) -> Arc<ServerConfig> 
     let request = der::sequence(&[&info, &algorithm, &der::bit_string(signature.as_ref())]);
     let certificate = ca.issue(&CertificateRequest::from_der(&request).unwrap(), now_s());
     let pkcs8 = key.to_pkcs8v1().unwrap();
-    tls::server_config(certificate.to_pem().as_bytes(), &Secret::from(pkcs8.as_ref())).unwrap()
+    tls::server_config(certificate.to_pem().as_bytes(), &Secret::from(pkcs8.as_ref()), &tls::ClientAuth::default())
+        .unwrap()
 }

@@ -72,5 +72,6 @@ pub fn rests_on_absence(status: Status) -> bool {
             | Status::UserUnknown
             | Status::LastAdmin
             | Status::KeyUnknown
+            | Status::TrustAnchorUnknown
     )
 }

@@ -20,10 +20,12 @@ use super::messages::{
 
 use super::numbers::{
     class_from_number, class_number, curve_from_number, curve_number, effect_from_number, effect_number,
-    hsm_type_from_number, hsm_type_number, ml_dsa_from_number, ml_dsa_number, mode_from_number, mode_number,
-    role_from_number, role_number, state_from_number, state_number, type_from_number, type_number,
+    enforcement_from_number, enforcement_number, hsm_type_from_number, hsm_type_number, ml_dsa_from_number,
+    ml_dsa_number, mode_from_number, mode_number, role_from_number, role_number, state_from_number, state_number,
+    type_from_number, type_number,
 };
 use super::rollback::{rollback_message, rollback_of};
+use super::trust_anchor::{trust_anchor_message, trust_anchor_of};
 
 pub(super) const VERSION: u8 = 1;
 /// Bytes of an HSM's address, zone or serial number.
@@ -86,6 +88,7 @@ impl Record {
                 credential: ended.credential.as_bytes().to_vec(),
             }),
             Record::Rollback(rollback) => with_version(&rollback_message(rollback)),
+            Record::TrustAnchor(anchor) => with_version(&trust_anchor_message(anchor)),
         }
     }
 
@@ -107,6 +110,7 @@ impl Record {
             RecordKind::Receipt => message(path, content).map(|m| receipt_of(m).map(Record::Receipt))?,
             RecordKind::EndedLogin => message(path, content).map(|m| ended_login_of(&m).map(Record::EndedLogin))?,
             RecordKind::Rollback => message(path, content).map(|m| rollback_of(m).map(Record::Rollback))?,
+            RecordKind::TrustAnchor => message(path, content).map(|m| trust_anchor_of(m).map(Record::TrustAnchor))?,
         };
         let record = record.map_err(|field| CorruptRecord::Field { path, field })?;
         if record.path() != path {
@@ -149,6 +153,7 @@ fn cluster_message(cluster: &Cluster) -> ClusterMessage {
         epoch: cluster.epoch,
         created_ms: cluster.created_ms,
         capacity: cluster.capacity.map(capacity_message),
+        mtls_enforcement: enforcement_number(cluster.mtls_enforcement),
     }
 }
 
@@ -200,6 +205,7 @@ fn cluster_of(message: ClusterMessage) -> Field<Cluster> {
         capacity: message.capacity.as_ref().map(capacity_of).transpose()?,
         epoch: if message.epoch == 0 { return Err("epoch") } else { message.epoch },
         created_ms: message.created_ms,
+        mtls_enforcement: enforcement_from_number(message.mtls_enforcement).ok_or("mtls_enforcement")?,
     })
 }
 
@@ -319,7 +325,7 @@ fn asker_of(message: Option<AskerMessage>) -> Field<Asker> {
     }
 }
 
-fn creation_message(creation: &Creation) -> CreationMessage {
+pub(super) fn creation_message(creation: &Creation) -> CreationMessage {
     CreationMessage {
         asker: Some(asker_message(creation.asker)),
         request: creation.request.as_bytes().to_vec(),
@@ -327,7 +333,7 @@ fn creation_message(creation: &Creation) -> CreationMessage {
     }
 }
 
-fn creation_of(message: &CreationMessage) -> Field<Creation> {
+pub(super) fn creation_of(message: &CreationMessage) -> Field<Creation> {
     Ok(Creation {
         asker: asker_of(message.asker.clone())?,
         request: RequestId::try_from(message.request.as_slice()).map_err(|_| "creation.request")?,
@@ -468,6 +474,7 @@ fn receipt_message(receipt: &Receipt) -> ReceiptMessage {
         Outcome::User { name, role, renewed } => (2, Some((name, role, renewed))),
         Outcome::KeyGone => (3, None),
         Outcome::UserGone => (4, None),
+        Outcome::TrustAnchorGone => (5, None),
     };
     ReceiptMessage {
         asker: Some(asker_message(receipt.asker)),
@@ -495,6 +502,7 @@ fn receipt_of(message: ReceiptMessage) -> Field<Receipt> {
         },
         3 => Outcome::KeyGone,
         4 => Outcome::UserGone,
+        5 => Outcome::TrustAnchorGone,
         _ => return Err("outcome"),
     };
     Ok(Receipt {

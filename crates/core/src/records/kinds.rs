@@ -3,10 +3,11 @@ use std::sync::Arc;
 
 use strongroom_types::{
     Attributes, Capacity, ClusterId, ClusterMode, ClusterState, CredentialId, HsmId, HsmType, KeyReference, LoginId,
-    RecordKind, RecordPath, RequestId, Revision, Role, Secret, UserId, UserName,
+    MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role, Secret, UserId, UserName,
 };
 
 use super::rollback::Rollback;
+use super::trust_anchor::TrustAnchor;
 use crate::command::{CommandDigest, Effect};
 
 /// One record of the state. The cluster key and the head are not among them: the first is opened by `crypto-keys`,
@@ -27,6 +28,8 @@ pub enum Record {
     EndedLogin(EndedLogin),
     /// An older store was accepted.
     Rollback(Rollback),
+    /// A trust anchor of clients' certificates.
+    TrustAnchor(TrustAnchor),
 }
 
 /// The cluster's life and settings.
@@ -56,6 +59,8 @@ pub struct Cluster {
     pub epoch: u64,
     /// Milliseconds since 1970.
     pub created_ms: u64,
+    /// Who may connect.
+    pub mtls_enforcement: MtlsEnforcement,
 }
 
 /// What an operator chose for the cluster.
@@ -210,6 +215,8 @@ pub enum Outcome {
     KeyGone,
     /// The request made a user who was deleted since.
     UserGone,
+    /// The request registered a trust anchor that was deregistered since.
+    TrustAnchorGone,
 }
 
 /// A login ended before its ticket ran out.
@@ -236,6 +243,7 @@ impl Record {
             Record::Receipt(receipt) => Receipt::path_of(receipt.request),
             Record::EndedLogin(ended) => EndedLogin::path_of(ended.login),
             Record::Rollback(rollback) => rollback.path(),
+            Record::TrustAnchor(anchor) => TrustAnchor::path_of(anchor.reference),
         }
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct ClusterMessage {
     pub created_ms: u64,
     #[prost(message, optional, tag = "13")]
     pub capacity: Option<CapacityMessage>,
+    #[prost(uint32, tag = "14")]
+    pub mtls_enforcement: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]

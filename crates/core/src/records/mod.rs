@@ -11,6 +11,7 @@ mod messages;
 mod numbers;
 mod rollback;
 mod session_key;
+mod trust_anchor;
 
 pub use codec::CorruptRecord;
 pub use kinds::{
@@ -19,3 +20,4 @@ pub use kinds::{
 pub(crate) use numbers::{role_from_number, role_number};
 pub use rollback::Rollback;
 pub use session_key::{CorruptSessionKey, SessionKey};
+pub use trust_anchor::TrustAnchor;

@@ -4,6 +4,7 @@ mod bounds;
 mod keys;
 mod lifecycle;
 mod logins;
+pub(crate) mod mtls;
 mod permissions;
 mod receipts;
 mod records;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use strongroom_types::{
-    CredentialId, KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, UserId,
+    CredentialId, KeyReference, LoginId, MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role, UserId,
 };
 
 use super::world::{P256, World, hsm, name, rsa};
@@ -22,10 +22,15 @@ fn samples() -> Vec<Record> {
     let alice = world.crypto_user("alice");
     world.create("bob", Role::CryptoUser).unwrap();
     world.done(&Actor::Hsm, &Command::RegisterHsm(hsm(1)), &Made::Nothing).unwrap();
+    let admin = world.admin();
+    world.done(&admin, &super::mtls::register(1), &Made::Nothing).unwrap();
     world.aes_reference(&alice, &["bob"]);
     world.pair(&alice, &P256);
     world.pair(&alice, &rsa(2048));
-    samples.push(Record::Cluster(world.state.cluster().unwrap().as_ref().clone()));
+    let cluster = world.state.cluster().unwrap().as_ref();
+    samples.push(Record::Cluster(cluster.clone()));
+    samples.push(Record::Cluster(Cluster { mtls_enforcement: MtlsEnforcement::Cluster, ..cluster.clone() }));
+    samples.extend(world.state.trust_anchors().map(|anchor| Record::TrustAnchor(anchor.as_ref().clone())));
     samples.extend(world.state.hsms().cloned().map(Record::Hsm));
     samples.extend(world.state.users().cloned().map(Record::User));
     samples.extend(world.state.keys().map(|key| Record::Key(key.as_ref().clone())));
@@ -38,6 +43,7 @@ fn samples() -> Vec<Record> {
         Outcome::Done,
         Outcome::KeyGone,
         Outcome::UserGone,
+        Outcome::TrustAnchorGone,
         user_outcome(None),
         user_outcome(Some(CredentialId::from_bytes([8; 16]))),
     ];

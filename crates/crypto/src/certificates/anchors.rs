@@ -3,7 +3,7 @@ use thiserror::Error;
 
 use super::Certificate;
 use crate::pem::{self, PemError};
-use crate::sys;
+use crate::sys::{self, Purpose};
 
 /// Why a text is no trust anchor. Certificates are counted from 1, in the order of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -73,6 +73,9 @@ pub enum PathError {
     /// An issuer on the path may not issue.
     #[error("the certificate was issued by a certificate that is not a CA's")]
     IssuerNotCa,
+    /// The key usage or extended key usage of a certificate of the path does not have the wanted use.
+    #[error("the certificate's key usage or extended key usage does not allow this use of it")]
+    Purpose,
     /// Another rule of RFC 5280 §6 is broken.
     #[error("the certificate's path breaks a rule of RFC 5280 (X509_V_ERR {number})")]
     Rule {
@@ -88,6 +91,15 @@ pub struct Anchors(Vec<Certificate>);
 impl Anchors {
     /// Reads and checks a PEM chain, the CA that issued first, the root last. `now_s` is Unix time in seconds.
     pub fn from_pem(text: &[u8], now_s: u64) -> Result<Anchors, AnchorError> {
+        Anchors::read(text, Some(i64::try_from(now_s).unwrap_or(i64::MAX)))
+    }
+
+    /// The same, whatever the time is.
+    pub(super) fn at_any_time(text: &[u8]) -> Result<Anchors, AnchorError> {
+        Anchors::read(text, None)
+    }
+
+    fn read(text: &[u8], now: Option<i64>) -> Result<Anchors, AnchorError> {
         if text.len() > CA_CHAIN_LEN_MAX {
             return Err(AnchorError::TooLong);
         }
@@ -97,19 +109,18 @@ impl Anchors {
             let certificate = Certificate::from_der(der).map_err(|_| AnchorError::Unreadable { position })?;
             chain.push(certificate);
         }
-        let now = i64::try_from(now_s).unwrap_or(i64::MAX);
         for (index, certificate) in chain.iter().enumerate() {
             let position = index + 1;
             let (not_before, not_after) = certificate.validity();
             if !certificate.may_issue {
                 return Err(AnchorError::NotCa { position });
             }
-            if now < not_before {
+            if now.is_some_and(|now| now < not_before) {
                 return Err(AnchorError::NotYetValid { position });
             }
             // As AWS-LC and OpenSSL do when they verify: with the second of notAfter the certificate is over, though
             // RFC 5280 §4.1.2.5 counts that second in.
-            if now >= not_after {
+            if now.is_some_and(|now| now >= not_after) {
                 return Err(AnchorError::Expired { position });
             }
             match chain.get(position) {
@@ -134,11 +145,21 @@ impl Anchors {
     /// Whether a path leads from `leaf` over `intermediates` to the root, every certificate on it valid at `now_s`
     /// (Unix time in seconds). All DER. The leaf's names and purpose are not looked at, and it may be version 1.
     pub fn verify(&self, leaf: &[u8], intermediates: &[&[u8]], now_s: u64) -> Result<(), PathError> {
+        self.verify_for(Purpose::Any, leaf, intermediates, now_s)
+    }
+
+    pub(super) fn verify_for(
+        &self,
+        purpose: Purpose,
+        leaf: &[u8],
+        intermediates: &[&[u8]],
+        now_s: u64,
+    ) -> Result<(), PathError> {
         if intermediates.len() > CA_CHAIN_CERTIFICATES_MAX {
             return Err(PathError::TooLong);
         }
         let anchors: Vec<&[u8]> = self.0.iter().map(Certificate::der).collect();
-        sys::verify_path(leaf, intermediates, &anchors, i64::try_from(now_s).unwrap_or(i64::MAX))
+        sys::verify_path(leaf, intermediates, &anchors, i64::try_from(now_s).unwrap_or(i64::MAX), purpose)
     }
 }
 

@@ -98,11 +98,26 @@ pub(crate) struct Profile {
     pub(crate) path_len: Option<u8>,
     /// The byte of keyUsage: bit 2 is keyCertSign, bit 7 digitalSignature; version 3 only.
     pub(crate) key_usage: Option<u8>,
+    /// The last byte of an OID of extKeyUsage: 1 is serverAuth, 2 clientAuth; version 3 only.
+    pub(crate) extended_usage: Option<u8>,
 }
 
 impl Profile {
     pub(crate) fn ca() -> Profile {
-        Profile { version: 3, from: NOW - DAY, to: NOW + DAY, ca: Some(true), path_len: None, key_usage: Some(0b110) }
+        Profile {
+            version: 3,
+            from: NOW - DAY,
+            to: NOW + DAY,
+            ca: Some(true),
+            path_len: None,
+            key_usage: Some(0b110),
+            extended_usage: None,
+        }
+    }
+
+    /// A TLS client's.
+    pub(crate) fn client() -> Profile {
+        Profile { ca: Some(false), key_usage: Some(0x80), extended_usage: Some(2), ..Profile::ca() }
     }
 
     /// Version 1, as most customers' CAs issue.
@@ -122,6 +137,9 @@ impl Profile {
         }
         if let Some(usage) = self.key_usage {
             all.extend(extension(15, &der::element(tag::BIT_STRING, &[&[0, usage]])));
+        }
+        if let Some(usage) = self.extended_usage {
+            all.extend(extension(37, &der::sequence(&[&der::oid(&[0x2b, 6, 1, 5, 5, 7, 3, usage])])));
         }
         der::sequence(&[&all])
     }

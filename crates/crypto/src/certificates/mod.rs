@@ -5,6 +5,7 @@
 
 mod anchors;
 mod authority;
+mod client_anchors;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod name;
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 pub use anchors::{AnchorError, Anchors, PathError};
 pub use authority::{AuthorityError, CustomerCa};
+pub use client_anchors::{ClientAnchor, ClientAnchorError, ClientAnchors};
 pub use name::{Name, hsm_subject};
 
 use crate::pem::{self, PemError};

@@ -17,7 +17,7 @@ use strongroom_types::{Curve, HashFunction};
 
 pub(crate) use edwards::{is_on_edwards25519, verify_ed25519, verify_ed25519ph};
 pub(crate) use ml_dsa::{MlDsaPublic, shake256};
-pub(crate) use x509::{certificate, is_issued_by, request, verify_path};
+pub(crate) use x509::{Purpose, certificate, is_issued_by, request, verify_path};
 
 /// Empties the thread's error queue when a call of this module ends.
 struct ErrorQueue;

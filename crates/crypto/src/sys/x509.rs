@@ -125,9 +125,25 @@ pub(crate) fn request(der: &[u8]) -> Option<RequestFields> {
     }
 }
 
+/// What a path is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Whatever the leaf may be.
+    Any,
+    /// A TLS client under the first of the anchors: its key usage and extended key usage, if it has them, name that use,
+    /// and the path leads over that anchor.
+    ClientOfFirst,
+}
+
 /// Looks for a path from `leaf` over `intermediates` to a self-signed certificate among `anchors`, all valid at `now`
-/// (Unix time). The leaf's purpose and names are not looked at.
-pub(crate) fn verify_path(leaf: &[u8], intermediates: &[&[u8]], anchors: &[&[u8]], now: i64) -> Result<(), PathError> {
+/// (Unix time). The leaf's names are not looked at.
+pub(crate) fn verify_path(
+    leaf: &[u8],
+    intermediates: &[&[u8]],
+    anchors: &[&[u8]],
+    now: i64,
+    purpose: Purpose,
+) -> Result<(), PathError> {
     let _queue = ErrorQueue;
     let leaf = parse(leaf).ok_or(PathError::Unreadable)?;
     let untrusted = parse_all(intermediates)?;
@@ -152,16 +168,35 @@ pub(crate) fn verify_path(leaf: &[u8], intermediates: &[&[u8]], anchors: &[&[u8]
     let context = unsafe { StoreContext::take(lc::X509_STORE_CTX_new()) }.ok_or(out_of_memory)?;
     // SAFETY: store, leaf and list were made before the context and are dropped after it. A list of X509 is an
     // OPENSSL_STACK under another name. Without flags a path must end at a self-signed certificate of the store, and
-    // without a purpose none is checked.
+    // without a purpose none is checked. The chain belongs to the context and is read while that lives.
     unsafe {
         if lc::X509_STORE_CTX_init(context.as_ptr(), store.as_ptr(), leaf.as_ptr(), list.as_ptr().cast()) != 1 {
             return Err(out_of_memory);
         }
         lc::X509_STORE_CTX_set_time_posix(context.as_ptr(), 0, now);
-        if lc::X509_verify_cert(context.as_ptr()) == 1 {
+        if purpose == Purpose::ClientOfFirst
+            && lc::X509_STORE_CTX_set_purpose(context.as_ptr(), lc::X509_PURPOSE_SSL_CLIENT) != 1
+        {
+            return Err(out_of_memory);
+        }
+        if lc::X509_verify_cert(context.as_ptr()) != 1 {
+            return Err(fault(lc::X509_STORE_CTX_get_error(context.as_ptr())));
+        }
+        if purpose == Purpose::Any {
             return Ok(());
         }
-        Err(fault(lc::X509_STORE_CTX_get_error(context.as_ptr())))
+        // AWS-LC takes a key that agrees on keys for a client as well. In TLS 1.3 a client signs (RFC 8446 §4.4.2.4).
+        if lc::X509_get_key_usage(leaf.as_ptr()) & lc::X509v3_KU_DIGITAL_SIGNATURE.cast_unsigned() == 0 {
+            return Err(PathError::Purpose);
+        }
+        let chain = lc::X509_STORE_CTX_get0_chain(context.as_ptr()).cast_const().cast();
+        let leads_over_first = trusted.first().is_some_and(|first| {
+            (0..lc::OPENSSL_sk_num(chain)).any(|at| {
+                let certificate: *const lc::X509 = lc::OPENSSL_sk_value(chain, at).cast_const().cast();
+                !certificate.is_null() && lc::X509_cmp(certificate, first.as_ptr()) == 0
+            })
+        });
+        if leads_over_first { Ok(()) } else { Err(PathError::IssuerUnknown) }
     }
 }
 
@@ -176,6 +211,7 @@ fn fault(error: c_int) -> PathError {
         lc::X509_V_ERR_CERT_NOT_YET_VALID => PathError::NotYetValid,
         lc::X509_V_ERR_CERT_HAS_EXPIRED => PathError::Expired,
         lc::X509_V_ERR_INVALID_CA => PathError::IssuerNotCa,
+        lc::X509_V_ERR_INVALID_PURPOSE => PathError::Purpose,
         number => PathError::Rule { number },
     }
 }

@@ -9,9 +9,14 @@ use rustls::{
     PeerIncompatible, ProtocolVersion, ServerConnection,
 };
 
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::CertifiedKey;
+
 use super::*;
-use crate::certificates::CustomerCa;
 use crate::certificates::fixtures::{DAY, Party, Profile, Signer};
+use crate::certificates::{Certificate, CertificateError, CustomerCa};
+use crate::pem::{self, PemError};
 
 /// rustls asks the clock itself, so certificates here are valid around the true time.
 fn now() -> u64 {
@@ -23,12 +28,12 @@ fn valid(profile: Profile) -> Profile {
 }
 
 fn trust(certificate: &Certificate) -> Arc<ClientConfig> {
-    client_config(&Anchors::from_pem(certificate.to_pem().as_bytes(), now()).unwrap())
+    client_config(&Anchors::from_pem(certificate.to_pem().as_bytes(), now()).unwrap(), None)
 }
 
 fn serve(chain: &[&Certificate], key: &Signer) -> Arc<ServerConfig> {
     let pem: String = chain.iter().map(|certificate| certificate.to_pem()).collect();
-    server_config(pem.as_bytes(), &key.pkcs8()).unwrap()
+    server_config(pem.as_bytes(), &key.pkcs8(), &ClientAuth::default()).unwrap()
 }
 
 /// A CA, and an HSM that serves with what it issued.
@@ -247,23 +252,23 @@ fn a_server_needs_the_key_of_its_certificate() {
     let ca = CustomerCa::generate(now());
     let hsm = Party::hsm(Signer::p256());
     let leaf = ca.issue(&hsm.request(), now()).to_pem();
-    let check = |chain: &str, key: &Secret, expected: ServerConfigError| {
-        assert_eq!(server_config(chain.as_bytes(), key).err(), Some(expected));
+    let check = |chain: &str, key: &Secret, expected: IdentityError| {
+        assert_eq!(server_config(chain.as_bytes(), key, &ClientAuth::default()).err(), Some(expected));
     };
     for other in [Signer::p256(), Signer::p384(), Signer::rsa()] {
-        check(&leaf, &other.pkcs8(), ServerConfigError::Mismatch);
+        check(&leaf, &other.pkcs8(), IdentityError::Mismatch);
     }
     let pkcs8 = hsm.key.pkcs8();
     for len in 0..pkcs8.len() {
-        check(&leaf, &Secret::from(&pkcs8.expose()[..len]), ServerConfigError::Key);
+        check(&leaf, &Secret::from(&pkcs8.expose()[..len]), IdentityError::Key);
     }
     let missing = PemError::Missing { label: pem::CERTIFICATE };
-    check("", &pkcs8, ServerConfigError::Pem(missing));
+    check("", &pkcs8, IdentityError::Pem(missing));
     let too_many = PemError::TooMany { label: pem::CERTIFICATE, max: 5 };
-    check(&leaf.repeat(6), &pkcs8, ServerConfigError::Pem(too_many));
+    check(&leaf.repeat(6), &pkcs8, IdentityError::Pem(too_many));
     let broken = format!("{leaf}{}", pem::encode(pem::CERTIFICATE, b"no certificate"));
     let source = CertificateError::Certificate;
-    check(&broken, &pkcs8, ServerConfigError::Certificate { position: 2, source });
+    check(&broken, &pkcs8, IdentityError::Certificate { position: 2, source });
 }
 
 /// rustls would sign with both; our clients verify neither.
@@ -274,7 +279,10 @@ fn a_server_with_a_key_that_no_client_verifies_is_refused() {
     let p521 = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_ASN1_SIGNING).unwrap().to_pkcs8v1().unwrap();
     let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8v1().unwrap();
     for key in [p521.as_ref(), ed25519.as_ref()] {
-        assert_eq!(server_config(ca.as_bytes(), &Secret::from(key)).err(), Some(ServerConfigError::Key));
+        assert_eq!(
+            server_config(ca.as_bytes(), &Secret::from(key), &ClientAuth::default()).err(),
+            Some(IdentityError::Key)
+        );
     }
 }
 

@@ -22,12 +22,22 @@ pub struct NotAnHsm {
 }
 
 /// The signature schemes of TLS 1.3 that HSMs' certificate keys can make (RFC 8446 §4.2.3).
-pub(super) const SCHEMES: [SignatureScheme; 5] = [
+pub(super) const HSM_SCHEMES: [SignatureScheme; 5] = [
     SignatureScheme::RSA_PSS_SHA256,
     SignatureScheme::RSA_PSS_SHA384,
     SignatureScheme::RSA_PSS_SHA512,
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
+];
+
+/// Those of clients' keys: theirs may be on P-521 as well.
+pub(super) const CLIENT_SCHEMES: [SignatureScheme; 6] = [
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
 ];
 
 /// Accepts a server whose certificate has a path to the anchors and an HSM's subject.
@@ -52,7 +62,7 @@ impl ServerCertVerifier for HsmVerifier {
     ) -> Result<ServerCertVerified, Error> {
         let leaf = Certificate::from_der(end_entity).map_err(|_| CertificateError::BadEncoding)?;
         let intermediates: Vec<&[u8]> = intermediates.iter().map(AsRef::as_ref).collect();
-        self.0.verify(leaf.der(), &intermediates, now.as_secs()).map_err(path_error)?;
+        self.0.verify(leaf.der(), &intermediates, now.as_secs()).map_err(certificate_error)?;
         if leaf.subject().hsm_cluster().is_none() {
             let error = NotAnHsm { subject: leaf.subject().to_string() };
             return Err(CertificateError::Other(OtherError(Arc::new(error))).into());
@@ -76,15 +86,28 @@ impl ServerCertVerifier for HsmVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let public = Certificate::from_der(cert).and_then(|certificate| certificate.public_key());
-        let public = public.map_err(|_| CertificateError::BadEncoding)?;
-        verify_handshake(&public, dss.scheme, message, dss.signature())?;
-        Ok(HandshakeSignatureValid::assertion())
+        verify_signature(message, cert, dss, &HSM_SCHEMES)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        SCHEMES.to_vec()
+        HSM_SCHEMES.to_vec()
     }
+}
+
+/// Verifies a handshake's signature, of one of the schemes that were offered, with the bare key of a certificate.
+pub(super) fn verify_signature(
+    message: &[u8],
+    certificate: &CertificateDer<'_>,
+    signed: &DigitallySignedStruct,
+    offered: &[SignatureScheme],
+) -> Result<HandshakeSignatureValid, Error> {
+    if !offered.contains(&signed.scheme) {
+        return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+    }
+    let public = Certificate::from_der(certificate).and_then(|certificate| certificate.public_key());
+    let public = public.map_err(|_| CertificateError::BadEncoding)?;
+    verify_handshake(&public, signed.scheme, message, signed.signature())?;
+    Ok(HandshakeSignatureValid::assertion())
 }
 
 /// Verifies CertificateVerify (RFC 8446 §4.4.3) with a bare key. The scheme fixes key type, curve, hash and salt.
@@ -103,6 +126,7 @@ fn verify_handshake(
         SignatureScheme::RSA_PSS_SHA512 => (pss(HashFunction::Sha512, 64), None),
         SignatureScheme::ECDSA_NISTP256_SHA256 => ((HashFunction::Sha256, SignMechanism::Ecdsa), Some(Curve::P256)),
         SignatureScheme::ECDSA_NISTP384_SHA384 => ((HashFunction::Sha384, SignMechanism::Ecdsa), Some(Curve::P384)),
+        SignatureScheme::ECDSA_NISTP521_SHA512 => ((HashFunction::Sha512, SignMechanism::Ecdsa), Some(Curve::P521)),
         _ => return Err(wrong_scheme),
     };
     let digest = digest(hash, message);
@@ -119,13 +143,14 @@ fn verify_handshake(
     verified.map_err(|_| bad)
 }
 
-fn path_error(error: PathError) -> CertificateError {
+pub(super) fn certificate_error(error: PathError) -> CertificateError {
     match error {
         PathError::Unreadable => CertificateError::BadEncoding,
         // A CA of the same name with another key is another CA: the same mistake for who configured it.
         PathError::IssuerUnknown | PathError::Signature => CertificateError::UnknownIssuer,
         PathError::NotYetValid => CertificateError::NotValidYet,
         PathError::Expired => CertificateError::Expired,
+        PathError::Purpose => CertificateError::InvalidPurpose,
         PathError::TooLong | PathError::IssuerNotCa | PathError::Rule { .. } => {
             CertificateError::Other(OtherError(Arc::new(error)))
         }

@@ -245,7 +245,12 @@ fn renew(
                 *sealed = new.seal_material(key.reference, &old.open_material(key.reference, sealed)?).into();
             }
         }
-        Record::Hsm(_) | Record::User(_) | Record::Receipt(_) | Record::EndedLogin(_) | Record::Rollback(_) => {}
+        Record::Hsm(_)
+        | Record::User(_)
+        | Record::Receipt(_)
+        | Record::EndedLogin(_)
+        | Record::Rollback(_)
+        | Record::TrustAnchor(_) => {}
     }
     Ok(())
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
+use rustls::pki_types::CertificateDer;
+use strongroom_crypto::tls::client_fault;
 use strongroom_types::Refusal;
 
 use super::{BUFFER_LEN, End};
@@ -67,11 +69,14 @@ impl TlsChannel {
 
     /// When TLS failed, the client is told why before the error goes on.
     fn check(&mut self, processed: Result<(), rustls::Error>) -> Result<(), End> {
-        if let Err(error) = processed {
-            let _ = self.flush();
-            return Err(error.into());
-        }
-        Ok(())
+        let Err(error) = processed else { return Ok(()) };
+        let _ = self.flush();
+        Err(client_fault(&error).map_or_else(|| End::Tls(error), End::ClientCertificate))
+    }
+
+    /// The certificates that the client has shown, its own first.
+    pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        self.tls.peer_certificates()
     }
 
     fn flush(&mut self) -> Result<(), End> {

@@ -44,7 +44,7 @@ impl Service {
         }
         match self.change(session, asked, &command, make)? {
             Reply::Key(key) => Ok(Answer::KeyGenerateSecret(key_message(key))),
-            Reply::Done | Reply::User { .. } | Reply::Pair { .. } => Err(internal("reply")),
+            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),
         }
     }
 
@@ -86,7 +86,7 @@ impl Service {
                 public_key: Some(key_message(public)),
                 private_key: Some(key_message(private)),
             })),
-            Reply::Done | Reply::User { .. } | Reply::Key(_) => Err(internal("reply")),
+            Reply::Done | Reply::User { .. } | Reply::Key(_) | Reply::TrustAnchor(_) => Err(internal("reply")),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What clients and the control plane ask of an HSM, one request at a time.
 //!
-//! * The order of every request: whether there is time left, whether this member serves, whether it has caught up with
-//!   what the client has seen, who asks, the operation. Whether the member still serves is asked again before an answer
+//! * The order of every request: whether the connection may be at all, whether there is time left, whether this member serves,
+//!   whether it has caught up with what the client has seen, the connection once more, who asks, the operation. Whether the member still serves is asked again before an answer
 //!   leaves.
 //! * An answer that rests on absence is given only after the store was asked for its newest revision.
 //! * Nothing that a request holds ends the process: a panic is a status and a line in the log.
@@ -11,6 +11,7 @@ mod changes;
 mod crypto;
 mod keys;
 mod logins;
+mod mtls;
 mod session;
 mod session_keys;
 #[cfg(test)]
@@ -132,6 +133,7 @@ impl Service {
     }
 
     fn outcome(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> Result<Answer, Refusal> {
+        session.check_connection(&self.cluster.state())?;
         let deadline = arrived + time_of(request.deadline_ms);
         let seen = Revision(request.seen_revision);
         let change = self.change_of(&request);
@@ -150,6 +152,7 @@ impl Service {
         }
         let life = self.cluster.serving()?;
         self.cluster.catch_up(seen, deadline)?;
+        session.check_connection(&self.cluster.state())?;
         let answer = self.operate(session, &mut operation.0, &asked)?;
         self.cluster.still_serving(life)?;
         Ok(answer)
@@ -185,6 +188,11 @@ impl Service {
             Operation::ApplianceInstallCertificate(message) => {
                 self.appliance_install_certificate(session, message, asked)
             }
+            Operation::MtlsRegisterTrustAnchor(message) => self.mtls_register_trust_anchor(session, message, asked),
+            Operation::MtlsDeregisterTrustAnchor(message) => self.mtls_deregister_trust_anchor(session, message, asked),
+            Operation::MtlsListTrustAnchors(_) => self.mtls_list_trust_anchors(session, asked),
+            Operation::MtlsGetEnforcement(_) => self.mtls_get_enforcement(session, asked),
+            Operation::MtlsSetEnforcement(message) => self.mtls_set_enforcement(session, message, asked),
         }
     }
 
@@ -254,6 +262,11 @@ pub fn holds_secret(request: &v1::Request) -> bool {
 /// Whether a request has a password hashed, for which it waits in a queue of its own.
 pub fn hashes_password(request: &v1::Request) -> bool {
     matches!(request.operation, Some(Operation::Login(_) | Operation::Activate(_)))
+}
+
+/// Whether a request may end the very connection that it came over, whose last answer it then has.
+pub fn may_end_connection(request: &v1::Request) -> bool {
+    matches!(request.operation, Some(Operation::MtlsDeregisterTrustAnchor(_)))
 }
 
 /// Whether the answer to a request may be much longer than the request: lists.

@@ -1,12 +1,17 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use strongroom_core::{Actor, LoginActor};
+use strongroom_core::{Actor, LoginActor, State, check_connection};
+use strongroom_types::{CertificateFingerprint, Refusal};
 
 /// What a connection is to the service: who is at its other end, and who is logged in.
 #[derive(Debug)]
 pub struct Session {
     peer: Peer,
+    /// The trust anchor under which the client's certificate was good when the connection began.
+    presented: Option<CertificateFingerprint>,
+    /// The connection may be no more, which its client was told.
+    is_over: bool,
     /// What the client calls itself, made safe for a log.
     client: String,
     login: Option<LoginActor>,
@@ -23,14 +28,36 @@ enum Peer {
 }
 
 impl Session {
-    /// A client's.
-    pub fn of_client(peer: SocketAddr) -> Session {
-        Session { peer: Peer::Client(peer), client: String::new(), login: None, stands: false, renewed: false }
+    /// A client's, who came with a certificate under this trust anchor, or without one.
+    pub fn of_client(peer: SocketAddr, presented: Option<CertificateFingerprint>) -> Session {
+        Session { presented, ..Session::of(Peer::Client(peer)) }
     }
 
     /// The control plane's.
     pub fn of_appliance() -> Session {
-        Session { peer: Peer::Appliance, client: String::new(), login: None, stands: false, renewed: false }
+        Session::of(Peer::Appliance)
+    }
+
+    fn of(peer: Peer) -> Session {
+        let client = String::new();
+        Session { peer, presented: None, is_over: false, client, login: None, stands: false, renewed: false }
+    }
+
+    /// Whether nothing is to be answered over the connection any more.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    pub(super) fn presented(&self) -> Option<CertificateFingerprint> {
+        self.presented
+    }
+
+    /// Whether the connection may be, with what its client has shown. The control plane's is no matter of certificates.
+    pub(super) fn check_connection(&mut self, state: &State) -> Result<(), Refusal> {
+        match self.peer {
+            Peer::Appliance => Ok(()),
+            Peer::Client(_) => check_connection(state, self.presented.as_ref()).inspect_err(|_| self.is_over = true),
+        }
     }
 
     /// Whether somebody is logged in, as far as this connection knows.

@@ -88,6 +88,6 @@ fn user_message(user: UserView) -> v1::User {
 fn user_of(reply: Reply) -> Result<(v1::User, Option<strongroom_types::CredentialId>), Refusal> {
     match reply {
         Reply::User { user, renewed } => Ok((user_message(user), renewed)),
-        Reply::Done | Reply::Key(_) | Reply::Pair { .. } => Err(internal("reply")),
+        Reply::Done | Reply::Key(_) | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),
     }
 }

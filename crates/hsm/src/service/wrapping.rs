@@ -162,7 +162,7 @@ impl Service {
         }
         match self.change(session, asked, command, make)? {
             Reply::Key(key) => Ok(key_message(key)),
-            Reply::Done | Reply::User { .. } | Reply::Pair { .. } => Err(internal("reply")),
+            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),
         }
     }
 

@@ -194,7 +194,7 @@ fn a_client_that_does_not_offer_the_protocol_gets_no_handshake() {
     let shake_hands = |alpn: &[&[u8]]| {
         let ca = world.ca.certificate().to_pem();
         let anchors = Anchors::from_pem(ca.as_bytes(), crate::world::now_s()).unwrap();
-        let mut config = Arc::unwrap_or_clone(strongroom_crypto::tls::client_config(&anchors));
+        let mut config = Arc::unwrap_or_clone(strongroom_crypto::tls::client_config(&anchors, None));
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let name = rustls::pki_types::ServerName::IpAddress(world.address.ip().into());
         let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();

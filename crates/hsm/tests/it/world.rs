@@ -16,7 +16,7 @@ use strongroom_crypto::certificates::{Anchors, CertificateRequest, CustomerCa};
 use strongroom_crypto::{random, tls};
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_hsm::cluster::{Cluster, Setup};
-use strongroom_hsm::connections::ConnectionLimits;
+use strongroom_hsm::connections::{ConnectionLimits, Connections};
 use strongroom_hsm::key_cache::KeyCache;
 use strongroom_hsm::log::Log;
 use strongroom_hsm::server::{CONTROL_SOCKET, Parts, ServeError, Server};
@@ -137,7 +137,7 @@ impl World {
     pub fn client(&self) -> ClientConnection {
         let anchors = Anchors::from_pem(self.ca.certificate().to_pem().as_bytes(), now_s()).unwrap();
         let name = ServerName::IpAddress(self.address.ip().into());
-        ClientConnection::new(tls::client_config(&anchors), name).unwrap()
+        ClientConnection::new(tls::client_config(&anchors, None), name).unwrap()
     }
 
     pub fn try_connect(&self) -> std::io::Result<Connection<StreamOwned<ClientConnection, TcpStream>>> {
@@ -205,10 +205,11 @@ fn serve(
     };
     let log = Arc::new(Log::open(&shared.join("hsm.log")).unwrap());
     let (keys, bell) = (Arc::new(KeyCache::default()), Arc::new(Bell::default()));
-    let watch = Box::new(Watch::new(Arc::clone(&keys), Arc::clone(&bell)));
+    let clients = Connections::new(&limits);
+    let watch = Box::new(Watch::new(Arc::clone(&keys), Arc::clone(&bell), Arc::clone(&clients)));
     let cluster = Cluster::start_with(store, LeaseKind::Timed, &setup, Arc::clone(&log) as _, watch).unwrap();
     let (failed, failures) = channel();
-    let parts = Parts { cluster, keys, bell, log, listener, folder: folder.to_owned(), limits };
+    let parts = Parts { cluster, keys, bell, clients, log, listener, folder: folder.to_owned(), limits };
     (Server::start(parts, &failed).unwrap(), address, failures)
 }
 

@@ -1,6 +1,7 @@
 use strongroom_types::{Revision, Role};
 
 use crate::member::{Anchor, AnchorConflict, revokes};
+use crate::tests::mtls::register;
 use crate::tests::world::{HOUR, P256, World, hsm, install, name};
 use crate::{Actor, Command, Draft, Made};
 
@@ -48,6 +49,9 @@ fn what_takes_something_away_is_told_from_what_only_grants() {
     let (admin, made) = (world.admin(), world.made_user());
     let create = Command::CreateUser { name: name("bob"), role: Role::CryptoUser };
     check(&mut world, admin, create, made, false);
+    check(&mut world, admin, register(1), Made::Nothing, false);
+    let reference = "1".parse().unwrap();
+    check(&mut world, admin, Command::DeregisterTrustAnchor(reference), Made::Nothing, true);
     let alice = world.crypto_user("alice");
     let pair = Command::GeneratePair {
         algorithm: P256,

@@ -100,11 +100,11 @@ impl World {
         let log_path = path(&format!("hsm-{number}.log"));
         let log = Arc::new(Log::open(&log_path).unwrap());
         let keys = Arc::new(KeyCache::default());
-        let watch = Watch::new(Arc::clone(&keys), Arc::new(Bell::default()));
+        let connections = Connections::new(&ConnectionLimits::default());
+        let watch = Watch::new(Arc::clone(&keys), Arc::new(Bell::default()), Arc::clone(&connections));
         let store = Arc::clone(&door) as Arc<dyn Store>;
         let notices = Arc::clone(&log) as Arc<_>;
         let cluster = Cluster::start_with(store, LeaseKind::Timed, &setup, notices, Box::new(watch)).unwrap();
-        let connections = Connections::new(&ConnectionLimits::default());
         let service = Service::new(Arc::clone(&cluster), Arc::clone(&keys), connections, log);
         Member { service, cluster, keys, door, log: log_path }
     }
@@ -131,7 +131,7 @@ impl World {
 
 impl<'a> Client<'a> {
     pub(super) fn of(member: &'a Member) -> Client<'a> {
-        let session = Session::of_client("127.0.0.9:4711".parse().unwrap());
+        let session = Session::of_client("127.0.0.9:4711".parse().unwrap(), None);
         Client { member, session, seen: 0, ticket: Vec::new() }
     }
 
