@@ -250,7 +250,8 @@ mod tests {
             assert_eq!(anchors.verify(leaf.der(), &[certificate.der()], NOW).map(drop), expected);
         };
         check(Profile::ca(), Ok(()));
-        check(Profile::client(), Err(PathError::IssuerNotCa));
+        check(Profile { key_usage: None, ca: Some(false), ..Profile::ca() }, Err(PathError::IssuerNotCa));
+        check(Profile::client(), Err(PathError::IssuerUnknown));
         check(Profile { key_usage: Some(0x80), ..Profile::ca() }, Err(PathError::IssuerUnknown));
         check(Profile { extended_usage: Some(1), ..Profile::ca() }, Err(PathError::Purpose));
         let many = vec![tree.first_certificate.der(); 5];
