@@ -2,7 +2,6 @@
 
 mod names;
 mod script;
-mod shell;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ mod https;
 mod integrity;
 mod interactive;
 mod network;
+mod rotation;
 mod secrecy;
 mod sessions;
 mod sharing;

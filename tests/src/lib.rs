@@ -7,6 +7,7 @@ mod http;
 mod nginx;
 mod process;
 mod scan;
+mod shell;
 mod world;
 
 pub use faults::{Failing, SmallDisk, Unreachable, with_own_mounts, with_own_network};
@@ -15,4 +16,5 @@ pub use http::{Tls, curl, get};
 pub use nginx::{Nginx, SiteKey};
 pub use process::{Ran, kill, pid_is_alive, program, run, run_with_input, wait_for};
 pub use scan::{Primes, process_memory};
+pub use shell::Shell;
 pub use world::World;

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use strongroom_tests::{Ran, World, program, run, run_with_input};
+use strongroom_tests::{Ran, Shell, World, program, run, run_with_input};
 use tempfile::TempDir;
 
 use super::names::Names;
 use super::pretty;
-use super::shell::Shell;
 
 /// The password of the users that a file asks for.
 const PASSWORD: &str = "golden-password";

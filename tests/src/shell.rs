@@ -1,15 +1,15 @@
-//! `cloudhsm-cli interactive` through a pipe, a command at a time: for what holds within one login only.
+//! `cloudhsm-cli interactive` through a pipe, a command at a time.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::process::wait_for;
 use serde_json::Value;
-use strongroom_tests::wait_for;
 
 /// A shell that runs.
-pub(super) struct Shell {
+pub struct Shell {
     child: Child,
     input: Option<ChildStdin>,
     said: Arc<Mutex<String>>,
@@ -17,7 +17,8 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    pub(super) fn start(command: &mut Command) -> Shell {
+    /// Starts one: the command has the word `interactive`.
+    pub fn start(command: &mut Command) -> Shell {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the shell starts");
         let input = child.stdin.take();
@@ -36,7 +37,7 @@ impl Shell {
     }
 
     /// What it answers to these lines: one object, and its line's end.
-    pub(super) fn ask(&mut self, lines: &str) -> String {
+    pub fn ask(&mut self, lines: &str) -> String {
         let input = self.input.as_mut().expect("it is open");
         input.write_all(lines.as_bytes()).expect("the shell reads");
         let mut answer = None;
