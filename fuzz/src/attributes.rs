@@ -2,6 +2,7 @@
 
 use prost::Message;
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
+use strongroom_types::{Filter, FilterTerm};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::{KeyInfo, convert, v1};
 
@@ -22,6 +23,16 @@ pub fn run(data: &[u8]) {
     if let Ok(key) = v1::Key::decode(data)
         && let Ok(info) = KeyInfo::try_from(key)
     {
+        // What is printed of a key selects it, in quotes or without.
+        for (name, value) in strongroom_cli::printed_attributes(&info) {
+            let term =
+                |value: &str| format!("attr.{name}={value}").parse::<FilterTerm>().expect("a printed value is one");
+            let selects = |term| Filter(vec![term]).selects(info.reference, &info.attributes);
+            assert!(selects(term(&format!("\"{value}\""))), "{name}={value:?}");
+            if !value.starts_with('"') {
+                assert!(selects(term(&value)), "{name}={value:?}");
+            }
+        }
         assert_eq!(KeyInfo::try_from(v1::Key::from(info.clone())), Ok(info));
     }
 }

@@ -12,6 +12,13 @@ pub fn run(data: &[u8]) {
             assert_eq!(strongroom_cli::read_line(&words.join(" ")), Some(words));
         }
     }
+    // In quotes everything is one word, whatever it holds.
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    let label = strongroom_cli::read_line(&format!("key list --filter attr.label=\"{escaped}\" -v"));
+    let expected = ["key", "list", "--filter", &format!("attr.label={text}"), "-v"].map(str::to_owned);
+    assert_eq!(label, Some(expected.to_vec()));
+    let term = format!("attr.label=\"{text}\"").parse();
+    assert_eq!(term, Ok(FilterTerm::Attribute(AttributeName::Label, AttributeValue::Text(text.clone().into_owned()))));
     for word in text.split_whitespace() {
         if let Ok(FilterTerm::Attribute(name, value)) = word.parse() {
             assert!(word.starts_with(&format!("attr.{name}=")), "{word}: {value:?}");

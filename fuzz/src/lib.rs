@@ -12,6 +12,7 @@ pub mod anchors;
 pub mod attributes;
 pub mod certificates;
 pub mod command_lines;
+pub mod configurations;
 pub mod der;
 pub mod member_table;
 pub mod messages;
@@ -54,6 +55,7 @@ targets! {
     attributes: 20_000,
     certificates: 400,
     command_lines: 1_000,
+    configurations: 4_000,
     der: 20_000,
     member_table: 20_000,
     messages: 20_000,

@@ -70,6 +70,15 @@ fn print(text: &str) -> bool {
     }
 }
 
+/// For fuzzing: the attributes of a key by name, as `key list --verbose` prints them.
+#[cfg(feature = "fuzz")]
+pub fn printed_attributes(key: &strongroom_client::KeyInfo) -> Vec<(String, String)> {
+    let printed = output::key(key);
+    let attributes = printed["key"]["attributes"].as_object().into_iter().flatten();
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    attributes.map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
 /// For fuzzing: reads a line as the shell does, without doing what it says. Answers with its words, if it has words.
 #[cfg(feature = "fuzz")]
 pub fn read_line(text: &str) -> Option<Vec<String>> {
