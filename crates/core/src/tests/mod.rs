@@ -14,3 +14,4 @@ mod state;
 mod users;
 mod uses;
 pub(crate) mod world;
+mod wrapping;

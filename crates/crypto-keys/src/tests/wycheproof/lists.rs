@@ -85,3 +85,8 @@ pub(super) static OAEP: [Listed; 19] = [
         reason: MASK,
     },
 ];
+
+pub(super) static KEYWRAP_NOT_STANDING: [NotStanding; 3] =
+    [("aria", "ARIA is not offered"), ("camellia", "Camellia is not offered"), ("seed", "SEED is not offered")];
+
+pub(super) static KEYWRAP: [Listed; 0] = [];

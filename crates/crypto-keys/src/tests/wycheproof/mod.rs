@@ -10,6 +10,7 @@ mod decrypt;
 mod ecdsa;
 mod lists;
 mod rsa;
+mod wrap;
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
