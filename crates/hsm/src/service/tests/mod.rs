@@ -9,3 +9,4 @@ mod session_keys;
 mod sharing;
 mod tickets;
 mod world;
+mod wrapping;
