@@ -79,7 +79,7 @@ fn add(
     }
     asks_nobody(tool, "add-cluster ", Some(id), place)?;
     let mut entry = document.add(id);
-    if place.ca.is_none() {
+    if entry.ca().is_none() {
         let folder = path.parent().unwrap_or(Path::new(""));
         entry.set_ca(&folder.join("customerCA.crt"));
     }

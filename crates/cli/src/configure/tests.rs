@@ -191,13 +191,15 @@ fn clusters_are_added_and_removed() {
             clusters.iter().map(|entry| entry["cluster"]["cluster_id"].clone()).collect()
         };
         // Over the placeholder of an installation.
-        home.run(component, "--log-level warn").expect("made");
+        home.run(component, "--log-level warn --disable-key-availability-check").expect("made");
         let add = |id: &str, more: &str| home.run(component, &format!("add-cluster --cluster-id {id} {more}"));
         add(ID, "-a 10.0.0.1 --hsm-ca-cert /srv/a.crt").expect("added");
         assert_eq!(ids(), [ID]);
         add(OTHER, "-a 10.0.0.2 10.0.0.3 --region eu-west-1").expect("added");
         assert_eq!(ids(), [ID, OTHER]);
         let found = home.json(component);
+        let options = |at: usize| found["clusters"][at]["cluster"].get("options").cloned();
+        assert_eq!((options(0), options(1)), (Some(json!({ "disable_key_availability_check": true })), None));
         assert_eq!(found["clusters"][0]["cluster"]["hsm_ca_file"], "/srv/a.crt");
         let ca = home.0.path().join("etc/customerCA.crt");
         assert_eq!(found["clusters"][1]["cluster"]["hsm_ca_file"], json!(ca));

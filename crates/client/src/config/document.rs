@@ -80,10 +80,13 @@ impl Document {
         self.entries().find(|entry| entry.id() == Some(id.as_str()))
     }
 
-    /// One more cluster, in place of a placeholder if there is one.
+    /// One more cluster, for which a placeholder is taken if there is one: what was set in it stays.
     pub fn add(&mut self, id: &ClusterId) -> ClusterEntry<'_> {
-        self.list().retain_mut(|entry| !cluster_of(entry).is_some_and(|entry| entry.is_placeholder()));
-        let mut entry = self.entry();
+        let placeholder = self.entries().position(|entry| entry.is_placeholder());
+        let mut entry = match placeholder {
+            Some(at) => self.entries().nth(at).expect("it was found there"),
+            None => self.entry(),
+        };
         entry.set_id(id);
         entry
     }

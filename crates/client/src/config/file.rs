@@ -93,9 +93,16 @@ fn yes() -> bool {
     true
 }
 
+/// Reads the shape. Where nothing is looked at the content must be JSON all the same: tools rewrite all of it.
+fn root(content: &[u8]) -> Result<Root, serde_json::Error> {
+    let root = serde_json::from_slice(content)?;
+    serde_json::from_slice::<Value>(content)?;
+    Ok(root)
+}
+
 /// Whether the content has the shape of a configuration, wherever its HSMs are.
 pub(super) fn check(content: &[u8]) -> Result<(), serde_json::Error> {
-    let root: Root = serde_json::from_slice(content)?;
+    let root = root(content)?;
     root.clusters.iter().try_for_each(|entry| {
         settings(&entry.cluster.options)?;
         retry(&entry.cluster.options).map(drop)
@@ -111,7 +118,7 @@ pub(super) fn parse(
     read_client: impl Fn(&Path, &Path) -> Result<ClientCertificate, ConfigError>,
 ) -> Result<Config, ConfigError> {
     let form = |source| ConfigError::Form { path: path.into(), tool: tool.into(), source };
-    let root: Root = serde_json::from_slice(content).map_err(form)?;
+    let root = root(content).map_err(form)?;
     let no_servers = || ConfigError::NoServers { path: path.into(), tool: tool.into() };
     if root.clusters.is_empty() {
         return Err(no_servers());
