@@ -1,6 +1,7 @@
 //! Frames, requests and responses.
 
 use strongroom_client::{ApplianceState, ClusterInfo, FoundKeys, Hello, UserInfo};
+use strongroom_core::Replica;
 use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
 use strongroom_types::limits::{HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX};
 use strongroom_wire::v1::request::Operation;
@@ -62,6 +63,11 @@ fn request_read(request: v1::Request) {
             if let Ok(mechanism) = convert::sign_mechanism(sign.mechanism, sign.hash, sign.salt_length) {
                 let (number, hash, salt) = convert::sign_parts(mechanism);
                 assert_eq!(convert::sign_mechanism(number, hash, salt), Ok(mechanism));
+            }
+        }
+        Some(Operation::KeyReplicate(v1::KeyReplicate { replica: Some(replica) })) => {
+            if let Ok(header) = Replica::decode(&replica.header) {
+                assert_eq!(header.encode(), replica.header);
             }
         }
         Some(Operation::Decrypt(decrypt)) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use strongroom_core::member::{Anchor, AnchorFound};
 use strongroom_core::{
-    Asker, Cluster, Creation, Credential, Effect, EndedLogin, Head, Hsm, Key, Lock, Outcome, Receipt, Record, Rollback,
-    SessionKey, Settings, SumOfMacs, Ticket, TrustAnchor, User,
+    Asker, Cluster, Creation, Credential, Effect, EndedLogin, Head, HistoryKey, Hsm, Key, Lock, Origin, Outcome,
+    Receipt, Record, Replica, Replicated, Rollback, SessionKey, Settings, SumOfMacs, Ticket, TrustAnchor, User,
 };
 use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
@@ -137,6 +137,7 @@ pub(crate) fn records() -> Vec<Record> {
         epoch: 1,
         created_ms: 5,
         mtls_enforcement: MtlsEnforcement::Cluster,
+        origin: Some(Origin { cluster: ClusterId::from_random([8; 7]), epoch: 1, revision: Revision(4) }),
     };
     let hsm = Hsm { id: hsm_id(), ip: "127.0.7.1".into(), port: 2223, zone: "local-1a".into(), serial: "5".into() };
     let credential = Credential {
@@ -199,6 +200,7 @@ pub(crate) fn records() -> Vec<Record> {
             creation,
             created_ms: 5,
         }),
+        Record::HistoryKey(HistoryKey { sealed: Arc::from(&[9; 61][..]) }),
     ];
     records.extend((1..).zip(attributes()).map(key));
     records
@@ -265,6 +267,14 @@ pub(crate) fn operations() -> Vec<Operation> {
             hash: hash(),
             data: vec![1; 256],
         }),
+        Operation::KeyExport(v1::KeyExport { reference: 7, destination_cluster_id: cluster_id().to_string() }),
+        Operation::UserExport(v1::UserExport {
+            user_name: user_name(),
+            role: role(),
+            destination_cluster_id: cluster_id().to_string(),
+        }),
+        Operation::KeyReplicate(v1::KeyReplicate { replica: Some(replica()) }),
+        Operation::UserReplicate(v1::UserReplicate { replica: Some(replica()) }),
         Operation::ApplianceInstallCertificate(v1::ApplianceInstallCertificate {
             certificate_pem: "-----BEGIN CERTIFICATE-----".into(),
             trust_anchor_pem: String::new(),
@@ -273,6 +283,20 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::MtlsDeregisterTrustAnchor(v1::MtlsDeregisterTrustAnchor { reference: 1 }),
         Operation::MtlsSetEnforcement(v1::MtlsSetEnforcement { level: v1::MtlsEnforcement::Cluster.into() }),
     ]
+}
+
+fn replica() -> v1::Replica {
+    let replica = Replica {
+        source: cluster_id(),
+        destination: ClusterId::from_random([8; 7]),
+        what: Replicated::User(UserId::from_bytes(USER)),
+        asker: UserId::from_bytes(USER),
+        by_admin: true,
+        mode: ClusterMode::Fips,
+        hsm_type: HsmType::Hsm2mMedium,
+        expires_ms: 77,
+    };
+    v1::Replica { header: replica.encode(), sealed: vec![1; 80] }
 }
 
 pub(crate) fn request(operation: Operation) -> v1::Request {
@@ -321,6 +345,7 @@ pub(crate) fn outcomes() -> Vec<Answer> {
         Answer::KeyGenerateSecret(keys[0].clone()),
         Answer::KeyGeneratePair(v1::KeyPair { public_key: Some(keys[1].clone()), private_key: Some(keys[2].clone()) }),
         Answer::KeyFind(v1::KeyFindResult { total: 3, keys }),
+        Answer::KeyExport(replica()),
         Answer::Sign(v1::SignResult { signature: vec![1; 64] }),
         Answer::Decrypt(v1::DecryptResult { data: vec![1; 32] }),
         Answer::ApplianceState(v1::ApplianceStateResult {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use strongroom_client::{ClientError, ConfigError};
 use strongroom_crypto::pem::PemError;
 use strongroom_crypto::spki::SpkiError;
-use strongroom_types::{HashFunction, KeyType, NameError, PasswordError, Refusal, Status, TemplateError};
+use strongroom_types::{ClusterId, HashFunction, KeyType, NameError, PasswordError, Refusal, Status, TemplateError};
 use thiserror::Error;
 
 /// The closed list.
@@ -43,19 +43,25 @@ pub enum ExpectedError {
     },
     /// A variable of the environment that a single command needs.
     #[error(
-        "{variable} is not set; a single command logs in with CLOUDHSM_ROLE=crypto-user (or admin) and \
-         CLOUDHSM_PIN=USER:PASSWORD"
+        "{variable} is not set; a single command logs in with {0}_ROLE=crypto-user (or admin) and {0}_PIN=USER:PASSWORD",
+        variable.trim_end_matches("_ROLE").trim_end_matches("_PIN")
     )]
     EnvironmentMissing {
         /// Which.
         variable: &'static str,
     },
-    /// `CLOUDHSM_PIN` is no user and password.
-    #[error("CLOUDHSM_PIN must be USER:PASSWORD, in UTF-8")]
-    EnvironmentPin,
-    /// `CLOUDHSM_ROLE` is no role.
-    #[error("CLOUDHSM_ROLE must be admin or crypto-user")]
-    EnvironmentRole,
+    /// `CLOUDHSM_PIN` is no user and password, or the destination's is not.
+    #[error("{variable} must be USER:PASSWORD, in UTF-8")]
+    EnvironmentPin {
+        /// Which.
+        variable: &'static str,
+    },
+    /// `CLOUDHSM_ROLE` is no role, or the destination's is not.
+    #[error("{variable} must be admin or crypto-user")]
+    EnvironmentRole {
+        /// Which.
+        variable: &'static str,
+    },
     /// A file is longer than can be taken.
     #[error("{} is longer than {max} bytes", path.display())]
     FileTooLong {
@@ -67,6 +73,9 @@ pub enum ExpectedError {
     /// The mask generation function's hash is another.
     #[error("--mgf must use the hash function: mgf1-{0}")]
     Mgf(HashFunction),
+    /// The command needs a login to two clusters.
+    #[error("nobody is logged in to {0}; log in first: login --cluster-id {0} --username USER --role ROLE")]
+    NobodyAt(ClusterId),
     /// A key whose kind does not fit the encoding.
     #[error("a {found} cannot be written as {encoding}: {fix}")]
     NotOfEncoding {
@@ -123,6 +132,19 @@ pub enum ExpectedError {
         /// Why.
         source: io::Error,
     },
+    /// What the destination has already is another (wording of the original tool, up to the colon).
+    #[error("{what} replicate failed on {hsms} of {hsms} connections: {}", client_text(source))]
+    Replicate {
+        /// Key or user.
+        what: &'static str,
+        /// HSMs of the destination.
+        hsms: usize,
+        /// Why.
+        source: ClientError,
+    },
+    /// Source and destination are one.
+    #[error("--source-cluster-id and --destination-cluster-id name the same cluster; name two")]
+    SameCluster,
     /// Not exactly one key fits.
     #[error("Key selection criteria matched {0} keys. Refine selection criteria to select a single key.")]
     Selection(u32),
@@ -199,7 +221,17 @@ fn wording(status: Status) -> Wording {
         Status::UnwrappingFailed => Wording::OwnWith(
             "data, unwrapping key, mechanism with its parameters and key-type-class must be those of the wrapping",
         ),
-        Status::NotServing
+        Status::NotClones => Wording::OwnWith(
+            "keys and users go between a cluster and those that were made from it, or from the same one, with `strongroom up \
+             --clone-of`",
+        ),
+        Status::ReplicaOfAnother => Wording::OwnWith("log in to both as the same user, or to both as admin"),
+        Status::ReplicaUsersMissing => Wording::OwnWith("an admin brings them along with user replicate"),
+        Status::ReplicaUnsupported
+        | Status::ReplicaExpired
+        | Status::UserReplicaConflict
+        | Status::KeyReplicaConflict
+        | Status::NotServing
         | Status::Busy
         | Status::DeadlineExceeded
         | Status::StoreUnavailable

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use strongroom_client::{Client, ClientError, ClientName, ClusterConfig, Component, Config, Log};
 use strongroom_types::{ClusterId, Password, Role, Secret, UserName};
 
+use crate::arguments::Between;
 use crate::error::ExpectedError;
 
 /// Whether a command needs somebody to be logged in.
@@ -63,12 +64,34 @@ impl Session {
         match need {
             Need::Nothing => {}
             Need::Login if self.environment => {
-                let (user, role, password) = credentials(env::var_os("CLOUDHSM_ROLE"), env::var_os("CLOUDHSM_PIN"))?;
+                let variable = |name| (name, env::var_os(name));
+                let (user, role, password) = credentials(variable("CLOUDHSM_ROLE"), variable("CLOUDHSM_PIN"))?;
                 client.set_credentials(user, role, password);
             }
             // Said before anybody is asked for a new password.
             Need::Login if client.logged_in().is_none() => return Err(ClientError::NoCredentials.into()),
             Need::Login => {}
+        }
+        Ok(client)
+    }
+
+    /// Refuses to go from a cluster to the same one.
+    pub fn check_between(&self, between: &Between) -> Result<(), ExpectedError> {
+        let is_one = between.source_cluster_id == between.destination_cluster_id;
+        if is_one { Err(ExpectedError::SameCluster) } else { Ok(()) }
+    }
+
+    /// The client of the cluster that something is copied to, with its own login.
+    pub fn destination(&mut self, between: &Between) -> Result<Client, ExpectedError> {
+        let cluster = &between.destination_cluster_id;
+        let client = self.opened(Some(cluster))?;
+        if self.environment {
+            let variable = |name| (name, env::var_os(name));
+            let (role, pin) = (variable("DESTINATION_CLOUDHSM_ROLE"), variable("DESTINATION_CLOUDHSM_PIN"));
+            let (user, role, password) = credentials(role, pin)?;
+            client.set_credentials(user, role, password);
+        } else if client.logged_in().is_none() {
+            return Err(ExpectedError::NobodyAt(cluster.clone()));
         }
         Ok(client)
     }
@@ -105,12 +128,18 @@ fn prompt_text(login: Option<(&ClusterId, UserName)>) -> String {
     }
 }
 
+/// A variable of the environment: its name and its value.
+type Variable = (&'static str, Option<OsString>);
+
 /// Who the environment says.
-fn credentials(role: Option<OsString>, pin: Option<OsString>) -> Result<(UserName, Role, Password), ExpectedError> {
-    let role = role.ok_or(ExpectedError::EnvironmentMissing { variable: "CLOUDHSM_ROLE" })?;
-    let role = role.to_str().and_then(|text| text.parse().ok()).ok_or(ExpectedError::EnvironmentRole)?;
-    let pin = pin.ok_or(ExpectedError::EnvironmentMissing { variable: "CLOUDHSM_PIN" })?;
-    let (user, password) = pin.to_str().and_then(|text| text.split_once(':')).ok_or(ExpectedError::EnvironmentPin)?;
+fn credentials(role: Variable, pin: Variable) -> Result<(UserName, Role, Password), ExpectedError> {
+    let ((variable, role), (pin_variable, pin)) = (role, pin);
+    let role = role.ok_or(ExpectedError::EnvironmentMissing { variable })?;
+    let role = role.to_str().and_then(|text| text.parse().ok()).ok_or(ExpectedError::EnvironmentRole { variable })?;
+    let variable = pin_variable;
+    let pin = pin.ok_or(ExpectedError::EnvironmentMissing { variable })?;
+    let (user, password) =
+        pin.to_str().and_then(|text| text.split_once(':')).ok_or(ExpectedError::EnvironmentPin { variable })?;
     Ok((user.parse()?, role, Password::for_login(Secret::from(password.as_bytes()))))
 }
 
@@ -129,7 +158,8 @@ mod tests {
     #[test]
     fn the_environment_names_role_user_and_password() {
         let check = |role: Option<&str>, pin: Option<&str>, expected: &str| {
-            let outcome = credentials(role.map(OsString::from), pin.map(OsString::from));
+            let variable = |name, value: Option<&str>| (name, value.map(OsString::from));
+            let outcome = credentials(variable("CLOUDHSM_ROLE", role), variable("CLOUDHSM_PIN", pin));
             let said = match outcome {
                 Ok((user, role, password)) => format!("{user} {role} {}", String::from_utf8_lossy(password.expose())),
                 Err(error) => error.to_string(),

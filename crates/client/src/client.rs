@@ -379,9 +379,18 @@ impl Client {
         answered.read(|answer| matches!(answer, Answer::KeySetAttribute(_)).then_some(Ok(())))
     }
 
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0
+    }
+
+    /// Whether the key is one of the session that is logged in.
+    pub(crate) fn holds_session_key(&self, key: KeyReference) -> bool {
+        self.0.present_login().is_some_and(|login| login.session_keys.holds(key))
+    }
+
     /// Makes a change that only keys of the store take.
     fn change_stored(&self, key: KeyReference, operation: Operation) -> Result<Answered, ClientError> {
-        if self.0.present_login().is_some_and(|login| login.session_keys.holds(key)) {
+        if self.holds_session_key(key) {
             return Err(Refusal::from(Status::SessionKeyFixed).into());
         }
         self.0.call(&manner::MANAGEMENT, operation)

@@ -27,6 +27,7 @@ mod mtls;
 mod names;
 mod pool;
 pub mod reference_pem;
+mod replicate;
 pub mod routing;
 mod session_keys;
 
@@ -44,4 +45,5 @@ pub use config::{
 pub use error::{Attempt, Cause, CertificateFault, ClientError, ConfigError, ConnectError};
 pub use logging::{Level, Log, LogKind, Logging, Rotation};
 pub use mtls::TrustAnchorInfo;
+pub use replicate::Replica;
 pub use strongroom_wire::{KeyInfo, Wrapping};

@@ -59,6 +59,9 @@ pub(crate) const MANAGEMENT: Manner = Manner {
     secret: true,
 };
 
+/// Having a key or a user sealed for a clone, which changes nothing.
+pub(crate) const EXPORT: Manner = Manner { changes: false, secret: false, ..MANAGEMENT };
+
 /// Making a key: an RSA-4096 pair may take many seconds on a busy machine.
 pub(crate) const KEY_GENERATION: Manner = Manner {
     try_max: Duration::from_secs(30),

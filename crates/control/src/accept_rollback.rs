@@ -57,7 +57,7 @@ pub(crate) fn run(options: &AcceptRollback) -> Result<String, ExpectedError> {
         ClusterFile::read(&folder)?.ok_or_else(|| StateError::NoCluster { path: folder.root().to_owned() })?;
     check_stopped(&folder, &cluster)?;
     // An HSM's folder that was lost comes back without an anchor, which is one thing to accept.
-    make::files(&folder, &cluster, &hsm_program)?;
+    make::files(&folder, &cluster, &hsm_program, &progress)?;
     let mut command = Command::new(&hsm_program);
     command.arg("accept-rollback");
     for hsm in &cluster.hsms {
@@ -93,8 +93,7 @@ fn check_stopped(folder: &StateFolder, cluster: &ClusterFile) -> Result<(), Expe
 }
 
 fn refusal(exit: Exit, stderr: &[u8]) -> RollbackError {
-    let said = String::from_utf8_lossy(stderr);
-    let said = said.trim().trim_start_matches("strongroom-hsm: ").to_owned();
+    let said = programs::said_by_hsm(stderr);
     if said.is_empty() { RollbackError::Silent { exit } } else { RollbackError::Refused { said } }
 }
 

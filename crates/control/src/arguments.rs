@@ -26,16 +26,21 @@ Exit codes:
   6  a program of Strongroom is missing or did not start
   7  an HSM does not serve
   8  the cluster refused: certificate, activation, login or crypto user
-  9  a rollback was not accepted: nothing to accept, another revision, a damaged store";
+  9  a rollback was not accepted: nothing to accept, another revision, a damaged store
+  10 a clone was not made: the other cluster's folder or store, or what it is";
 
 const UP_EXAMPLES: &str = "\
 Examples:
   strongroom up
   strongroom up --state ./test --hsms 1 --crypto-user alice:correct-horse
   export CLOUDHSM_HOME=$(strongroom up --output json | jq -r .home)
+  strongroom up --state ./copy --clone-of ./test
 
 Running it again is safe: it completes what is missing, starts what is down, and prints the same. Type, mode, number \
 of HSMs and passwords are settled when the cluster is made.
+
+A clone begins with the users, passwords and keys that the other cluster has at that moment; afterwards nothing is copied \
+by itself (`cloudhsm-cli key replicate` and `user replicate` do). It has ids, certificate and CA of its own.
 
 A password on the command line can be seen by other users of this machine while the command runs; those that `up` \
 makes itself are only in its output and in credentials.json, readable by you alone.";
@@ -98,13 +103,16 @@ pub struct Up {
     /// The state folder.
     #[command(flatten)]
     pub state: State,
-    /// Number of HSMs, 1 to 28 [default: 2]
+    /// Begin with the users and keys of another cluster, which may run meanwhile: its state folder
+    #[arg(long, value_name = "DIR")]
+    pub clone_of: Option<PathBuf>,
+    /// Number of HSMs, 1 to 28 [default: 2; of a clone: as many as the other cluster has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=28))]
     pub hsms: Option<u8>,
-    /// FIPS: approved algorithms only; NON_FIPS: all [default: FIPS]
+    /// FIPS: approved algorithms only; NON_FIPS: all [default: FIPS; a clone has the other cluster's]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<ClusterMode>,
-    /// hsm1.medium or hsm2m.medium; sets the cluster's limits [default: hsm2m.medium]
+    /// hsm1.medium or hsm2m.medium; sets the cluster's limits [default: hsm2m.medium; of a clone: the other cluster's]
     #[arg(long, value_name = "TYPE")]
     pub hsm_type: Option<HsmType>,
     /// The admin's password, 8 to 32 characters [default: random]
@@ -206,6 +214,8 @@ mod tests {
         check("up", true);
         check("up --hsms 1", true);
         check("up --hsms 28 --mode NON_FIPS --hsm-type hsm2m.medium --output json", true);
+        check("up --state b --clone-of a", true);
+        check("up --clone-of", false);
         check("up --hsms 0", false);
         check("up --hsms 29", false);
         check("up --hsms two", false);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use strongroom_client::{ClientError, ConfigError};
 use strongroom_crypto::certificates::{AuthorityError, CertificateError};
-use strongroom_types::{HsmId, NameError, PasswordError, Role, UserName};
+use strongroom_types::{ClusterId, HsmId, NameError, PasswordError, Role, UserName};
 use thiserror::Error;
 
 use crate::processes::Exit;
@@ -38,6 +38,9 @@ pub enum ExpectedError {
     /// A rollback that is not accepted.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
+    /// A clone that is not made.
+    #[error(transparent)]
+    Clone(#[from] CloneError),
     /// Standard output takes no more. What was asked for is done.
     #[error("the answer cannot be written, though the command did its work")]
     Print {
@@ -67,6 +70,7 @@ impl ExpectedError {
             ExpectedError::Hsm(_) => 7,
             ExpectedError::Provision(_) => 8,
             ExpectedError::Rollback(_) => 9,
+            ExpectedError::Clone(_) => 10,
         }
     }
 }
@@ -118,6 +122,24 @@ pub enum SettingsError {
     PasswordDifferent {
         /// The option.
         option: &'static str,
+    },
+    /// A clone has its origin's users.
+    #[error(
+        "{option} is of no use with --clone-of: the users and their passwords come from the other cluster; leave it out"
+    )]
+    CloneCredentials {
+        /// The option.
+        option: &'static str,
+    },
+    /// The cluster exists, and began empty.
+    #[error(
+        "{cluster} is no clone, and `up` cannot make it one of {}; make the clone with another --state", asked.display()
+    )]
+    NoClone {
+        /// The cluster.
+        cluster: ClusterId,
+        /// The folder that was asked for.
+        asked: PathBuf,
     },
     /// `credentials.json` was removed after the cluster had been made.
     #[error(
@@ -465,6 +487,56 @@ pub enum HsmError {
         action: &'static str,
         /// What came back.
         source: ClientError,
+    },
+}
+
+/// A clone that is not made.
+#[derive(Debug, Error)]
+pub enum CloneError {
+    /// There is no such cluster to begin with.
+    #[error("the cluster to be cloned, in {}, cannot be used; name its state folder with --clone-of", path.display())]
+    Origin {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: StateError,
+    },
+    /// A folder cannot begin with itself.
+    #[error("--clone-of and --state name the same folder, {}; name another --state", path.display())]
+    Itself {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds another cluster than when the clone was begun.
+    #[error(
+        "{} holds {found} now, and the clone was begun with {wanted}; remove the clone's state folder and begin it again",
+        path.display()
+    )]
+    Another {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: ClusterId,
+        /// What it held.
+        wanted: ClusterId,
+    },
+    /// Something that a clone takes over.
+    #[error("{cluster} has {what} {has}, and so has its clone, not {asked}; leave the option out")]
+    Different {
+        /// The origin.
+        cluster: ClusterId,
+        /// The setting.
+        what: &'static str,
+        /// Its value in the origin.
+        has: String,
+        /// The value asked for.
+        asked: String,
+    },
+    /// The HSM program says why.
+    #[error("{said}")]
+    Refused {
+        /// Its words.
+        said: String,
     },
 }
 

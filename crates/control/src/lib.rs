@@ -15,6 +15,7 @@ mod accept_rollback;
 pub mod addresses;
 pub mod arguments;
 mod clock;
+mod clones;
 mod down;
 pub mod error;
 pub mod home;

@@ -12,8 +12,10 @@ use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType};
 
 use crate::addresses::{self, Block};
 use crate::clock;
+use crate::clones;
 use crate::error::{ExpectedError, ProgramError, StateError};
 use crate::processes::Exit;
+use crate::progress::Progress;
 use crate::settings::{HSMS_DEFAULT, Settings};
 use crate::state::{
     ClusterFile, Credentials, Durability, HsmEntry, MODE_FOLDER, MODE_PUBLIC, MODE_SECRET, NewCluster, StateFolder,
@@ -43,6 +45,11 @@ pub(crate) fn cluster(folder: &StateFolder, settings: &Settings) -> Result<Clust
             settings.check_cluster(&file)?;
             (file, None)
         }
+        None if settings.clone_of.is_some() => {
+            let (file, block) = clones::new_cluster(folder, settings)?;
+            file.write(folder)?;
+            (file, Some(block))
+        }
         None => {
             let (file, block) = new_cluster(settings)?;
             file.write(folder)?;
@@ -58,6 +65,11 @@ pub(crate) fn cluster(folder: &StateFolder, settings: &Settings) -> Result<Clust
             settings.check_no_credentials()?;
             None
         }
+        None if file.clone_of.is_some() => {
+            let taken = clones::credentials(&file)?;
+            taken.as_ref().map_or(Ok(()), |taken| taken.write(folder))?;
+            taken
+        }
         None => {
             let made = settings.credentials(random::fill);
             made.write(folder)?;
@@ -68,15 +80,7 @@ pub(crate) fn cluster(folder: &StateFolder, settings: &Settings) -> Result<Clust
 }
 
 fn new_cluster(settings: &Settings) -> Result<(ClusterFile, Block), ExpectedError> {
-    let count = settings.hsms.unwrap_or(HSMS_DEFAULT);
-    let block = addresses::take(count, HSM_PORT, random::bytes::<2>)?;
-    let hsm = |(ip, zone): (_, &&str)| HsmEntry {
-        hsm_id: HsmId::from_random(random::bytes()),
-        ip,
-        port: HSM_PORT,
-        availability_zone: (*zone).to_owned(),
-    };
-    let hsms = block.addresses.iter().copied().zip(ZONES.iter().cycle()).map(hsm).collect();
+    let (hsms, block) = new_hsms(settings.hsms.unwrap_or(HSMS_DEFAULT))?;
     let new = NewCluster {
         cluster_id: ClusterId::from_random(random::bytes()),
         hsm_type: settings.hsm_type.unwrap_or(HsmType::Hsm2mMedium),
@@ -87,10 +91,31 @@ fn new_cluster(settings: &Settings) -> Result<(ClusterFile, Block), ExpectedErro
     Ok((ClusterFile::new(new, hsms), block))
 }
 
-/// The root key's file, folders, every HSM's configuration and the customer CA.
-pub(crate) fn files(folder: &StateFolder, cluster: &ClusterFile, hsm_program: &Path) -> Result<(), ExpectedError> {
-    check_store(folder, cluster)?;
-    root_key(folder, hsm_program)?;
+/// HSMs of a new cluster, each with an address that nobody has.
+pub(crate) fn new_hsms(count: u8) -> Result<(Vec<HsmEntry>, Block), ExpectedError> {
+    let block = addresses::take(count, HSM_PORT, random::bytes::<2>)?;
+    let hsm = |(ip, zone): (_, &&str)| HsmEntry {
+        hsm_id: HsmId::from_random(random::bytes()),
+        ip,
+        port: HSM_PORT,
+        availability_zone: (*zone).to_owned(),
+    };
+    let hsms = block.addresses.iter().copied().zip(ZONES.iter().cycle()).map(hsm).collect();
+    Ok((hsms, block))
+}
+
+/// The root key's file, folders, every HSM's configuration and the customer CA; a clone's store.
+pub(crate) fn files(
+    folder: &StateFolder,
+    cluster: &ClusterFile,
+    hsm_program: &Path,
+    progress: &Progress,
+) -> Result<(), ExpectedError> {
+    let begins_as_clone = cluster.clone_of.is_some() && !cluster.prepared;
+    if !begins_as_clone {
+        check_store(folder, cluster)?;
+        root_key(folder, hsm_program)?;
+    }
     make_folder(&folder.store(), MODE_FOLDER)?;
     make_folder(&folder.hsms(), MODE_FOLDER)?;
     for hsm in &cluster.hsms {
@@ -101,7 +126,12 @@ pub(crate) fn files(folder: &StateFolder, cluster: &ClusterFile, hsm_program: &P
             write_whole(&path, &content, MODE_SECRET, Durability::Disk)?;
         }
     }
-    customer_ca(folder)
+    customer_ca(folder)?;
+    let is_founded = has_state(folder) && fs::symlink_metadata(folder.root_key()).is_ok();
+    if begins_as_clone && !is_founded {
+        clones::found(folder, cluster, hsm_program, progress)?;
+    }
+    Ok(())
 }
 
 /// Whether HSMs have written state, which needs the root key and the CA that were there then.
@@ -116,9 +146,10 @@ impl StateFolder {
     }
 }
 
-/// A cluster that was ready once has a store. HSMs that found none would make a new, empty cluster in its place.
+/// A cluster that was ready once has a store, and a clone begins with one. HSMs that found none would make a new, empty
+/// cluster in its place.
 pub(crate) fn check_store(folder: &StateFolder, cluster: &ClusterFile) -> Result<(), StateError> {
-    if cluster.prepared && !has_state(folder) {
+    if (cluster.prepared || cluster.clone_of.is_some()) && !has_state(folder) {
         return Err(StateError::StoreMissing { path: folder.database() });
     }
     Ok(())
@@ -250,9 +281,12 @@ mod tests {
         let (mut cluster, _block) = new_cluster(&settings).expect("a cluster");
         let nowhere = Path::new("/nonexistent/strongroom-hsm");
         // Before it was ready it may have none yet.
-        assert!(matches!(files(&folder, &cluster, nowhere), Err(ExpectedError::Program(ProgramError::Start { .. }))));
+        assert!(matches!(
+            files(&folder, &cluster, nowhere, &Progress::new(false)),
+            Err(ExpectedError::Program(ProgramError::Start { .. }))
+        ));
         cluster.prepared = true;
-        match files(&folder, &cluster, nowhere) {
+        match files(&folder, &cluster, nowhere, &Progress::new(false)) {
             Err(error @ ExpectedError::State(StateError::StoreMissing { .. })) => assert_eq!(error.exit_code(), 3),
             other => panic!("{other:?}"),
         }

@@ -22,6 +22,11 @@ pub(crate) fn folder() -> Result<PathBuf, ProgramError> {
     Ok(own.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
 }
 
+/// What the HSM program has to say, without its name.
+pub(crate) fn said_by_hsm(stderr: &[u8]) -> String {
+    String::from_utf8_lossy(stderr).trim().trim_start_matches("strongroom-hsm: ").to_owned()
+}
+
 /// The HSM program.
 pub(crate) fn hsm() -> Result<PathBuf, ProgramError> {
     let path = folder()?.join(HSM);

@@ -29,6 +29,9 @@ pub struct Report {
     pub crypto_user: Option<UserReport>,
     /// The CA's certificate, absolute.
     pub customer_ca: String,
+    /// The cluster that this one began with; absent when it began empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clone_of: Option<String>,
 }
 
 /// One HSM.
@@ -114,6 +117,7 @@ impl Report {
             ),
             crypto_user: credentials.map(|credentials| user(&credentials.crypto_user)),
             customer_ca: text(&folder.ca().join("customerCA.crt")),
+            clone_of: cluster.clone_of.as_ref().map(|origin| origin.cluster_id.to_string()),
         }
     }
 
@@ -173,6 +177,9 @@ Everything here runs as one user, who can read the root key: made for developmen
             let _ = writeln!(text, "  {name:<13} {value}");
         };
         line("cluster", &format!("{}  {}  {}  {}", self.cluster_id, self.state, cluster.hsm_type, cluster.mode));
+        if let Some(origin) = &self.clone_of {
+            line("clone of", origin);
+        }
         for hsm in &self.hsms {
             line("HSM", &hsm.line());
         }

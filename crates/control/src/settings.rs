@@ -1,6 +1,7 @@
 //! What somebody asks of `up`, checked before anything is made.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
 use strongroom_types::{ClusterMode, HsmType, Password, Secret, UserName};
 
@@ -24,6 +25,8 @@ const PASSWORD_ALPHABET: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmn
 /// What is asked; none where nothing is said.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
+    /// The state folder of the cluster to begin with.
+    pub clone_of: Option<PathBuf>,
     /// Number of HSMs.
     pub hsms: Option<u8>,
     /// Mode.
@@ -44,6 +47,7 @@ impl Settings {
     /// Checks a command line. The texts of errors repeat no password.
     pub fn of(options: &Up) -> Result<Settings, SettingsError> {
         let settings = Settings {
+            clone_of: options.clone_of.clone(),
             hsms: options.hsms,
             mode: options.mode,
             hsm_type: options.hsm_type,
@@ -59,16 +63,38 @@ impl Settings {
         if settings.hsm_type == Some(HsmType::Hsm1Medium) && settings.mode == Some(ClusterMode::NonFips) {
             return Err(SettingsError::ModeOfType);
         }
-        Ok(settings)
+        let given = [
+            ("--admin-password", settings.admin_password.is_some()),
+            ("--crypto-user", settings.crypto_user.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given && settings.clone_of.is_some()) {
+            Some((option, _)) => Err(SettingsError::CloneCredentials { option }),
+            None => Ok(settings),
+        }
     }
 
     /// Whether a cluster that exists is what is asked.
     pub fn check_cluster(&self, cluster: &ClusterFile) -> Result<(), SettingsError> {
+        self.check_origin(cluster)?;
         same("HSMs:", self.hsms.map(usize::from), cluster.hsms.len())?;
         same("mode", self.mode, cluster.mode)?;
         same("HSM type", self.hsm_type, cluster.hsm_type)?;
         same("a lease in milliseconds of", self.lease_ms, cluster.lease_ms)?;
         same("password iterations:", self.password_iterations, cluster.password_iterations)
+    }
+
+    /// Whether it is a clone of what is asked, if a clone is asked.
+    fn check_origin(&self, cluster: &ClusterFile) -> Result<(), SettingsError> {
+        let Some(asked) = &self.clone_of else { return Ok(()) };
+        match &cluster.clone_of {
+            None => Err(SettingsError::NoClone { cluster: cluster.cluster_id.clone(), asked: asked.clone() }),
+            Some(origin) if origin.is_at(asked) => Ok(()),
+            Some(origin) => Err(SettingsError::Different {
+                what: "for its origin",
+                has: format!("{} in {}", origin.cluster_id, origin.state.display()),
+                asked: asked.display().to_string(),
+            }),
+        }
     }
 
     /// The passwords of a cluster that has some, if they are what is asked.
@@ -177,6 +203,9 @@ mod tests {
         check("--admin-password hunter", "--admin-password: the password is shorter than 8");
         check("--admin-password hunter:22", "--admin-password: the password contains ':'");
         check("--crypto-user alice:hunter22", "ok");
+        check("--clone-of a", "ok");
+        check("--clone-of a --admin-password hunter22", "--admin-password is of no use with --clone-of");
+        check("--clone-of a --crypto-user alice:hunter22", "--crypto-user is of no use with --clone-of");
         check("--crypto-user hunter22", "with a colon between");
         check("--crypto-user :hunter22", "--crypto-user: the user name is empty");
         check("--crypto-user a/b:hunter22", "--crypto-user: a user name has letters");

@@ -42,7 +42,7 @@ pub(crate) fn run(options: Up) -> Result<String, ExpectedError> {
         cluster.file.mode,
         folder.root().display()
     ));
-    make::files(&folder, &cluster.file, &hsm_program)?;
+    make::files(&folder, &cluster.file, &hsm_program, &progress)?;
     let mut started = start(&folder, &cluster.file, &progress)?;
     let mut provisioned = provision(&folder, &mut cluster, &started, &progress);
     if matches!(provisioned, Err(ExpectedError::Program(ProgramError::SupervisorGone { .. }))) {
@@ -120,6 +120,7 @@ fn spawn_supervisor(folder: &StateFolder) -> Result<Child, ExpectedError> {
         // It lives long: it shall hold neither the folder somebody worked in, nor a password from their environment.
         .current_dir("/")
         .env_remove("CLOUDHSM_PIN")
+        .env_remove("DESTINATION_CLOUDHSM_PIN")
         .env_remove("n3fips_password")
         .stdin(Stdio::null())
         .stdout(log)
@@ -165,7 +166,11 @@ fn provision(
     let states = wait_for_hsms(folder, &cluster.file, started, |state| {
         state.serving && state.cluster_state != ClusterState::Uninitialized
     })?;
-    if let (false, Some(credentials)) = (cluster.file.prepared, &cluster.credentials) {
+    if !cluster.file.prepared && cluster.file.clone_of.is_some() {
+        // It has its origin's users.
+        cluster.file.prepared = true;
+        cluster.file.write(folder)?;
+    } else if let (false, Some(credentials)) = (cluster.file.prepared, &cluster.credentials) {
         let active = states.iter().any(|state| state.cluster_state == ClusterState::Active);
         progress.step(format_args!("making admin and crypto user {}", credentials.crypto_user.name));
         provision::make_users(folder, &cluster.file, credentials, active)?;

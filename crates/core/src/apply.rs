@@ -143,6 +143,7 @@ impl State {
             Record::EndedLogin(ended) => self.put_ended_login(ended),
             Record::Rollback(rollback) => self.put_rollback(rollback),
             Record::TrustAnchor(anchor) => self.put_trust_anchor(anchor),
+            Record::HistoryKey(key) => self.history_key = Some(Arc::new(key.clone())),
         }
         Ok(())
     }
@@ -199,7 +200,11 @@ impl State {
 
     fn remove(&mut self, path: RecordPath) -> Result<(), CorruptState> {
         match path.kind {
-            RecordKind::ClusterKey | RecordKind::Head | RecordKind::Cluster | RecordKind::Rollback => {
+            RecordKind::ClusterKey
+            | RecordKind::Head
+            | RecordKind::Cluster
+            | RecordKind::Rollback
+            | RecordKind::HistoryKey => {
                 return Err(CorruptState::Lasting(path));
             }
             RecordKind::Hsm => self.remove_hsm(path),

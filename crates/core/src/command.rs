@@ -7,9 +7,9 @@ use strongroom_types::{
 };
 use thiserror::Error;
 
-use crate::{Credential, Hsm, KeyView, Record, SessionKey, TrustAnchor, UserView};
+use crate::{Credential, Hsm, Key, KeyView, Record, Replica, SessionKey, TrustAnchor, User, UserView};
 
-/// A change asked for. Holds no secret: passwords are hashed and keys sealed beforehand, and arrive in [`Made`].
+/// A change asked for. Holds no password and no key in clear: they are hashed and sealed beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Makes the cluster, with its first admin (not activated) and `app_user`. Needs [`Made::Cluster`]. By the HSM.
@@ -27,6 +27,8 @@ pub enum Command {
         /// PBKDF2 iterations of passwords set from now on.
         password_iterations: u32,
     },
+    /// Gives a cluster the key that it shares with its clones, if it has none. Needs [`Made::HistoryKey`]. By the HSM.
+    MakeHistoryKey,
     /// Enters an HSM, or changes its address. The same entry again writes nothing. Needs [`Made::Nothing`]. By the HSM.
     RegisterHsm(Hsm),
     /// Takes the certificate that the customer's CA issued for the cluster's CSR. The HSM has checked the certificate
@@ -168,6 +170,24 @@ pub enum Command {
         /// What it shall be.
         value: AttributeValue,
     },
+    /// Takes a key that a clone's HSM sealed for this cluster; its material is sealed for this cluster here. Needs
+    /// [`Made::Nothing`].
+    ReplicateKey {
+        /// What was sealed with it.
+        replica: Replica,
+        /// The key.
+        key: Box<Key>,
+    },
+    /// Takes a user that a clone's HSM sealed for this cluster. Needs [`Made::User`], with the user's id and password
+    /// under a new credential id.
+    ReplicateUser {
+        /// What was sealed with it.
+        replica: Replica,
+        /// The user.
+        user: Box<User>,
+    },
+    /// Takes a user who is gone off share lists, as many as a batch holds. Needs [`Made::Nothing`]. By the HSM.
+    ForgetUser(UserId),
 }
 
 /// The key that unwraps another one.
@@ -211,8 +231,12 @@ pub enum Made {
         admin: UserId,
         /// Id of `app_user`.
         appliance: UserId,
+        /// The key that the cluster shares with its clones, sealed.
+        sealed_history_key: Arc<[u8]>,
     },
-    /// For [`Command::CreateUser`].
+    /// For [`Command::MakeHistoryKey`]: the key, sealed.
+    HistoryKey(Arc<[u8]>),
+    /// For [`Command::CreateUser`] and [`Command::ReplicateUser`].
     User {
         /// The new user's id.
         id: UserId,

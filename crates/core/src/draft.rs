@@ -161,6 +161,7 @@ impl State {
             RecordKind::TrustAnchor => {
                 TrustAnchor::reference_of(path).is_some_and(|reference| self.trust_anchor(reference).is_some())
             }
+            RecordKind::HistoryKey => path == RecordPath::HISTORY_KEY && self.history_key().is_some(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod algorithms;
 mod apply;
 mod attributes;
 mod authorize;
+mod clones;
 mod command;
 mod draft;
 mod head;
@@ -38,6 +39,8 @@ pub mod permissions;
 mod plan;
 mod receipts;
 mod records;
+mod replica;
+mod replicate;
 mod search;
 mod session_keys;
 mod sharing;
@@ -53,6 +56,7 @@ mod wrapping;
 pub use actor::{Actor, LoginActor};
 pub use apply::{Batch, CorruptState, apply};
 pub use authorize::{KeyUse, authorize, authorize_session_key};
+pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{
     Checked, Command, CommandDigest, Effect, Made, MadeKey, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError,
     Planned, Replayed, Reply, Request, UnwrappingKey,
@@ -64,9 +68,11 @@ pub use mtls::{check_connection, enforcement, list_trust_anchors};
 pub use plan::{check, plan};
 pub use receipts::replay;
 pub use records::{
-    Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome,
-    Receipt, Record, Rollback, SessionKey, Settings, TrustAnchor, User,
+    Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock,
+    Origin, Outcome, Receipt, Record, Rollback, SessionKey, Settings, TrustAnchor, User,
 };
+pub use replica::{CorruptReplica, Replica, Replicated};
+pub use replicate::{export_key, export_user};
 pub use search::{FoundKeys, find_keys};
 pub use session_keys::{check_delete_session_key, check_session_keys, is_for_session, session_keys};
 pub use state::State;

@@ -1,12 +1,14 @@
 //! A cluster's life: made by its first HSM, given its certificate by the control plane, activated by its customer.
 
+use std::sync::Arc;
+
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, HSMS_MAX};
 use strongroom_types::{ClusterMode, ClusterState, HsmType, MtlsEnforcement, Refusal, Role, Status, UserId, UserName};
 
 use crate::plan::{Asking, internal};
 use crate::records::{Lock, Settings};
 use crate::users::whole;
-use crate::{Cluster, Command, Credential, Effect, Hsm, Made, Plan, PlanError, Record, Reply, User};
+use crate::{Cluster, Command, Credential, Effect, HistoryKey, Hsm, Made, Plan, PlanError, Record, Reply, User};
 
 /// Name of the first admin.
 const ADMIN: &str = "admin";
@@ -29,7 +31,7 @@ pub(crate) fn check_create(command: &Command) -> Result<(), Refusal> {
 pub(crate) fn create(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, PlanError> {
     let (
         Command::CreateCluster { id, mode, hsm_type, epoch, lease_ms, password_iterations },
-        Made::Cluster { sealed_tls_key, csr_der, admin, appliance },
+        Made::Cluster { sealed_tls_key, csr_der, admin, appliance, sealed_history_key },
     ) = (command, made)
     else {
         return Err(internal("made").into());
@@ -51,10 +53,12 @@ pub(crate) fn create(asking: &Asking<'_>, command: &Command, made: &Made) -> Res
         epoch: *epoch,
         created_ms: asking.now_ms,
         mtls_enforcement: MtlsEnforcement::None,
+        origin: None,
     };
+    let history_key = Record::HistoryKey(HistoryKey { sealed: sealed_history_key.clone() });
     let users = [(*admin, ADMIN, Role::UnactivatedAdmin), (*appliance, APPLIANCE, Role::ApplianceUser)];
     let users = users.map(|(id, name, role)| Record::User(first_user(asking, id, name, role)));
-    Ok(asking.done([Record::Cluster(cluster)].into_iter().chain(users).collect(), Effect::Granting))
+    Ok(asking.done([Record::Cluster(cluster), history_key].into_iter().chain(users).collect(), Effect::Granting))
 }
 
 fn first_user(asking: &Asking<'_>, id: UserId, name: &str, role: Role) -> User {
@@ -90,10 +94,21 @@ pub(crate) fn check_install(certificate_pem: &str, trust_anchor_pem: &str) -> Re
     Ok(())
 }
 
+/// For a cluster of before there were history keys. One that has one keeps it: its clones have the same.
+pub(crate) fn make_history_key(asking: &Asking<'_>, sealed: &Arc<[u8]>) -> Plan {
+    if asking.state.history_key().is_some() {
+        return Plan::Nothing(Reply::Done);
+    }
+    let key = Record::HistoryKey(HistoryKey { sealed: Arc::clone(sealed) });
+    asking.done(vec![key], Effect::Granting)
+}
+
+/// A clone has its admins: it is active as soon as it has its certificate.
 pub(crate) fn install(asking: &Asking<'_>, certificate_pem: &str, trust_anchor_pem: &str) -> Result<Plan, PlanError> {
     let cluster = asking.state.cluster().ok_or_else(|| internal("cluster"))?;
+    let is_active = asking.state.users().any(|user| user.role == Role::Admin);
     let cluster = Cluster {
-        state: ClusterState::Initialized,
+        state: if is_active { ClusterState::Active } else { ClusterState::Initialized },
         certificate_pem: certificate_pem.to_owned(),
         trust_anchor_pem: trust_anchor_pem.to_owned(),
         ..Cluster::clone(cluster)

@@ -26,10 +26,14 @@ pub enum Operation {
     CreateCluster,
     /// Decrypts.
     Decrypt,
+    /// Takes a user who is gone off share lists.
+    ForgetUser,
     /// Opens a connection.
     Hello,
     /// Deletes a key.
     KeyDelete,
+    /// Seals a key for a clone.
+    KeyExport,
     /// Searches, lists and shows keys.
     KeyFind,
     /// Makes a pair.
@@ -38,6 +42,8 @@ pub enum Operation {
     KeyGenerateSecret,
     /// Makes a public key of one that others have.
     KeyImport,
+    /// Takes a key from a clone.
+    KeyReplicate,
     /// Changes an attribute of a key; admins `trusted` only.
     KeySetAttribute,
     /// Lets another crypto user use a key.
@@ -54,6 +60,8 @@ pub enum Operation {
     LoginOutcome,
     /// Logs out.
     Logout,
+    /// Makes the key that a cluster shares with its clones.
+    MakeHistoryKey,
     /// Deregisters a trust anchor.
     MtlsDeregisterTrustAnchor,
     /// Asks who may connect.
@@ -74,8 +82,12 @@ pub enum Operation {
     UserCreate,
     /// Deletes a user.
     UserDelete,
+    /// Seals a user for a clone.
+    UserExport,
     /// Lists the users.
     UserList,
+    /// Takes a user from a clone.
+    UserReplicate,
     /// Verifies.
     Verify,
 }
@@ -159,12 +171,15 @@ pub const TABLE: &[Row] = &[
     row(Operation::ClusterInfo, When::Made, ANYBODY),
     row(Operation::CreateCluster, When::Before, HSM),
     row(Operation::Decrypt, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
+    row(Operation::ForgetUser, ACTIVE, HSM),
     row(Operation::Hello, When::Made, ANYBODY),
     row(Operation::KeyDelete, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyExport, ACTIVE, LOGGED_IN),
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
     row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
     row(Operation::KeyImport, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyReplicate, ACTIVE, LOGGED_IN),
     row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN).by(QuorumService::KeyManagement),
     row(Operation::KeyShare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::KeyUnshare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
@@ -173,6 +188,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::Login, ACTIVE, CLIENTS),
     row(Operation::LoginOutcome, ACTIVE, HSM),
     row(Operation::Logout, ACTIVE, LOGGED_IN),
+    row(Operation::MakeHistoryKey, When::Made, HSM),
     row(Operation::MtlsDeregisterTrustAnchor, ACTIVE, ADMIN).by(QuorumService::Cluster),
     row(Operation::MtlsGetEnforcement, ACTIVE, LOGGED_IN),
     row(Operation::MtlsListTrustAnchors, When::Made, CLIENTS),
@@ -183,7 +199,9 @@ pub const TABLE: &[Row] = &[
     row(Operation::UserChangePassword, ACTIVE, LOGGED_IN).by(QuorumService::User),
     row(Operation::UserCreate, ACTIVE, ADMIN).by(QuorumService::User),
     row(Operation::UserDelete, ACTIVE, ADMIN).by(QuorumService::User),
+    row(Operation::UserExport, ACTIVE, ADMIN),
     row(Operation::UserList, When::Made, ANYBODY),
+    row(Operation::UserReplicate, ACTIVE, ADMIN).by(QuorumService::User),
     row(Operation::Verify, ACTIVE, CRYPTO_USER),
 ];
 
@@ -192,6 +210,7 @@ impl Command {
     pub fn operation(&self) -> Operation {
         match self {
             Command::CreateCluster { .. } => Operation::CreateCluster,
+            Command::MakeHistoryKey => Operation::MakeHistoryKey,
             Command::RegisterHsm(_) => Operation::RegisterHsm,
             Command::InstallCertificate { .. } => Operation::ApplianceInstallCertificate,
             Command::Activate => Operation::Activate,
@@ -211,6 +230,9 @@ impl Command {
             Command::RegisterTrustAnchor { .. } => Operation::MtlsRegisterTrustAnchor,
             Command::DeregisterTrustAnchor(_) => Operation::MtlsDeregisterTrustAnchor,
             Command::SetEnforcement { .. } => Operation::MtlsSetEnforcement,
+            Command::ReplicateKey { .. } => Operation::KeyReplicate,
+            Command::ReplicateUser { .. } => Operation::UserReplicate,
+            Command::ForgetUser(_) => Operation::ForgetUser,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State,
-    User, attributes, keys, lifecycle, logins, mtls, receipts, sharing, users, wrapping,
+    User, attributes, keys, lifecycle, logins, mtls, receipts, replicate, sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -62,6 +62,7 @@ pub fn plan(
     refuse(&asking, command)?;
     match (command, made) {
         (Command::CreateCluster { .. }, Made::Cluster { .. }) => lifecycle::create(&asking, command, made),
+        (Command::MakeHistoryKey, Made::HistoryKey(sealed)) => Ok(lifecycle::make_history_key(&asking, sealed)),
         (Command::RegisterHsm(hsm), Made::Nothing) => Ok(lifecycle::register(&asking, hsm)),
         (Command::InstallCertificate { certificate_pem, trust_anchor_pem }, Made::Nothing) => {
             lifecycle::install(&asking, certificate_pem, trust_anchor_pem)
@@ -104,6 +105,11 @@ pub fn plan(
         (Command::SetEnforcement { level, presented }, Made::Nothing) => {
             mtls::set_enforcement(&asking, *level, presented.as_ref())
         }
+        (Command::ReplicateKey { replica, key }, Made::Nothing) => replicate::key(&asking, replica, key),
+        (Command::ReplicateUser { replica, user }, Made::User { id, credential }) if *id == user.id => {
+            replicate::user(&asking, replica, user, credential)
+        }
+        (Command::ForgetUser(user), Made::Nothing) => Ok(replicate::forget(&asking, *user)),
         _ => Err(internal("made").into()),
     }
 }
@@ -148,9 +154,13 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::UnshareKey { .. }
         | Command::SetAttribute { .. }
         | Command::DeregisterTrustAnchor(_)
-        | Command::SetEnforcement { .. } => true,
+        | Command::SetEnforcement { .. }
+        | Command::ReplicateKey { .. } => true,
         Command::CreateCluster { .. }
+        | Command::MakeHistoryKey
         | Command::RegisterHsm(_)
+        | Command::ReplicateUser { .. }
+        | Command::ForgetUser(_)
         | Command::InstallCertificate { .. }
         | Command::Activate
         | Command::CreateUser { .. }
@@ -183,7 +193,7 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::InstallCertificate { certificate_pem, trust_anchor_pem } => {
             lifecycle::check_install(certificate_pem, trust_anchor_pem)
         }
-        Command::Activate | Command::LoginFailed { .. } | Command::Logout => Ok(()),
+        Command::Activate | Command::LoginFailed { .. } | Command::Logout | Command::MakeHistoryKey => Ok(()),
         Command::CreateUser { name, role } => users::check_create(asking, name, *role),
         Command::DeleteUser { name, role } => users::check_delete(asking, name, *role).map(drop),
         Command::ChangePassword { name, role } => users::check_change_password(asking, name, *role).map(drop),
@@ -210,6 +220,9 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::RegisterTrustAnchor { chain_pem, fingerprint } => mtls::check_register(asking, chain_pem, fingerprint),
         Command::DeregisterTrustAnchor(reference) => mtls::check_deregister(asking, *reference).map(drop),
         Command::SetEnforcement { presented, .. } => mtls::check_set_enforcement(asking, presented.as_ref()),
+        Command::ReplicateKey { replica, key } => replicate::check_key(asking, replica, key).map(drop),
+        Command::ReplicateUser { replica, user } => replicate::check_user(asking, replica, user).map(drop),
+        Command::ForgetUser(user) => replicate::check_forget(asking, *user),
     }
 }
 

@@ -9,7 +9,7 @@ use strongroom_types::{
 use crate::aging::Aging;
 use crate::head::cluster_time;
 use crate::index::{KeyIndex, Term};
-use crate::{Asker, Cluster, EndedLogin, Hsm, Key, Receipt, Rollback, TrustAnchor, User};
+use crate::{Asker, Cluster, EndedLogin, HistoryKey, Hsm, Key, Receipt, Rollback, TrustAnchor, User};
 
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
 ///
@@ -35,6 +35,7 @@ pub struct State {
     /// By the epoch that each began.
     pub(crate) rollbacks: OrdMap<u64, Arc<Rollback>>,
     pub(crate) trust_anchors: OrdMap<TrustAnchorReference, Arc<TrustAnchor>>,
+    pub(crate) history_key: Option<Arc<HistoryKey>>,
 }
 
 /// What carries the receipt of its own creation.
@@ -139,6 +140,12 @@ impl State {
     /// Every rollback that was accepted, in the order of the epochs that they began.
     pub fn rollbacks(&self) -> impl Iterator<Item = &Rollback> {
         self.rollbacks.values().map(Arc::as_ref)
+    }
+
+    /// What the cluster shares with its clones; none of a cluster that was made before there were clones, until an HSM
+    /// makes it one.
+    pub fn history_key(&self) -> Option<&Arc<HistoryKey>> {
+        self.history_key.as_ref()
     }
 
     /// How many receipts with records of their own stand under a name.

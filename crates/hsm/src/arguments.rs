@@ -36,6 +36,18 @@ Exit codes:
   4  the store is refused whatever HSMs have seen: damaged, gone, something else's, or sealed under another root key
   5  not accepted: there is nothing to accept, another revision was named, or the cluster is in use";
 
+const CLONE_HELP: &str = "\
+`strongroom up --clone-of` runs this before the first HSM of the new cluster starts. The origin may run meanwhile. Store and \
+root key of the new cluster are made; the command again does what is missing. It prints one JSON object.
+
+Exit codes:
+  0  founded, now or before
+  1  something else
+  2  the command line, hsm.json, the root key's file, or who may use the stores' files
+  4  a store is refused: damaged, older than its HSMs have seen, a newer program's, something else's, or sealed under \
+another root key
+  5  the origin cannot be cloned so: it is not active yet, or mode or type do not fit";
+
 const ROOT_KEY_HELP: &str = "\
 The file must not exist; it is made with mode 0600. Keep a copy where it is safe: without the root key no cluster of \
 this installation can ever be opened again, and with it everyone can who has a cluster's store.";
@@ -61,6 +73,9 @@ pub enum Command {
     /// Look at a stopped cluster's store beside what its HSMs have seen; with --revision, accept it as it is
     #[command(after_help = ACCEPT_ROLLBACK_HELP)]
     AcceptRollback(AcceptRollback),
+    /// Found a cluster as a clone: it begins with the users and keys of another one
+    #[command(after_help = CLONE_HELP)]
+    Clone(Clone),
 }
 
 /// What `run` takes.
@@ -80,6 +95,17 @@ pub struct AcceptRollback {
     /// The revision of the store, to accept it
     #[arg(long, value_name = "N")]
     pub revision: Option<u64>,
+}
+
+/// What `clone` takes.
+#[derive(Debug, Args)]
+pub struct Clone {
+    /// The folder of an HSM of the cluster to begin with, once for every HSM of that cluster
+    #[arg(long, value_name = "DIR", required = true)]
+    pub origin_folder: Vec<PathBuf>,
+    /// The folder of an HSM of the new cluster, with hsm.json
+    #[arg(long, value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// What `init-root-key` takes.

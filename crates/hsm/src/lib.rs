@@ -14,6 +14,7 @@
 
 mod accept_rollback;
 mod arguments;
+mod clone;
 pub mod cluster;
 pub mod connection;
 pub mod connections;
@@ -55,6 +56,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(options) => run::run(&options.folder),
         Command::InitRootKey(options) => RootKey::create(&options.path).map_err(|error| RunError::from(error).into()),
         Command::AcceptRollback(options) => accept_rollback::run(&options),
+        Command::Clone(options) => clone::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ use strongroom_store::SqliteError;
 use thiserror::Error;
 
 use crate::accept_rollback;
+use crate::cluster::cloning::CloneError;
 use crate::cluster::rollback::RollbackError;
 use crate::cluster::{Cluster, StartError};
 use crate::connections::{ConnectionLimits, Connections};
@@ -78,6 +79,9 @@ pub enum RunError {
     /// A rollback is not accepted.
     #[error(transparent)]
     Rollback(#[from] RollbackError),
+    /// A clone is not founded.
+    #[error(transparent)]
+    Clone(#[from] CloneError),
     /// What was asked for is done and cannot be told.
     #[error("the answer cannot be written, though the command did its work: {0}")]
     Print(#[source] io::Error),
@@ -114,6 +118,10 @@ impl RunError {
             RunError::Rollback(RollbackError::Start(error)) => start_code(error),
             RunError::Rollback(RollbackError::Refused(_)) => 5,
             RunError::Rollback(RollbackError::Apart { .. } | RollbackError::LeftOut(_)) => 2,
+            RunError::Clone(CloneError::Start(error)) => start_code(error),
+            RunError::Clone(CloneError::Withheld { .. } | CloneError::Taken(_)) => 4,
+            RunError::Clone(CloneError::Refused(_)) => 5,
+            RunError::Clone(CloneError::Apart { .. } | CloneError::LeftOut(_) | CloneError::OtherRootKey { .. }) => 2,
             RunError::Rollback(RollbackError::Anchor { .. })
             | RunError::Harden(_)
             | RunError::Serve(_)

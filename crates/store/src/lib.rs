@@ -26,7 +26,7 @@ pub use error::{
     AccessError, BatchError, CommitError, FenceError, JoinError, RenewError, SqliteError, StoreError, TableError,
 };
 pub use memory::{CommitFault, MemoryStore};
-pub use sqlite::{OfflineDatabase, SqliteConfig, SqliteStore};
+pub use sqlite::{OfflineDatabase, SqliteConfig, SqliteStore, read_database};
 pub use store::{Changes, Delta, Loaded, MemberEntry, Moment, Store, StoredRecord};
 #[cfg(feature = "fuzz")]
 pub use table::fuzz;

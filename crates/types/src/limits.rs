@@ -135,6 +135,10 @@ pub const RECEIPTS_LASTING_MAX: usize = 262_144;
 pub const RECEIPTS_EACH_MAX: usize = 65_536;
 /// Logouts of one user that are remembered one by one until their tickets run out; the next one ends every login of that user.
 pub const ENDED_LOGINS_EACH_MAX: usize = 65_536;
+/// How long what one cluster's HSM seals for another is good, in seconds.
+pub const REPLICA_SECONDS: u64 = 5 * 60;
+/// Bytes of what one cluster's HSM seals for another: a key's record, shared with as many users as may be.
+pub const REPLICA_LEN_MAX: usize = 128 * 1024;
 /// PBKDF2-HMAC-SHA-512 iterations of a password (SP 800-132), unless the cluster says otherwise.
 pub const PASSWORD_ITERATIONS_DEFAULT: u32 = 210_000;
 /// Bytes of a customer CA chain.

@@ -26,11 +26,13 @@ pub enum RecordKind {
     Rollback = 9,
     /// One trust anchor of clients' certificates.
     TrustAnchor = 13,
+    /// The key that a cluster shares with its clones, sealed.
+    HistoryKey = 16,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 10] = [
+    pub const ALL: [RecordKind; 11] = [
         RecordKind::ClusterKey,
         RecordKind::Head,
         RecordKind::Cluster,
@@ -41,6 +43,7 @@ impl RecordKind {
         RecordKind::EndedLogin,
         RecordKind::Rollback,
         RecordKind::TrustAnchor,
+        RecordKind::HistoryKey,
     ];
 
     /// The number in a path.
@@ -60,6 +63,7 @@ impl RecordKind {
             RecordKind::EndedLogin => "ended-login",
             RecordKind::Rollback => "rollback",
             RecordKind::TrustAnchor => "trust-anchor",
+            RecordKind::HistoryKey => "history-key",
         }
     }
 }
@@ -82,6 +86,8 @@ impl RecordPath {
     pub const CLUSTER_KEY: RecordPath = RecordPath::single(RecordKind::ClusterKey);
     /// The cluster's life.
     pub const CLUSTER: RecordPath = RecordPath::single(RecordKind::Cluster);
+    /// The history key.
+    pub const HISTORY_KEY: RecordPath = RecordPath::single(RecordKind::HistoryKey);
 
     const fn single(kind: RecordKind) -> RecordPath {
         RecordPath { kind, id: [0; 16] }

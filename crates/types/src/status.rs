@@ -86,6 +86,14 @@ statuses! {
     RequestIdReused = 16, Refused, "the request id was used for another command";
     /// The connection has no client certificate, or one whose trust anchor is registered no more.
     ClientCertificateRequired = 67, Refused, "a client certificate under a registered trust anchor is required";
+    /// What another cluster's HSM sealed for a cluster that is no clone, or for another cluster than this one, or altered.
+    NotClones = 72, Refused, "the clusters are not clones of each other, or what was sent was altered or is for another cluster";
+    /// This cluster's type or mode does not take what the other cluster holds.
+    ReplicaUnsupported = 73, Refused, "this cluster's type or mode does not take what the other cluster holds";
+    /// Sealed too long ago.
+    ReplicaExpired = 74, Refused, "what the other cluster sealed has run out; replicate again, and look whether both clusters' clocks are right";
+    /// The logins to both clusters are not of one user, nor both of admins.
+    ReplicaOfAnother = 75, Refused, "the logins to the two clusters are of different users";
     /// The user name breaks its rules.
     UserNameInvalid = 17, Refused, "the user name is not valid";
     /// The password breaks its rules.
@@ -94,6 +102,8 @@ statuses! {
     UserUnknown = 19, Refused, "there is no such user";
     /// The name is taken.
     UserExists = 20, Refused, "a user of that name exists already";
+    /// Another user of that name, or the same user with another password.
+    UserReplicaConflict = 76, Refused, "the user exists here and differs";
     /// The user is one of the cluster's own.
     UserInternal = 21, Refused, "the user is internal and cannot be managed";
     /// The user still owns keys.
@@ -108,6 +118,10 @@ statuses! {
     KeyUnknown = 25, Refused, "there is no such key, or the user may not see it";
     /// Only the owner may do this.
     KeyNotOwned = 26, Refused, "only the key's owner may do this";
+    /// The owner, or a user that the key is shared with, is not here.
+    ReplicaUsersMissing = 77, Refused, "the key's owner and every user it is shared with must be here first";
+    /// Another key of that reference, or the same key with other attributes, another owner or other shares.
+    KeyReplicaConflict = 78, Refused, "the key exists here and differs";
     /// What session keys cannot do: be shared, be changed.
     SessionKeyFixed = 47, Refused, "session keys cannot be shared or changed";
     /// The key's class or type does not fit the mechanism.

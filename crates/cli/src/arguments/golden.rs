@@ -6,7 +6,11 @@ use super::tests::leaves;
 use super::*;
 
 /// Commands without a golden file, and why.
-const WITHOUT: &[(&str, &str)] = &[("key generate-asymmetric-pair ml-dsa", "its attributes are tested in output::key")];
+const WITHOUT: &[(&str, &str)] = &[
+    ("key generate-asymmetric-pair ml-dsa", "its attributes are tested in output::key"),
+    ("key replicate", "it needs two clusters: tests/it/clones.rs"),
+    ("user replicate", "it needs two clusters: tests/it/clones.rs"),
+];
 
 #[test]
 fn every_command_has_a_golden_file_that_shows_it() {

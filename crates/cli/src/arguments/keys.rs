@@ -4,8 +4,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use strongroom_types::limits::KEY_PAGE_LEN_MAX;
 use strongroom_types::{AttributeName, AttributeValue, FilterTerm, Flag, MlDsaAlgorithm, TemplateError, UserName};
 
-use super::Who;
 use super::wrapping::{Import, Unwrap, Wrap};
+use super::{Between, Who};
 
 /// `key`.
 #[derive(Debug, Subcommand)]
@@ -77,6 +77,29 @@ Examples:
         /// Show everything about each key
         #[arg(short, long)]
         verbose: bool,
+    },
+    /// Copy one key to a clone of the cluster: its owner, and admins every key
+    #[command(after_long_help = "\
+Clones are clusters of one origin (strongroom up --clone-of). The key keeps its reference, attributes, owner and shares; its \
+owner and everybody it is shared with must be there first (user replicate). A key that is there already and is the same is \
+left as it is; one that differs is refused. Keys that are not extractable go along: no HSM but the clone's can read what \
+is sent. Log in to both clusters as the same user, or to both as admin.
+
+Single commands log in to the source with CLOUDHSM_ROLE and CLOUDHSM_PIN, to the destination with \
+DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; in the shell, log in to both first.
+
+Example:
+  cloudhsm-cli key replicate \\
+    --filter attr.label=site attr.class=private-key \\
+    --source-cluster-id cluster-aaaaaaaaaaa \\
+    --destination-cluster-id cluster-bbbbbbbbbbb")]
+    Replicate {
+        /// Which, in the source
+        #[command(flatten)]
+        filter: Filter,
+        /// Between which clusters
+        #[command(flatten)]
+        between: Between,
     },
     /// Change an attribute of one key of one's own; admins set trusted, and nothing else
     #[command(after_long_help = "\

@@ -181,6 +181,17 @@ pub struct Login {
     pub password: Option<SecretArgument>,
 }
 
+/// From which cluster to which. The tool must be configured for both.
+#[derive(Debug, Args)]
+pub struct Between {
+    /// The cluster that has it
+    #[arg(long, value_name = "CLUSTER_ID")]
+    pub source_cluster_id: ClusterId,
+    /// The cluster that is to have it too
+    #[arg(long, value_name = "CLUSTER_ID")]
+    pub destination_cluster_id: ClusterId,
+}
+
 /// A user by name and role.
 #[derive(Debug, Args)]
 pub struct Who {

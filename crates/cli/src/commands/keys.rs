@@ -4,14 +4,15 @@ use strongroom_client::{Client, KeyInfo, PairAlgorithm, reference_pem};
 use strongroom_crypto::{pem, spki};
 use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, Flag, KeyClass, KeyType, Template};
 
-use super::{Outcome, single, wrapping};
+use super::{Outcome, replicate, single, wrapping};
 use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 use crate::error::ExpectedError;
 use crate::output::Detail;
+use crate::session::Session;
 use crate::{files, output};
 
 /// `key …`.
-pub fn run(client: &Client, command: Key) -> Outcome {
+pub fn run(session: &mut Session, client: &Client, command: Key) -> Outcome {
     match command {
         Key::Delete { filter } => {
             client.key_delete(single(client, filter.filter)?.reference)?;
@@ -47,6 +48,7 @@ pub fn run(client: &Client, command: Key) -> Outcome {
             };
             Ok(output::found(&found, offset, detail))
         }
+        Key::Replicate { filter, between } => replicate::key(session, client, filter.filter, &between),
         Key::SetAttribute { filter, name, value } => {
             let value = attribute_value(name, &value)
                 .map_err(|source| ExpectedError::AttributeValue { name: name.as_str(), source })?;

@@ -3,6 +3,7 @@
 mod crypto;
 mod keys;
 mod mtls;
+mod replicate;
 mod users;
 mod wrapping;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 use strongroom_client::{Client, KeyInfo};
 use strongroom_types::{ClusterId, Filter, FilterTerm};
 
-use crate::arguments::{Cluster, Command, Login};
+use crate::arguments::{Cluster, Command, Key, Login};
 use crate::error::ExpectedError;
 use crate::session::{Need, Session};
 use crate::{output, prompt};
@@ -30,7 +31,16 @@ pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: Command)
         }
         Command::Cluster(Cluster::Mtls(command)) => mtls::run(session, cluster, command),
         Command::Crypto(command) => crypto::run(&session.client(cluster, Need::Login)?, command),
-        Command::Key(command) => keys::run(&session.client(cluster, Need::Login)?, command),
+        Command::Key(command) => {
+            let cluster = if let Key::Replicate { between, .. } = &command {
+                session.check_between(between)?;
+                Some(&between.source_cluster_id)
+            } else {
+                cluster
+            };
+            let client = session.client(cluster, Need::Login)?;
+            keys::run(session, &client, command)
+        }
         Command::Login(options) => login(session, cluster, options),
         Command::Logout => {
             session.client(cluster, Need::Login)?.logout()?;

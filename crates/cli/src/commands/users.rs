@@ -1,6 +1,6 @@
 use strongroom_types::ClusterId;
 
-use super::Outcome;
+use super::{Outcome, replicate};
 use crate::arguments::User;
 use crate::session::{Need, Session};
 use crate::{output, prompt};
@@ -15,6 +15,7 @@ pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: User) ->
             client.user_create(&name, who.role, &prompt::to_set(password)?)?
         }
         User::Delete { who } => session.client(cluster, Need::Login)?.user_delete(&who.username.parse()?, who.role)?,
+        User::Replicate { who, between } => return replicate::user(session, &who, &between),
         User::ChangePassword { who, password } => {
             let client = session.client(cluster, Need::Login)?;
             let name = who.username.parse()?;

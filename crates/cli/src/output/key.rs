@@ -10,6 +10,12 @@ pub fn key(key: &KeyInfo) -> Value {
     json!({ "key": full(key) })
 }
 
+/// `key replicate`; to admins the reference alone, as in lists.
+pub fn replicated_key(key: &KeyInfo, is_full: bool) -> Value {
+    let shown = if is_full { full(key) } else { json!({ "key-reference": key.reference.to_string() }) };
+    json!({ "key": shown, "message": "Successfully replicated key" })
+}
+
 /// A new pair, the public key first.
 pub fn pair(public: &KeyInfo, private: &KeyInfo) -> Value {
     json!({ "public_key": full(public), "private_key": full(private) })

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use strongroom_client::{ClusterInfo, HsmInfo, LoggedIn, TrustAnchorInfo, UserInfo};
 use strongroom_types::{ClusterMode, Role};
 
-pub use key::{Detail, found, hex, key, pair};
+pub use key::{Detail, found, hex, key, pair, replicated_key};
 
 use crate::error::ExpectedError;
 
@@ -37,17 +37,24 @@ pub fn login(login: &LoggedIn) -> Value {
 
 /// `user list`.
 pub fn users(users: &[UserInfo]) -> Value {
-    let user = |user: &UserInfo| {
-        json!({
-            "username": user.name.as_str(),
-            "role": user.role.as_str(),
-            "locked": if user.locked { "true" } else { "false" },
-            "mfa": [],
-            "quorum": [],
-            "cluster-coverage": "full",
-        })
-    };
-    json!({ "users": users.iter().map(user).collect::<Vec<_>>() })
+    json!({ "users": users.iter().map(listed_user).collect::<Vec<_>>() })
+}
+
+/// `user replicate`.
+pub fn replicated_user(user: &UserInfo) -> Value {
+    json!({ "user": listed_user(user), "message": "Successfully replicated user" })
+}
+
+/// A user with the six fields of a list.
+fn listed_user(user: &UserInfo) -> Value {
+    json!({
+        "username": user.name.as_str(),
+        "role": user.role.as_str(),
+        "locked": if user.locked { "true" } else { "false" },
+        "mfa": [],
+        "quorum": [],
+        "cluster-coverage": "full",
+    })
 }
 
 /// `cluster hsm-info`.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use strongroom_types::limits::HSMS_MAX;
@@ -35,8 +35,36 @@ pub struct ClusterFile {
     pub password_iterations: u32,
     /// Whether certificate, activation and crypto user are done; from then on `up` needs no password.
     pub prepared: bool,
+    /// What it began with; absent from a cluster that began empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_of: Option<CloneOf>,
     /// The HSMs.
     pub hsms: Vec<HsmEntry>,
+}
+
+/// The cluster that a clone began with, and where its state folder was then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloneOf {
+    /// Its id.
+    #[serde(with = "as_text")]
+    pub cluster_id: ClusterId,
+    /// Its state folder, absolute.
+    pub state: PathBuf,
+}
+
+impl CloneOf {
+    /// Whether `path` leads to that folder, or to one of the same cluster that was moved.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let is_same_place =
+            path.canonicalize().or_else(|_| std::path::absolute(path)).is_ok_and(|path| path == self.state);
+        let cluster = || StateFolder::existing(path).and_then(|folder| ClusterFile::read(&folder)).ok().flatten();
+        match cluster() {
+            Some(found) => found.cluster_id == self.cluster_id,
+            // It is gone, and was needed when the clone was made.
+            None => is_same_place,
+        }
+    }
 }
 
 /// One HSM of a cluster.
@@ -81,7 +109,17 @@ impl ClusterFile {
     /// A cluster of these HSMs that nobody has set up.
     pub fn new(cluster: NewCluster, hsms: Vec<HsmEntry>) -> ClusterFile {
         let NewCluster { cluster_id, hsm_type, mode, lease_ms, password_iterations } = cluster;
-        ClusterFile { format: FORMAT, cluster_id, hsm_type, mode, lease_ms, password_iterations, prepared: false, hsms }
+        ClusterFile {
+            format: FORMAT,
+            cluster_id,
+            hsm_type,
+            mode,
+            lease_ms,
+            password_iterations,
+            prepared: false,
+            clone_of: None,
+            hsms,
+        }
     }
 
     /// The file of `folder`, or none if there is none.

@@ -21,7 +21,7 @@ use strongroom_types::HsmId;
 use crate::error::{BusyError, ExpectedError, StateError};
 use crate::watch::Deadline;
 
-pub use cluster::{ClusterFile, HsmEntry, NewCluster};
+pub use cluster::{CloneOf, ClusterFile, HsmEntry, NewCluster};
 pub use credentials::{Credentials, Login};
 pub(crate) use files::temporary;
 pub use files::{Durability, make_folder, read_bounded, remove_file, same_content, sync_folder, tail, write_whole};

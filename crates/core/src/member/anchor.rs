@@ -94,9 +94,12 @@ pub fn revokes(before: &State, puts: &[Record], deletes: &[RecordPath]) -> bool 
     let grants = |record: &Record| match record {
         Record::Receipt(_) => true,
         Record::EndedLogin(_) | Record::Rollback(_) => false,
-        Record::Cluster(_) | Record::Hsm(_) | Record::User(_) | Record::Key(_) | Record::TrustAnchor(_) => {
-            !before.holds(record.path())
-        }
+        Record::Cluster(_)
+        | Record::Hsm(_)
+        | Record::User(_)
+        | Record::Key(_)
+        | Record::TrustAnchor(_)
+        | Record::HistoryKey(_) => !before.holds(record.path()),
     };
     !deletes.iter().all(over) || !puts.iter().all(grants)
 }

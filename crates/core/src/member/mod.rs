@@ -73,5 +73,6 @@ pub fn rests_on_absence(status: Status) -> bool {
             | Status::LastAdmin
             | Status::KeyUnknown
             | Status::TrustAnchorUnknown
+            | Status::ReplicaUsersMissing
     )
 }

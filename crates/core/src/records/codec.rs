@@ -11,11 +11,12 @@ use strongroom_types::{
 use thiserror::Error;
 
 use super::kinds::{
-    Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
+    Asker, Cluster, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock, Origin, Outcome, Receipt, Record,
+    Settings, User,
 };
 use super::messages::{
     AskerMessage, CapacityMessage, ClusterMessage, CreationMessage, CredentialMessage, EcMessage, EndedLoginMessage,
-    HsmMessage, KeyMessage, MlDsaMessage, ReceiptMessage, RsaMessage, UserMessage,
+    HistoryKeyMessage, HsmMessage, KeyMessage, MlDsaMessage, ReceiptMessage, RsaMessage, UserMessage,
 };
 
 use super::numbers::{
@@ -89,6 +90,7 @@ impl Record {
             }),
             Record::Rollback(rollback) => with_version(&rollback_message(rollback)),
             Record::TrustAnchor(anchor) => with_version(&trust_anchor_message(anchor)),
+            Record::HistoryKey(key) => with_version(&HistoryKeyMessage { sealed: key.sealed.to_vec() }),
         }
     }
 
@@ -111,6 +113,7 @@ impl Record {
             RecordKind::EndedLogin => message(path, content).map(|m| ended_login_of(&m).map(Record::EndedLogin))?,
             RecordKind::Rollback => message(path, content).map(|m| rollback_of(m).map(Record::Rollback))?,
             RecordKind::TrustAnchor => message(path, content).map(|m| trust_anchor_of(m).map(Record::TrustAnchor))?,
+            RecordKind::HistoryKey => message(path, content).map(|m| history_key_of(m).map(Record::HistoryKey))?,
         };
         let record = record.map_err(|field| CorruptRecord::Field { path, field })?;
         if record.path() != path {
@@ -154,6 +157,9 @@ fn cluster_message(cluster: &Cluster) -> ClusterMessage {
         created_ms: cluster.created_ms,
         capacity: cluster.capacity.map(capacity_message),
         mtls_enforcement: enforcement_number(cluster.mtls_enforcement),
+        origin_cluster: cluster.origin.as_ref().map(|origin| origin.cluster.as_str().to_owned()).unwrap_or_default(),
+        origin_epoch: cluster.origin.as_ref().map_or(0, |origin| origin.epoch),
+        origin_revision: cluster.origin.as_ref().map_or(0, |origin| origin.revision.0),
     }
 }
 
@@ -206,7 +212,24 @@ fn cluster_of(message: ClusterMessage) -> Field<Cluster> {
         epoch: if message.epoch == 0 { return Err("epoch") } else { message.epoch },
         created_ms: message.created_ms,
         mtls_enforcement: enforcement_from_number(message.mtls_enforcement).ok_or("mtls_enforcement")?,
+        origin: origin_of(&message.origin_cluster, message.origin_epoch, message.origin_revision)?,
     })
+}
+
+fn origin_of(cluster: &str, epoch: u64, revision: u64) -> Field<Option<Origin>> {
+    match (cluster, epoch, revision) {
+        ("", 0, 0) => Ok(None),
+        (_, 0, _) => Err("origin_epoch"),
+        (_, _, 0) => Err("origin_revision"),
+        (cluster, epoch, revision) => {
+            let cluster = cluster.parse().map_err(|_| "origin_cluster")?;
+            Ok(Some(Origin { cluster, epoch, revision: Revision(revision) }))
+        }
+    }
+}
+
+fn history_key_of(message: HistoryKeyMessage) -> Field<HistoryKey> {
+    Ok(HistoryKey { sealed: octets(message.sealed, "sealed")?.into() })
 }
 
 fn hsm_message(hsm: &Hsm) -> HsmMessage {

@@ -30,6 +30,8 @@ pub enum Record {
     Rollback(Rollback),
     /// A trust anchor of clients' certificates.
     TrustAnchor(TrustAnchor),
+    /// What a cluster shares with its clones; one.
+    HistoryKey(HistoryKey),
 }
 
 /// The cluster's life and settings.
@@ -61,6 +63,26 @@ pub struct Cluster {
     pub created_ms: u64,
     /// Who may connect.
     pub mtls_enforcement: MtlsEnforcement,
+    /// What it is a clone of; none of a cluster that began empty.
+    pub origin: Option<Origin>,
+}
+
+/// The store that a clone began with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Whose.
+    pub cluster: ClusterId,
+    /// In which of its lives.
+    pub epoch: u64,
+    /// At which revision.
+    pub revision: Revision,
+}
+
+/// The key under which a cluster and its clones send each other keys and users, sealed for this cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryKey {
+    /// 256 bits, sealed.
+    pub sealed: Arc<[u8]>,
 }
 
 /// What an operator chose for the cluster.
@@ -244,6 +266,7 @@ impl Record {
             Record::EndedLogin(ended) => EndedLogin::path_of(ended.login),
             Record::Rollback(rollback) => rollback.path(),
             Record::TrustAnchor(anchor) => TrustAnchor::path_of(anchor.reference),
+            Record::HistoryKey(_) => RecordPath::HISTORY_KEY,
         }
     }
 }

@@ -34,6 +34,12 @@ pub(super) struct ClusterMessage {
     pub capacity: Option<CapacityMessage>,
     #[prost(uint32, tag = "14")]
     pub mtls_enforcement: u32,
+    #[prost(string, tag = "16")]
+    pub origin_cluster: String,
+    #[prost(uint64, tag = "17")]
+    pub origin_epoch: u64,
+    #[prost(uint64, tag = "18")]
+    pub origin_revision: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -44,6 +50,12 @@ pub(super) struct CapacityMessage {
     pub asymmetric_keys_max: u32,
     #[prost(uint32, tag = "3")]
     pub users_max: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct HistoryKeyMessage {
+    #[prost(bytes = "vec", tag = "1")]
+    pub sealed: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

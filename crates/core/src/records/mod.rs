@@ -15,9 +15,12 @@ mod trust_anchor;
 
 pub use codec::CorruptRecord;
 pub use kinds::{
-    Asker, Cluster, Creation, Credential, EndedLogin, Hsm, Key, Lock, Outcome, Receipt, Record, Settings, User,
+    Asker, Cluster, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock, Origin, Outcome, Receipt, Record,
+    Settings, User,
 };
-pub(crate) use numbers::{role_from_number, role_number};
+pub(crate) use numbers::{
+    hsm_type_from_number, hsm_type_number, mode_from_number, mode_number, role_from_number, role_number,
+};
 pub use rollback::Rollback;
 pub use session_key::{CorruptSessionKey, SessionKey};
 pub use trust_anchor::TrustAnchor;

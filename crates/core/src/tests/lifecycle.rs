@@ -80,8 +80,8 @@ fn clusters_that_cannot_be_are_refused() {
     for command in commands {
         assert_eq!(world.done(&Actor::Hsm, &command, &made), Err(Status::MalformedRequest), "{command:?}");
     }
-    let Made::Cluster { sealed_tls_key, csr_der, admin, .. } = made.clone() else { unreachable!() };
-    let same = Made::Cluster { sealed_tls_key, csr_der, admin, appliance: admin };
+    let Made::Cluster { sealed_tls_key, csr_der, admin, sealed_history_key, .. } = made.clone() else { unreachable!() };
+    let same = Made::Cluster { sealed_tls_key, csr_der, admin, appliance: admin, sealed_history_key };
     let (command, request) = (world.cluster_command(), world.request());
     let outcome = plan(&world.state, &Actor::Hsm, &command, &same, &request, world.now_ms);
     assert_eq!(outcome, Err(PlanError::DrawAgain));

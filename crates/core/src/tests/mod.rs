@@ -1,6 +1,7 @@
 //! Stories of the rules.
 
 mod bounds;
+mod clones;
 mod keys;
 mod lifecycle;
 mod logins;
@@ -8,6 +9,7 @@ pub(crate) mod mtls;
 mod permissions;
 mod receipts;
 mod records;
+mod replicate;
 mod session_keys;
 mod sharing;
 mod state;

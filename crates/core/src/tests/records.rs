@@ -1,14 +1,16 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use strongroom_types::{
-    CredentialId, KeyReference, LoginId, MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role, UserId,
+    ClusterId, CredentialId, KeyReference, LoginId, MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role,
+    UserId,
 };
 
 use super::world::{P256, World, hsm, name, rsa};
 use crate::member::{Anchor, AnchorFound};
 use crate::{
-    Actor, Asker, Cluster, Command, CorruptRecord, Effect, EndedLogin, Lock, Made, Outcome, Receipt, Record, Rollback,
-    User,
+    Actor, Asker, Cluster, Command, CorruptRecord, Effect, EndedLogin, HistoryKey, Lock, Made, Origin, Outcome,
+    Receipt, Record, Rollback, User,
 };
 
 /// Records of every kind and shape.
@@ -61,8 +63,15 @@ fn samples() -> Vec<Record> {
         credential: CredentialId::from_bytes([5; 16]),
         until_ms: 12,
     }));
+    samples.push(Record::HistoryKey(HistoryKey { sealed: Arc::from(&[9; 61][..]) }));
+    let origin = Some(Origin { cluster: other_cluster(), epoch: 3, revision: Revision(9) });
+    samples.push(Record::Cluster(Cluster { origin, ..world.state.cluster().unwrap().as_ref().clone() }));
     samples.extend([rollback(Some(0)), rollback(Some(1_000)), rollback(None)].map(Record::Rollback));
     samples
+}
+
+fn other_cluster() -> ClusterId {
+    ClusterId::from_random([8; 7])
 }
 
 fn rollback(login_uid: Option<u32>) -> Rollback {
@@ -78,6 +87,19 @@ fn rollback(login_uid: Option<u32>) -> Rollback {
         login_uid,
         time_ms: 99,
     }
+}
+
+#[test]
+fn an_origin_is_there_whole_or_not_at_all() {
+    let world = World::active();
+    let cluster = world.state.cluster().unwrap().as_ref().clone();
+    let check = |origin: Origin, field| {
+        let record = Record::Cluster(Cluster { origin: Some(origin), ..cluster.clone() });
+        let decoded = Record::decode(record.path(), Revision(1), record.encode().expose());
+        assert_eq!(decoded, Err(CorruptRecord::Field { path: record.path(), field }));
+    };
+    check(Origin { cluster: other_cluster(), epoch: 0, revision: Revision(1) }, "origin_epoch");
+    check(Origin { cluster: other_cluster(), epoch: 1, revision: Revision(0) }, "origin_revision");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use strongroom_types::{
 };
 
 use crate::{
-    Actor, Batch, Command, Credential, Draft, Hsm, Made, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Record,
-    Reply, Request, State, apply, login_check,
+    Actor, Batch, CloneRefusal, CloneTaker, Command, Credential, Draft, Hsm, Made, MadePair, MadeSecret, PairAlgorithm,
+    Plan, PlanError, Record, Reply, Request, State, apply, carried, check_clone, login_check,
 };
 
 pub(crate) const SECOND: u64 = 1_000;
@@ -124,7 +124,48 @@ impl World {
             csr_der: vec![0x30, 0],
             admin: UserId::from_bytes(self.draw()),
             appliance: UserId::from_bytes(self.draw()),
+            sealed_history_key: Arc::from(&[4, 5, 6][..]),
         }
+    }
+
+    /// A cluster that begins with what this one holds, before it has its certificate.
+    pub(crate) fn cloned(&self, hsm_type: HsmType) -> Result<World, CloneRefusal> {
+        let id = ClusterId::from_random([2; 7]);
+        let mode = self.state.cluster().unwrap().mode;
+        let origin = check_clone(&self.state, (&id, mode, hsm_type))?;
+        let taker = CloneTaker {
+            id,
+            mode,
+            hsm_type,
+            lease_ms: 10_000,
+            password_iterations: 1_000,
+            sealed_tls_key: Arc::from(&[7, 8][..]),
+            csr_der: vec![0x30, 1],
+            now_ms: self.now_ms,
+        };
+        let read = |(path, (revision, bytes)): (&RecordPath, &(Revision, Secret))| {
+            Record::decode(*path, *revision, bytes.expose()).unwrap()
+        };
+        let records: Vec<Record> = self.stored.iter().map(read).collect();
+        let kept = records.iter().filter_map(|record| carried(record, &self.state, &origin, &taker, Revision(1)));
+        // Ids of its own from now on.
+        let mut clone = World { hsm_type, mode, drawn: self.drawn + 1_000_000, now_ms: self.now_ms, ..World::empty() };
+        clone.commit(&Batch { revision: Revision(1), time_ms: self.now_ms, puts: kept.collect(), deletes: Vec::new() });
+        assert_eq!(clone.loaded(), clone.state);
+        Ok(clone)
+    }
+
+    /// The same, once it has its certificate.
+    pub(crate) fn clone_of(origin: &World) -> World {
+        let mut clone = origin.cloned(origin.hsm_type).unwrap();
+        clone.done(&Actor::Appliance, &install(), &Made::Nothing).unwrap();
+        clone
+    }
+
+    /// As a cluster is that was made before there were history keys.
+    pub(crate) fn forget_history_key(&mut self) {
+        self.state.history_key = None;
+        self.stored.remove(&RecordPath::HISTORY_KEY);
     }
 
     /// An id that was never drawn before.

@@ -3,12 +3,14 @@
 //! * The root key of the installation opens the cluster key; from the cluster key come all subkeys, one a purpose.
 //! * Each record and each key's material is sealed under a key of its own, derived for its place: what is sealed for
 //!   one place does not open in another, nor in another cluster, nor in another epoch of the same cluster.
+//! * What one cluster's HSM seals for another opens in a clone of it alone, under the history key that both hold.
 //! * Keys that live long (root key, cluster key, subkeys) lie in locked memory; derived ones are wiped after use.
 //!
 //! Deliberately absent: a way to take the root key or the cluster key out.
 
 mod aead;
 mod derive;
+mod history;
 mod root_key;
 mod sealer;
 #[cfg(test)]
@@ -22,6 +24,7 @@ use thiserror::Error;
 use crate::locked::Locked;
 use derive::KEY_LEN;
 
+pub use history::HistoryKey;
 pub use root_key::{RootKey, RootKeyError};
 pub use sealer::Sealer;
 

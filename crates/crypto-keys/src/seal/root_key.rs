@@ -131,6 +131,16 @@ pub struct RootKey(Locked);
 impl RootKey {
     /// Makes a new root key in a new file, readable by its owner alone, and on disk when this returns.
     pub fn create(path: &Path) -> Result<(), RootKeyError> {
+        RootKey::write_new(path, random::fill)
+    }
+
+    /// Writes this root key to a new file as well, as [`create`](RootKey::create) writes a new one: for another cluster of
+    /// the installation.
+    pub fn copy_to(&self, path: &Path) -> Result<(), RootKeyError> {
+        RootKey::write_new(path, |key| key.copy_from_slice(self.0.expose()))
+    }
+
+    fn write_new(path: &Path, fill: impl FnOnce(&mut [u8])) -> Result<(), RootKeyError> {
         let error = |action, source| RootKeyError::Io { action, path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let mut file = match options.write(true).create_new(true).mode(MODE).open(path) {
@@ -140,7 +150,7 @@ impl RootKey {
             }
             Err(source) => return Err(error("make", source)),
         };
-        write(&mut file).and_then(|()| sync_folder_of(path)).map_err(|source| {
+        write(&mut file, fill).and_then(|()| sync_folder_of(path)).map_err(|source| {
             // The file is ours, and no key that anybody has used is in it.
             let _ = fs::remove_file(path);
             error("write", source)
@@ -177,6 +187,11 @@ impl RootKey {
         to_epoch.copy_from_slice(&epoch.to_be_bytes());
         let len = if epoch == EPOCH_FIRST { KEY_LEN } else { KEY_LEN + EPOCH_LEN };
         aead::seal(&*self.derived(cluster), &binding(cluster), &[], content.get(..len).unwrap_or_default())
+    }
+
+    /// Whether both are the same key. Compared in constant time.
+    pub fn is(&self, other: &RootKey) -> bool {
+        equal(self.0.expose(), other.0.expose())
     }
 
     /// Opens a cluster's key; which epoch its store is in comes with it.
@@ -218,14 +233,14 @@ fn binding(cluster: &ClusterId) -> Vec<u8> {
     binding
 }
 
-fn write(file: &mut File) -> io::Result<()> {
+fn write(file: &mut File, fill: impl FnOnce(&mut [u8])) -> io::Result<()> {
     // The process' umask took bits away from the mode that the file was made with, never from this one.
     file.set_permissions(Permissions::from_mode(MODE))?;
     let mut bytes = Zeroizing::new([0; FILE_LEN]);
     let (content, checksum) = bytes.split_at_mut(CHECKSUM_AT);
     content[..MAGIC.len()].copy_from_slice(MAGIC);
     content[MAGIC.len()..KEY_AT].copy_from_slice(&FILE_VERSION.to_be_bytes());
-    random::fill(&mut content[KEY_AT..]);
+    fill(&mut content[KEY_AT..]);
     checksum.copy_from_slice(&digest(HashFunction::Sha256, content));
     file.write_all(&*bytes)?;
     file.sync_all()

@@ -6,7 +6,7 @@ use strongroom_types::{ClusterId, KeyReference, LoginId, RecordPath, Revision, S
 use zeroize::Zeroizing;
 
 use super::derive::{KEY_LEN, derive, push_cluster};
-use super::{ClusterKey, SealError, VERSION, aead};
+use super::{ClusterKey, HistoryKey, SealError, VERSION, aead};
 use crate::locked::Locked;
 
 /// Random bytes in each sealed ticket, from which its key is derived. Tickets are the one thing sealed without
@@ -24,10 +24,11 @@ enum Purpose {
     Anchor,
     Commands,
     SessionKeys,
+    HistoryKey,
 }
 
 impl Purpose {
-    const ALL: [Purpose; 8] = [
+    const ALL: [Purpose; 9] = [
         Purpose::Records,
         Purpose::RecordMacs,
         Purpose::Materials,
@@ -36,6 +37,7 @@ impl Purpose {
         Purpose::Anchor,
         Purpose::Commands,
         Purpose::SessionKeys,
+        Purpose::HistoryKey,
     ];
 
     fn label(self) -> &'static str {
@@ -48,6 +50,7 @@ impl Purpose {
             Purpose::Anchor => "strongroom anchor",
             Purpose::Commands => "strongroom command digests",
             Purpose::SessionKeys => "strongroom session keys",
+            Purpose::HistoryKey => "strongroom history key",
         }
     }
 }
@@ -115,6 +118,17 @@ impl Sealer {
     /// Opens the private key of the cluster's certificate.
     pub fn open_tls_key(&self, sealed: &[u8]) -> Result<Secret, SealError> {
         aead::open(self.subkey(Purpose::TlsKey), &self.binding, aead::body(sealed)?)
+    }
+
+    /// Seals the key that the cluster shares with its clones.
+    pub fn seal_history_key(&self, key: &HistoryKey) -> Vec<u8> {
+        aead::seal(self.subkey(Purpose::HistoryKey), &self.binding, &[], key.expose())
+    }
+
+    /// Opens the key that the cluster shares with its clones.
+    pub fn open_history_key(&self, sealed: &[u8]) -> Result<HistoryKey, SealError> {
+        let opened = aead::open(self.subkey(Purpose::HistoryKey), &self.binding, aead::body(sealed)?)?;
+        HistoryKey::from_slice(opened.expose())
     }
 
     /// Seals a login's ticket, for its user to keep.

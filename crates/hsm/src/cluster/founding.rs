@@ -9,7 +9,7 @@ use strongroom_core::member::{Anchor, Change, Clocks, LeaseKind, Ledger};
 use strongroom_core::{Actor, Command, Draft, Hsm, Made, Plan, PlanError, Request, State};
 use strongroom_crypto::certificates::hsm_subject;
 use strongroom_crypto::random;
-use strongroom_crypto_keys::seal::{ClusterKey, RootKey, Sealer};
+use strongroom_crypto_keys::seal::{ClusterKey, HistoryKey, RootKey, Sealer};
 use strongroom_crypto_keys::{csr, generate};
 use strongroom_store::{CommitError, Loaded, Store};
 use strongroom_types::{Curve, Family, RecordPath, RequestId, Revision, UserId};
@@ -135,6 +135,7 @@ fn make(store: &dyn Store, root_key: &RootKey, setup: &Setup) -> Result<Result<R
         csr_der,
         admin: UserId::from_bytes(random::bytes()),
         appliance: UserId::from_bytes(random::bytes()),
+        sealed_history_key: sealer.seal_history_key(&HistoryKey::generate()).into(),
     };
     let request = own_request(&sealer, &[b"create cluster", setup.cluster_id.as_str().as_bytes()]);
     let mut draft = Draft::new(State::empty());
@@ -158,12 +159,27 @@ pub(super) fn register(shared: &Shared, hsm: &Hsm) -> Result<(), StartError> {
     }
     let request = own_request(&shared.sealer, &[b"register HSM", hsm.id.as_str().as_bytes()]);
     let change = Change { actor: Actor::Hsm, command: Command::RegisterHsm(hsm), made: Made::Nothing, request };
+    written(shared, change, "this HSM's entry")
+}
+
+/// Makes the key that the cluster shares with its clones, if the cluster is of before there were such keys.
+pub(super) fn make_history_key(shared: &Shared) -> Result<(), StartError> {
+    if shared.state.load().history_key().is_some() {
+        return Ok(());
+    }
+    let sealed = shared.sealer.seal_history_key(&HistoryKey::generate());
+    let request = own_request(&shared.sealer, &[b"make history key"]);
+    let made = Made::HistoryKey(sealed.into());
+    written(shared, Change { actor: Actor::Hsm, command: Command::MakeHistoryKey, made, request }, "the history key")
+}
+
+fn written(shared: &Shared, change: Change, what: &'static str) -> Result<(), StartError> {
     match changes::change(shared, change, Instant::now() + REGISTER_TIME) {
         Ok(_) => Ok(()),
         Err(ChangeError::Refused(refusal)) if refusal.status.family() != Family::Unavailable => {
             Err(StartError::Refused(refusal))
         }
-        Err(ChangeError::Refused(_) | ChangeError::DrawAgain) => Err(StartError::NotWritten("this HSM's entry")),
+        Err(ChangeError::Refused(_) | ChangeError::DrawAgain) => Err(StartError::NotWritten(what)),
     }
 }
 

@@ -18,6 +18,7 @@
 mod anchor;
 mod changes;
 mod clock;
+pub mod cloning;
 mod committer;
 mod error;
 mod following;
@@ -147,6 +148,7 @@ impl Cluster {
             cluster.threads.lock().unwrap_or_else(PoisonError::into_inner).push(handle);
         }
         founding::register(&shared, &setup.hsm)?;
+        founding::make_history_key(&shared)?;
         Ok(Arc::new(cluster))
     }
 

@@ -118,7 +118,7 @@ impl<'a> Considered<'a> {
     /// Looks at a cluster's store and at the anchors of its HSMs, all of which must be named. Refuses while one runs, and
     /// a store that is damaged.
     pub fn open(setups: &'a [Setup]) -> Result<Considered<'a>, RollbackError> {
-        let first = check_together(setups)?;
+        let first = check_together(setups).map_err(|(first, hsm)| RollbackError::Apart { first, hsm })?;
         let root_key = RootKey::read(&first.root_key).map_err(StartError::from)?;
         let database = OfflineDatabase::open(&first.store).map_err(StartError::from)?;
         let loaded = database.load().map_err(StartError::from)?;
@@ -182,26 +182,26 @@ impl<'a> Considered<'a> {
     }
 }
 
-/// The first of them, if all are HSMs of one cluster with one store.
-fn check_together(setups: &[Setup]) -> Result<&Setup, RollbackError> {
+/// The first of them, if all are HSMs of one cluster with one store; otherwise that one, and one that is not.
+pub(super) fn check_together(setups: &[Setup]) -> Result<&Setup, (HsmId, HsmId)> {
     let (first, others) = setups.split_first().expect("the command line wants at least one folder");
     let store = |setup: &Setup| setup.store.database().canonicalize().ok();
     for setup in others {
         if setup.cluster_id != first.cluster_id || store(setup) != store(first) {
-            return Err(RollbackError::Apart { first: first.hsm.id.clone(), hsm: setup.hsm.id.clone() });
+            return Err((first.hsm.id.clone(), setup.hsm.id.clone()));
         }
     }
     Ok(first)
 }
 
 /// What an HSM has seen, as far as its anchor tells.
-fn found(setup: &Setup, keys: &Keys, state: &State) -> Result<AnchorFound, RollbackError> {
+pub(super) fn found(setup: &Setup, keys: &Keys, state: &State) -> Result<AnchorFound, StartError> {
     match AnchorFile::new(&setup.anchor).read(keys) {
         Ok(Some(anchor)) => Ok(AnchorFound::Seen(anchor)),
         Ok(None) if state.hsm(&setup.hsm.id).is_some() => Ok(AnchorFound::Missing),
         Ok(None) => Ok(AnchorFound::New),
         Err(AnchorError::Damaged { .. }) => Ok(AnchorFound::Damaged),
-        Err(error) => Err(StartError::from(error).into()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -244,6 +244,9 @@ fn renew(
             if let Some(sealed) = &mut key.sealed {
                 *sealed = new.seal_material(key.reference, &old.open_material(key.reference, sealed)?).into();
             }
+        }
+        Record::HistoryKey(key) => {
+            key.sealed = new.seal_history_key(&old.open_history_key(&key.sealed)?).into();
         }
         Record::Hsm(_)
         | Record::User(_)

@@ -12,6 +12,7 @@ mod crypto;
 mod keys;
 mod logins;
 mod mtls;
+mod replicate;
 mod session;
 mod session_keys;
 #[cfg(test)]
@@ -183,6 +184,10 @@ impl Service {
             Operation::KeyImport(message) => self.key_import(session, message, asked),
             Operation::KeyWrap(message) => self.key_wrap(session, message, asked),
             Operation::KeyUnwrap(message) => self.key_unwrap(session, message, asked),
+            Operation::KeyExport(message) => self.key_export(session, message, asked),
+            Operation::KeyReplicate(message) => self.key_replicate(session, message, asked),
+            Operation::UserExport(message) => self.user_export(session, message, asked),
+            Operation::UserReplicate(message) => self.user_replicate(session, message, asked),
             Operation::ApplianceState(_) => self.appliance_state(session, asked),
             Operation::ApplianceCsr(_) => self.appliance_csr(session, asked),
             Operation::ApplianceInstallCertificate(message) => {
@@ -271,7 +276,7 @@ pub fn may_end_connection(request: &v1::Request) -> bool {
 
 /// Whether the answer to a request may be much longer than the request: lists.
 pub fn may_answer_long(request: &v1::Request) -> bool {
-    matches!(request.operation, Some(Operation::KeyFind(_) | Operation::UserList(_)))
+    matches!(request.operation, Some(Operation::KeyFind(_) | Operation::UserList(_) | Operation::KeyExport(_)))
 }
 
 /// Wipes what a response holds that must not be seen, after it was encoded; answers whether there was something.

@@ -81,11 +81,11 @@ impl Service {
     }
 }
 
-fn user_message(user: UserView) -> v1::User {
+pub(super) fn user_message(user: UserView) -> v1::User {
     v1::User { user_name: user.name.as_str().to_owned(), role: v1::Role::from(user.role).into(), locked: user.locked }
 }
 
-fn user_of(reply: Reply) -> Result<(v1::User, Option<strongroom_types::CredentialId>), Refusal> {
+pub(super) fn user_of(reply: Reply) -> Result<(v1::User, Option<strongroom_types::CredentialId>), Refusal> {
     match reply {
         Reply::User { user, renewed } => Ok((user_message(user), renewed)),
         Reply::Done | Reply::Key(_) | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),

@@ -33,6 +33,7 @@ impl World {
             csr_der: vec![0x30, 0],
             admin: UserId::from_bytes(self.draw()),
             appliance: UserId::from_bytes(self.draw()),
+            sealed_history_key: Arc::from(&[4, 5, 6][..]),
         };
         let cluster_key = (RecordPath::CLUSTER_KEY, vec![0xc1; 60]);
         self.found_with(&Actor::Hsm, &create, &made, vec![cluster_key]);

@@ -23,7 +23,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use strongroom_types::limits::{DELETIONS_KEPT_REVISIONS, LEASE_MS_DEFAULT};
 use strongroom_types::{HsmId, Incarnation, RecordPath, Revision};
 
-pub use self::offline::OfflineDatabase;
+pub use self::offline::{OfflineDatabase, read_database};
 
 use self::files::Files;
 use self::rows::{all_records, deleted, forgotten, newest, records_since, write_batch};

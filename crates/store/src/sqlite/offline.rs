@@ -1,4 +1,5 @@
-//! A database that no HSM uses, to be read and replaced as a whole: what accepting a rollback needs.
+//! A database that no HSM uses, to be read, replaced or made as a whole: what accepting a rollback and founding a clone
+//! need.
 //!
 //! The new database is written beside the old one, synced, read back, and takes the old one's name in one step. So
 //! whoever is killed at whatever moment leaves one of them whole under that name.
@@ -52,6 +53,25 @@ impl OfflineDatabase {
         Ok(OfflineDatabase { path, table, connection })
     }
 
+    /// Makes a database with these records, where there is none. It has its name when it is on disk and was read back;
+    /// who is killed before leaves none.
+    pub fn create(config: &SqliteConfig, loaded: &Loaded) -> Result<(), SqliteError> {
+        open::check_library()?;
+        let path = &config.database;
+        let table = Table::open(&config.members)?;
+        if !table.close_joins()? {
+            return Err(SqliteError::InUse { path: path.clone() });
+        }
+        let new = beside(path, |name| [OsString::from(TEMPORARY), name.to_owned()].into_iter().collect());
+        let written = write(&new, loaded, table.id()).and_then(|()| {
+            // A second name, because that never replaces what is there.
+            let placed = fs::hard_link(&new, path).and_then(|()| crate::sync_folder_of(path));
+            placed.map_err(|source| SqliteError::Inaccessible { path: path.clone(), source })
+        });
+        let removed = fs::remove_file(&new).and_then(|()| crate::sync_folder_of(path));
+        written.and(removed.map_err(|source| SqliteError::Inaccessible { path: new, source }))
+    }
+
     /// Everything in it.
     pub fn load(&self) -> Result<Loaded, SqliteError> {
         read(&self.connection, &self.path)
@@ -90,6 +110,23 @@ impl OfflineDatabase {
         }
         Err(SqliteError::Inaccessible { path: self.path.clone(), source: ErrorKind::AlreadyExists.into() })
     }
+}
+
+/// Everything in a database at one moment, whether HSMs use it or not. Nothing is changed or made.
+pub fn read_database(config: &SqliteConfig) -> Result<Loaded, SqliteError> {
+    open::check_library()?;
+    let path = &config.database;
+    let metadata = fs::metadata(path);
+    let metadata = metadata.map_err(|source| SqliteError::Inaccessible { path: path.clone(), source })?;
+    access::check(path, &metadata, user())?;
+    let connection = open::connection(config)?;
+    if !open::is_made(&connection, path)? {
+        return Err(SqliteError::Damaged { path: path.clone(), what: "it holds no table", source: None });
+    }
+    open::check_schema(&connection, path)?;
+    // One transaction, and so one moment.
+    connection.execute_batch("BEGIN").map_err(|error| wrap(path, error))?;
+    read(&connection, path)
 }
 
 /// Takes every lock there is on the database, and its log into it: afterwards it is one file.

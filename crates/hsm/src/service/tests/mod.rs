@@ -5,6 +5,7 @@ mod clusters;
 mod crypto;
 mod life;
 mod logins;
+mod replicate;
 mod session_keys;
 mod sharing;
 mod tickets;

@@ -10,12 +10,13 @@ use strongroom_crypto::certificates::{CertificateRequest, CustomerCa};
 use strongroom_crypto::random;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_store::{MemoryStore, SqliteConfig, Store};
-use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType, Refusal, Status};
+use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType, Refusal, Revision, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 
 use super::super::{Service, Session};
+use crate::cluster::cloning::{Read, cloned};
 use crate::cluster::{Cluster, Setup};
 use crate::connections::{ConnectionLimits, Connections};
 use crate::key_cache::KeyCache;
@@ -29,7 +30,7 @@ pub(super) const PASSWORD: &str = "hunter2222";
 /// An installation in a temporary folder.
 pub(super) struct World {
     folder: tempfile::TempDir,
-    cluster_id: ClusterId,
+    pub(super) cluster_id: ClusterId,
     store: MemoryStore,
     pub(super) ca: CustomerCa,
 }
@@ -77,10 +78,26 @@ impl World {
         (world, member)
     }
 
-    pub(super) fn member(&self, number: u8) -> Member {
-        let door = Arc::new(self.store.member());
+    /// An active clone of this cluster, with one member, in the same installation.
+    pub(super) fn clone_of(origin: &World) -> (World, Member) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = origin.folder.path().join("root.key");
+        let root_key = RootKey::read(&path).unwrap();
+        root_key.copy_to(&folder.path().join("root.key")).unwrap();
+        let (cluster_id, ca) = (ClusterId::from_random(random::bytes()), CustomerCa::generate(now_s()));
+        let world = World { folder, cluster_id, store: MemoryStore::new(), ca };
+        let read = Read::of(&root_key, &origin.cluster_id, origin.store.member().load().unwrap()).unwrap();
+        let (loaded, _) = cloned(&read, &world.setup(1), &root_key, now_s() * 1_000).unwrap();
+        let puts: Vec<_> = loaded.records.into_iter().map(|record| (record.path, record.sealed)).collect();
+        world.store.member().commit(Revision(0), &puts, &[]).unwrap();
+        let member = world.member(1);
+        world.install(&member);
+        (world, member)
+    }
+
+    fn setup(&self, number: u8) -> Setup {
         let path = |name: &str| self.folder.path().join(name);
-        let setup = Setup {
+        Setup {
             hsm: Hsm {
                 id: HsmId::from_random([number; 7]),
                 ip: format!("127.0.0.{number}"),
@@ -96,8 +113,13 @@ impl World {
             root_key: path("root.key"),
             anchor: path(&format!("anchor-{number}")),
             store: SqliteConfig::new("unused", "unused"),
-        };
-        let log_path = path(&format!("hsm-{number}.log"));
+        }
+    }
+
+    pub(super) fn member(&self, number: u8) -> Member {
+        let door = Arc::new(self.store.member());
+        let setup = self.setup(number);
+        let log_path = self.folder.path().join(format!("hsm-{number}.log"));
         let log = Arc::new(Log::open(&log_path).unwrap());
         let keys = Arc::new(KeyCache::default());
         let connections = Connections::new(&ConnectionLimits::default());
