@@ -5,6 +5,7 @@ mod clones;
 mod keys;
 mod lifecycle;
 mod logins;
+mod model;
 pub(crate) mod mtls;
 mod permissions;
 mod receipts;

@@ -1,0 +1,380 @@
+//! Who may do what with which key, said a second time and plainly: for every caller, kind of key, attributes, mode and
+//! operation the rooms' decision is the model's.
+//!
+//! Attributes are drawn at random, from a seed; combinations that no template gives are among them.
+
+use std::collections::BTreeSet;
+
+use strongroom_types::{
+    AttributeName, AttributeValue, Attributes, ClusterMode, Curve, DecryptMechanism, Flag, Flags, GcmTag, HashFunction,
+    HsmType, KeyClass, KeyReference, KeyType, MlDsaAlgorithm, PublicPart, Refusal, RequestId, Role, SignMechanism,
+    Status, UserId, WrapMechanism,
+};
+
+use super::world::{World, name};
+use crate::{
+    Actor, Batch, Command, Creation, Key, KeyUse, Made, NamedKey, PlanError, Record, Request, authorize,
+    authorize_wrap, plan,
+};
+
+/// Sets of attributes that are drawn for each kind of key.
+const DRAWS: usize = 128;
+
+/// Who asks, as seen from the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Nobody,
+    Admin,
+    Owner,
+    Sharer,
+    Stranger,
+}
+
+/// What is asked of a key.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Sign(SignMechanism),
+    Verify(SignMechanism),
+    Decrypt(DecryptMechanism),
+    Unwrap(WrapMechanism),
+    /// As the key that wraps a key of the caller's own, or if there is none, of the owner's.
+    WrapOther(WrapMechanism),
+    /// As the key that is wrapped; by a key that is trusted or not, which everybody may use.
+    BeWrapped {
+        by_trusted: bool,
+    },
+    Delete,
+    Share,
+    Unshare,
+    Set(Flag, bool),
+}
+
+const SHA256: HashFunction = HashFunction::Sha256;
+
+const SIGNATURES: [SignMechanism; 7] = [
+    SignMechanism::RsaPkcs,
+    SignMechanism::RsaPkcsPss { hash: SHA256, salt_len: 32 },
+    SignMechanism::RsaX509,
+    SignMechanism::Ecdsa,
+    SignMechanism::Ed25519,
+    SignMechanism::Ed25519Ph,
+    SignMechanism::MlDsa,
+];
+const DECRYPTIONS: [DecryptMechanism; 3] =
+    [DecryptMechanism::RsaPkcs, DecryptMechanism::RsaOaep { hash: SHA256 }, DecryptMechanism::RsaX509];
+const SETS: [Flag; 4] = [Flag::Sign, Flag::Extractable, Flag::Trusted, Flag::WrapWithTrusted];
+
+fn wrappings() -> [WrapMechanism; 8] {
+    let tag = GcmTag::of_bits(128).expect("a length of tags");
+    [
+        WrapMechanism::AesGcm { tag },
+        WrapMechanism::AesNoPad,
+        WrapMechanism::AesPkcs5Pad,
+        WrapMechanism::AesZeroPad,
+        WrapMechanism::CloudhsmAesGcm { tag },
+        WrapMechanism::RsaAes { hash: SHA256 },
+        WrapMechanism::RsaOaep { hash: SHA256 },
+        WrapMechanism::RsaPkcs,
+    ]
+}
+
+fn everything() -> Vec<What> {
+    let uses = SIGNATURES.into_iter().flat_map(|mechanism| [What::Sign(mechanism), What::Verify(mechanism)]);
+    let wraps = wrappings().into_iter().flat_map(|mechanism| [What::Unwrap(mechanism), What::WrapOther(mechanism)]);
+    let sets = SETS.into_iter().flat_map(|flag| [What::Set(flag, true), What::Set(flag, false)]);
+    let payloads = [true, false].map(|by_trusted| What::BeWrapped { by_trusted });
+    uses.chain(DECRYPTIONS.map(What::Decrypt))
+        .chain(wraps)
+        .chain(payloads)
+        .chain([What::Delete, What::Share, What::Unshare])
+        .chain(sets)
+        .collect()
+}
+
+/// A kind of key: its class, type and public part.
+type Kind = (KeyClass, KeyType, Option<PublicPart>);
+
+fn kinds() -> Vec<Kind> {
+    let ec = |curve: Curve| {
+        let mut point = vec![4; curve.point_len()];
+        point[1..].fill(0x5a);
+        PublicPart::Ec { curve, point }
+    };
+    let algorithm = MlDsaAlgorithm::MlDsa44;
+    let publics = [
+        PublicPart::Rsa { modulus: vec![0xc5; 256], public_exponent: vec![1, 0, 1] },
+        ec(Curve::P256),
+        ec(Curve::Ed25519),
+        PublicPart::MlDsa { algorithm, key: vec![1; algorithm.public_len()] },
+    ];
+    let secrets = [KeyType::Aes, KeyType::Des3, KeyType::GenericSecret];
+    let pairs = publics.into_iter().flat_map(|public| {
+        [KeyClass::PublicKey, KeyClass::PrivateKey].map(|class| (class, public.key_type(), Some(public.clone())))
+    });
+    secrets.into_iter().map(|key_type| (KeyClass::SecretKey, key_type, None)).chain(pairs).collect()
+}
+
+/// What the rules say, or the first of them that is broken. In a cluster of `hsm2m.medium`.
+fn model(who: Who, (class, key_type, public): &Kind, flags: Flags, mode: ClusterMode, what: What) -> Option<Status> {
+    use KeyClass::{PrivateKey, PublicKey};
+    let refuse = |broken: bool, status: Status| broken.then_some(status);
+    let fips = mode == ClusterMode::Fips;
+    let is_rsa = *key_type == KeyType::Rsa;
+    let curve = match public {
+        Some(PublicPart::Ec { curve, .. }) => Some(*curve),
+        _ => None,
+    };
+    let is_edwards = curve == Some(Curve::Ed25519);
+    let admins_trust = matches!(what, What::Set(..)) && who == Who::Admin;
+    let login = match who {
+        Who::Nobody => Some(Status::NotLoggedIn),
+        Who::Admin => refuse(!matches!(what, What::Set(Flag::Trusted, _)), Status::RoleNotPermitted),
+        Who::Owner | Who::Sharer | Who::Stranger => None,
+    };
+    let unseen = refuse(who == Who::Stranger && *class != PublicKey, Status::KeyUnknown);
+    let foreign = refuse(!matches!(who, Who::Owner | Who::Admin), Status::KeyNotOwned);
+    let needs = |flag: Flag| refuse(!flags.has(flag), Status::KeyFunctionNotPermitted);
+    let unfit = |fits: bool| refuse(!fits, Status::KeyTypeInconsistent);
+    let banned = |only_outside_fips: bool| refuse(fips && only_outside_fips, Status::MechanismNotApproved);
+    let signs = |mechanism: SignMechanism| match mechanism {
+        SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::RsaX509 => is_rsa,
+        SignMechanism::Ecdsa => curve.is_some() && !is_edwards,
+        SignMechanism::Ed25519 | SignMechanism::Ed25519Ph => is_edwards,
+        SignMechanism::MlDsa => *key_type == KeyType::MlDsa,
+    };
+    let edwards = |mechanism| matches!(mechanism, SignMechanism::Ed25519 | SignMechanism::Ed25519Ph);
+    let by_rsa = |mechanism| {
+        matches!(mechanism, WrapMechanism::RsaAes { .. } | WrapMechanism::RsaOaep { .. } | WrapMechanism::RsaPkcs)
+    };
+    let wraps = |mechanism, rsa_class| match by_rsa(mechanism) {
+        true => is_rsa && *class == rsa_class,
+        false => *key_type == KeyType::Aes,
+    };
+    let rest = match what {
+        What::Sign(mechanism) => {
+            unfit(*class == PrivateKey && signs(mechanism)).or(needs(Flag::Sign)).or(banned(edwards(mechanism)))
+        }
+        What::Verify(mechanism) => {
+            unfit(*class == PublicKey && signs(mechanism)).or(needs(Flag::Verify)).or(banned(edwards(mechanism)))
+        }
+        What::Decrypt(mechanism) => unfit(*class == PrivateKey && is_rsa)
+            .or(needs(Flag::Decrypt))
+            .or(banned(mechanism == DecryptMechanism::RsaPkcs)),
+        What::Unwrap(mechanism) => {
+            unfit(wraps(mechanism, PrivateKey)).or(needs(Flag::Unwrap)).or(banned(mechanism == WrapMechanism::RsaPkcs))
+        }
+        What::WrapOther(mechanism) => {
+            unfit(wraps(mechanism, PublicKey)).or(needs(Flag::Wrap)).or(banned(mechanism == WrapMechanism::RsaPkcs))
+        }
+        What::BeWrapped { by_trusted } => foreign
+            .or(refuse(!flags.has(Flag::Extractable), Status::KeyNotExtractable))
+            .or(refuse(flags.has(Flag::WrapWithTrusted) && !by_trusted, Status::WrappingKeyNotTrusted))
+            .or(refuse(*class == PublicKey || *key_type == KeyType::MlDsa, Status::PayloadInvalid)),
+        What::Delete => foreign.or(refuse(!flags.has(Flag::Destroyable), Status::KeyNotDestroyable)),
+        What::Share | What::Unshare => foreign,
+        What::Set(flag, value) => {
+            let has = match flag {
+                // What could wrap, whether there is a mechanism or not.
+                Flag::Trusted => *class != PrivateKey && *key_type != KeyType::GenericSecret,
+                Flag::Sign | Flag::Extractable | Flag::WrapWithTrusted => *class != PublicKey,
+                other => panic!("{other:?}"),
+            };
+            let ruled = match flag {
+                Flag::Trusted => refuse(who != Who::Admin, Status::AttributeReadOnly),
+                Flag::Extractable => refuse(value, Status::AttributeValueInvalid),
+                Flag::WrapWithTrusted => refuse(!value, Status::AttributeValueInvalid),
+                _ => None,
+            };
+            foreign
+                .or(refuse(!admins_trust && !flags.has(Flag::Modifiable), Status::KeyNotModifiable))
+                .or(refuse(!has, Status::AttributeUnknown))
+                .or(ruled)
+        }
+    };
+    login.or(unseen).or(rest)
+}
+
+/// The cluster in which the questions are asked.
+struct Asked {
+    world: World,
+    callers: Vec<(Who, Actor)>,
+    owner: UserId,
+    sharer: UserId,
+    creation: Creation,
+    /// What the key in question wraps.
+    payload: KeyReference,
+    trusted: KeyReference,
+    untrusted: KeyReference,
+}
+
+impl Asked {
+    fn new(mode: ClusterMode) -> Asked {
+        let mut world = World::of(HsmType::Hsm2mMedium, mode);
+        let [owner, sharer, stranger] = ["owner", "sharer", "stranger"].map(|user| world.crypto_user(user));
+        let admin = world.admin();
+        let sharing = ["sharer", "stranger"];
+        let payload = world.aes_reference(&owner, &sharing);
+        let [trusted, untrusted] = [(); 2].map(|()| world.aes_reference(&owner, &sharing));
+        let id = |user: &str| world.state.user_named(&name(user)).unwrap().id;
+        let (owner_id, sharer_id) = (id("owner"), id("sharer"));
+        let creation = world.state.key(payload).unwrap().creation;
+        let callers = vec![
+            (Who::Nobody, Actor::Anonymous),
+            (Who::Admin, admin),
+            (Who::Owner, owner),
+            (Who::Sharer, sharer),
+            (Who::Stranger, stranger),
+        ];
+        let mut asked =
+            Asked { world, callers, owner: owner_id, sharer: sharer_id, creation, payload, trusted, untrusted };
+        for (reference, trusts) in [(trusted, true), (untrusted, false)] {
+            let key = asked.world.state.key(reference).unwrap().as_ref().clone();
+            let flags = key.attributes.flags.with(Flag::Wrap, true).with(Flag::Trusted, trusts);
+            asked.put(Key { attributes: Attributes { flags, ..key.attributes.clone() }, ..key });
+        }
+        asked
+    }
+
+    fn put(&mut self, key: Key) {
+        let revision = self.world.state.revision().next();
+        let puts = vec![Record::Key(Key { revision, ..key })];
+        self.world.commit(&Batch { revision, time_ms: self.world.now_ms, puts, deletes: Vec::new() });
+    }
+
+    /// The key in question, whatever its attributes.
+    fn place(&mut self, (class, key_type, public): &Kind, flags: Flags) -> KeyReference {
+        let reference = self.world.reference();
+        let request = RequestId::from_bytes(self.world.draw());
+        let mut key = self.world.state.key(self.payload).unwrap().as_ref().clone();
+        let sealed = key.sealed.take().filter(|_| *class != KeyClass::PublicKey);
+        let (id, label) = (Vec::new(), String::new());
+        let check_value = (*key_type != KeyType::GenericSecret).then_some([7; 3]);
+        let length_bytes = if *key_type == KeyType::Des3 { 24 } else { 32 };
+        let (class, key_type, public) = (*class, *key_type, public.clone());
+        self.put(Key {
+            reference,
+            owner: self.owner,
+            shared: BTreeSet::from([self.sharer]),
+            attributes: Attributes { class, key_type, label, id, check_value, flags, length_bytes, public },
+            sealed,
+            creation: Creation { request, ..self.creation },
+            ..key
+        });
+        reference
+    }
+
+    fn decision(&self, actor: &Actor, key: KeyReference, what: What) -> Option<Status> {
+        let (state, now_ms) = (&self.world.state, self.world.now_ms);
+        let used = |key_use| authorize(state, actor, key_use, key, now_ms).map(drop);
+        let wrapped = |mechanism, wrapping, payload| {
+            let keys = (NamedKey::Stored(wrapping), NamedKey::Stored(payload));
+            authorize_wrap(state, actor, mechanism, keys, now_ms).map(drop)
+        };
+        let outcome = match what {
+            What::Sign(mechanism) => used(KeyUse::Sign(mechanism, data(mechanism))),
+            What::Verify(mechanism) => used(KeyUse::Verify(mechanism, data(mechanism))),
+            What::Decrypt(mechanism) => used(KeyUse::Decrypt(mechanism, &BLOCK)),
+            What::Unwrap(mechanism) => used(KeyUse::Unwrap(mechanism, wrapped_len(mechanism))),
+            What::WrapOther(mechanism) => return self.wraps_other(actor, key, mechanism),
+            What::BeWrapped { by_trusted } => {
+                wrapped(WrapMechanism::AesZeroPad, if by_trusted { self.trusted } else { self.untrusted }, key)
+            }
+            What::Delete => self.planned(actor, &Command::DeleteKey(key)),
+            What::Share => {
+                self.planned(actor, &Command::ShareKey { key, name: name("stranger"), role: Role::CryptoUser })
+            }
+            What::Unshare => {
+                self.planned(actor, &Command::UnshareKey { key, name: name("sharer"), role: Role::CryptoUser })
+            }
+            What::Set(flag, value) => {
+                let (attribute, value) = (AttributeName::Flag(flag), AttributeValue::Bool(value));
+                self.planned(actor, &Command::SetAttribute { key, attribute, value })
+            }
+        };
+        outcome.err().map(|refusal| refusal.status)
+    }
+
+    /// Wrapping needs a payload of the caller's own. Who has none is told so, when everything about the wrapping key was
+    /// looked at that comes before.
+    fn wraps_other(&self, actor: &Actor, key: KeyReference, mechanism: WrapMechanism) -> Option<Status> {
+        let Actor::Login(login) = actor else { return Some(Status::NotLoggedIn) };
+        let mut state = self.world.state.clone();
+        if login.role == Role::CryptoUser {
+            let payload = Key { owner: login.user, ..state.key(self.payload).unwrap().as_ref().clone() };
+            state.keys.insert(self.payload, payload.into());
+        }
+        let keys = (NamedKey::Stored(key), NamedKey::Stored(self.payload));
+        authorize_wrap(&state, actor, mechanism, keys, self.world.now_ms).err().map(|refusal| refusal.status)
+    }
+
+    fn planned(&self, actor: &Actor, command: &Command) -> Result<(), Refusal> {
+        let request = Request { id: RequestId::from_bytes([0xee; 16]), digest: [1; 32] };
+        match plan(&self.world.state, actor, command, &Made::Nothing, &request, self.world.now_ms) {
+            Ok(_) => Ok(()),
+            Err(PlanError::Refused(refusal)) => Err(refusal),
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+const BLOCK: [u8; 256] = [1; 256];
+
+/// Data of a length that the mechanism takes.
+fn data(mechanism: SignMechanism) -> &'static [u8] {
+    match mechanism {
+        SignMechanism::RsaX509 => &BLOCK,
+        SignMechanism::Ed25519Ph | SignMechanism::MlDsa => &BLOCK[..64],
+        SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::Ecdsa | SignMechanism::Ed25519 => {
+            &BLOCK[..32]
+        }
+    }
+}
+
+/// A length that the mechanism gives a wrapped key of 16 bytes.
+fn wrapped_len(mechanism: WrapMechanism) -> usize {
+    match mechanism {
+        WrapMechanism::AesGcm { .. } => 16 + 16,
+        WrapMechanism::CloudhsmAesGcm { .. } => 12 + 16 + 16,
+        WrapMechanism::AesNoPad | WrapMechanism::AesZeroPad => 24,
+        WrapMechanism::AesPkcs5Pad => 32,
+        WrapMechanism::RsaAes { .. } => 256 + 24,
+        WrapMechanism::RsaOaep { .. } | WrapMechanism::RsaPkcs => 256,
+    }
+}
+
+/// All attributes, none, and some drawn by xorshift.
+fn drawn() -> Vec<Flags> {
+    let all = Flag::ALL.iter().fold(Flags::NONE, |flags, flag| flags.with(*flag, true));
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut draw = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        Flag::ALL.iter().enumerate().fold(Flags::NONE, |flags, (bit, flag)| flags.with(*flag, random >> bit & 1 == 1))
+    };
+    let some: Vec<Flags> = (0..DRAWS).map(|_| draw()).collect();
+    [all, Flags::NONE].into_iter().chain(some).collect()
+}
+
+#[test]
+fn every_decision_is_the_models() {
+    let mut refused = BTreeSet::new();
+    for mode in [ClusterMode::Fips, ClusterMode::NonFips] {
+        let mut asked = Asked::new(mode);
+        for kind in kinds() {
+            for flags in drawn() {
+                let key = asked.place(&kind, flags);
+                for (who, actor) in &asked.callers {
+                    for what in everything() {
+                        let expected = model(*who, &kind, flags, mode, what);
+                        let decision = asked.decision(actor, key, what);
+                        let (class, key_type) = (kind.0, kind.1);
+                        assert_eq!(decision, expected, "{what:?} by {who:?}: {class} {key_type} {flags:?} in {mode}");
+                        refused.insert(decision);
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(refused.len(), 16, "every refusal of the model, and no other: {refused:?}");
+}
