@@ -2,11 +2,14 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
 use strongroom_crypto::random;
+use strongroom_crypto::tls::ClientIdentity;
 use strongroom_tests::World;
-use strongroom_types::Status;
+use strongroom_types::limits::HSM_PORT;
+use strongroom_types::{Secret, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -20,6 +23,15 @@ pub(crate) struct Hand(strongroom_tests::Hand);
 impl Hand {
     pub(crate) fn at(world: &World, ip: &str) -> Hand {
         Hand(strongroom_tests::Hand::connect(ip, &world.customer_ca(), PATIENCE).expect("the HSM listens"))
+    }
+
+    /// With a client certificate and its key, in PEM.
+    pub(crate) fn with_certificate(world: &World, ip: &str, chain: &Path, key: &Path) -> Hand {
+        let read = |path: &Path| std::fs::read(path).expect("it was made");
+        let identity = ClientIdentity::from_pem(&read(chain), &Secret::new(read(key))).expect("they fit");
+        let session = strongroom_tests::Hand::session_with(&world.customer_ca(), Some(&identity)).expect("a CA");
+        let socket = TcpStream::connect((ip, HSM_PORT)).expect("the HSM listens");
+        Hand(strongroom_tests::Hand::over_session(socket, session, PATIENCE).expect("a socket"))
     }
 
     pub(crate) fn over(world: &World, socket: TcpStream) -> Hand {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use strongroom_crypto::certificates::Anchors;
+use strongroom_crypto::tls::ClientIdentity;
 use strongroom_crypto::{random, tls};
 use strongroom_types::limits::{FRAME_LEN_MAX, HSM_PORT};
 use strongroom_types::{Refusal, Status};
@@ -31,7 +32,11 @@ impl Hand {
 
     /// The same over a socket that is connected.
     pub fn over(socket: TcpStream, customer_ca: &Path, patience: Duration) -> io::Result<Hand> {
-        let session = Hand::session(customer_ca)?;
+        Hand::over_session(socket, Hand::session(customer_ca)?, patience)
+    }
+
+    /// The same with a client's side of TLS that has said nothing yet.
+    pub fn over_session(socket: TcpStream, session: ClientConnection, patience: Duration) -> io::Result<Hand> {
         socket.set_read_timeout(Some(patience))?;
         socket.set_write_timeout(Some(patience))?;
         socket.set_nodelay(true)?;
@@ -40,9 +45,14 @@ impl Hand {
 
     /// A client's side of TLS that has said nothing yet.
     pub fn session(customer_ca: &Path) -> io::Result<ClientConnection> {
+        Hand::session_with(customer_ca, None)
+    }
+
+    /// The same, which shows a certificate if it is asked for one.
+    pub fn session_with(customer_ca: &Path, identity: Option<&ClientIdentity>) -> io::Result<ClientConnection> {
         let pem = std::fs::read(customer_ca)?;
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?.as_secs();
-        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).map_err(io::Error::other)?, None);
+        let trust = tls::client_config(&Anchors::from_pem(&pem, now_s).map_err(io::Error::other)?, identity);
         // No certificate of an HSM names an address.
         let name = ServerName::from(IpAddr::from([127, 0, 0, 1]));
         ClientConnection::new(trust, name).map_err(io::Error::other)

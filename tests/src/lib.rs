@@ -5,6 +5,7 @@ mod faults;
 mod hand;
 mod http;
 mod nginx;
+mod pki;
 mod process;
 mod scan;
 mod shell;
@@ -14,6 +15,7 @@ pub use faults::{Failing, SmallDisk, Unreachable, with_own_mounts, with_own_netw
 pub use hand::Hand;
 pub use http::{Tls, curl, get};
 pub use nginx::{Nginx, SiteKey};
+pub use pki::{P256, P521, Pki, RSA};
 pub use process::{Ran, kill, pid_is_alive, program, run, run_with_input, wait_for};
 pub use scan::{Primes, process_memory};
 pub use shell::Shell;
