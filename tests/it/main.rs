@@ -15,6 +15,7 @@ mod hand;
 mod https;
 mod integrity;
 mod interactive;
+mod kinds;
 mod mtls;
 mod network;
 mod rotation;

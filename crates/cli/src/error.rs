@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use strongroom_client::{ClientError, ConfigError};
 use strongroom_crypto::pem::PemError;
 use strongroom_crypto::spki::SpkiError;
+use strongroom_types::limits::ED25519_DATA_LEN_MAX;
 use strongroom_types::{ClusterId, HashFunction, KeyType, NameError, PasswordError, Refusal, Status, TemplateError};
 use thiserror::Error;
 
@@ -70,9 +71,17 @@ pub enum ExpectedError {
         /// The limit.
         max: u64,
     },
+    /// A message that pure Ed25519 does not take.
+    #[error(
+        "ed25519 signs messages of up to {ED25519_DATA_LEN_MAX} bytes; this one has {0}: use ed25519ph, which signs a digest"
+    )]
+    MessageLength(usize),
     /// The mask generation function's hash is another.
     #[error("--mgf must use the hash function: mgf1-{0}")]
     Mgf(HashFunction),
+    /// Data given as μ has another length.
+    #[error("with --data-type external-mu the data must be 64 bytes; it is {0} bytes")]
+    MuLength(usize),
     /// The command needs a login to two clusters.
     #[error("nobody is logged in to {0}; log in first: login --cluster-id {0} --username USER --role ROLE")]
     NobodyAt(ClusterId),

@@ -34,6 +34,56 @@ Examples:
         #[command(flatten)]
         what: Key,
     },
+    /// Ed25519 of a message of up to 16,000 bytes (RFC 8032)
+    #[command(after_long_help = "\
+The message goes to the HSM as it is: Ed25519 reads it twice, so no digest stands for it. Longer ones are signed with \
+ed25519ph. The signature comes in base64. The key needs sign=true and curve ed25519, which clusters in NON_FIPS mode have.
+
+Example:
+  cloudhsm-cli crypto sign ed25519 \\
+    --key-filter attr.label=release attr.class=private-key --data-path notes.txt")]
+    Ed25519 {
+        /// Key and data
+        #[command(flatten)]
+        what: Input,
+    },
+    /// Ed25519ph: Ed25519 of a message's SHA-512 digest (RFC 8032), with an empty context
+    #[command(after_long_help = "\
+With --data-type raw the message is hashed here, so it may be of any length. The signature comes in base64 and is \
+none of ed25519. The key needs sign=true.
+
+Examples:
+  cloudhsm-cli crypto sign ed25519ph \\
+    --key-filter attr.label=release attr.class=private-key \\
+    --data-type raw --hash-function sha512 --data-path image.iso
+  cloudhsm-cli crypto sign ed25519ph --key-filter key-reference=0x2e06bf \\
+    --data-type digest --hash-function sha512 --data-path image.sha512")]
+    Ed25519ph {
+        /// Key and data
+        #[command(flatten)]
+        what: Input,
+        /// What the data is
+        #[command(flatten)]
+        hashed: Sha512Hashed,
+    },
+    /// ML-DSA with an empty context (FIPS 204)
+    #[command(after_long_help = "\
+With --data-type raw the message and the public key are hashed here, so the message may be of any length. With \
+external-mu the data is the 64 bytes that come of it: \
+SHAKE256(SHAKE256(public key, 64) || 00 || 00 || message, 64). The signature comes in base64. The key needs sign=true.
+
+Example:
+  cloudhsm-cli crypto sign ml-dsa \\
+    --key-filter attr.label=site attr.class=private-key \\
+    --data-type raw --hash-function shake256 --data-path message.bin")]
+    MlDsa {
+        /// Key and data
+        #[command(flatten)]
+        what: Input,
+        /// What the data is
+        #[command(flatten)]
+        hashed: Shake256Hashed,
+    },
     /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2)
     #[command(after_long_help = "\
 With --data-type digest the data is the DER DigestInfo (RFC 8017 §9.2), not the bare digest. \
@@ -86,6 +136,62 @@ Example:
         #[command(flatten)]
         signature: Signature,
     },
+    /// Ed25519 of a message of up to 16,000 bytes (RFC 8032)
+    #[command(after_long_help = "\
+A signature that does not fit is answered with error_code 1. The key needs verify=true.
+
+Example:
+  cloudhsm-cli crypto verify ed25519 \\
+    --key-filter attr.label=release attr.class=public-key \\
+    --data-path notes.txt --signature-path notes.sig")]
+    Ed25519 {
+        /// Key and data
+        #[command(flatten)]
+        what: Input,
+        /// The signature
+        #[command(flatten)]
+        signature: Signature,
+    },
+    /// Ed25519ph: Ed25519 of a message's SHA-512 digest (RFC 8032), with an empty context
+    #[command(after_long_help = "\
+A signature that does not fit is answered with error_code 1. The key needs verify=true.
+
+Example:
+  cloudhsm-cli crypto verify ed25519ph \\
+    --key-filter attr.label=release attr.class=public-key \\
+    --data-type raw --hash-function sha512 \\
+    --data-path image.iso --signature-path image.sig")]
+    Ed25519ph {
+        /// Key and data
+        #[command(flatten)]
+        what: Input,
+        /// What the data is
+        #[command(flatten)]
+        hashed: Sha512Hashed,
+        /// The signature
+        #[command(flatten)]
+        signature: Signature,
+    },
+    /// ML-DSA with an empty context (FIPS 204)
+    #[command(after_long_help = "\
+A signature that does not fit is answered with error_code 1. The key needs verify=true.
+
+Example:
+  cloudhsm-cli crypto verify ml-dsa \\
+    --key-filter attr.label=site attr.class=public-key \\
+    --data-type raw --hash-function shake256 \\
+    --data-path message.bin --signature-path message.sig")]
+    MlDsa {
+        /// Key and data
+        #[command(flatten)]
+        what: Input,
+        /// What the data is
+        #[command(flatten)]
+        hashed: Shake256Hashed,
+        /// The signature
+        #[command(flatten)]
+        signature: Signature,
+    },
     /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2)
     #[command(after_long_help = "\
 With --data-type digest the data is the DER DigestInfo (RFC 8017 §9.2), not the bare digest. \
@@ -134,6 +240,60 @@ pub struct Pss {
     /// Length of the salt in bytes, usually that of the digest
     #[arg(long, value_name = "BYTES")]
     pub salt_length: u16,
+}
+
+/// Which key, which data.
+#[derive(Debug, Args)]
+pub struct Input {
+    /// Terms that together select one key: key-reference=0x… or attr.NAME=VALUE
+    #[arg(long, num_args = 1.., required = true, value_name = "FILTER")]
+    pub key_filter: Vec<FilterTerm>,
+    /// The data
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// What the data of Ed25519ph is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Sha512Hashed {
+    /// Whether the data is the message itself, or its SHA-512 digest
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub data_type: DataType,
+    /// The hash function
+    #[arg(long, value_enum, value_name = "HASH")]
+    pub hash_function: Sha512,
+}
+
+/// What the data of ML-DSA is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Args)]
+pub struct Shake256Hashed {
+    /// Whether the data is the message itself, or what was hashed of it and the public key
+    #[arg(long, value_enum, value_name = "TYPE")]
+    pub data_type: MuType,
+    /// The hash function
+    #[arg(long, value_enum, value_name = "HASH")]
+    pub hash_function: Shake256,
+}
+
+/// The hash function of Ed25519ph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sha512 {
+    Sha512,
+}
+
+/// The hash function of ML-DSA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shake256 {
+    Shake256,
+}
+
+/// What the data of ML-DSA is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MuType {
+    /// The message; it is hashed here
+    Raw,
+    /// μ, 64 bytes
+    ExternalMu,
 }
 
 /// Which key, which hash, which data.

@@ -7,7 +7,6 @@ use super::*;
 
 /// Commands without a golden file, and why.
 const WITHOUT: &[(&str, &str)] = &[
-    ("key generate-asymmetric-pair ml-dsa", "its attributes are tested in output::key"),
     ("key replicate", "it needs two clusters: tests/it/clones.rs"),
     ("user replicate", "it needs two clusters: tests/it/clones.rs"),
 ];

@@ -15,7 +15,7 @@ mod wrapping;
 use clap::{Args, Command as Tree, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use strongroom_types::{ClusterId, Role};
 
-pub use crypto::{Crypto, DataType, Key as SigningKey, Pss, Sign, Signature, Verify};
+pub use crypto::{Crypto, DataType, Input, Key as SigningKey, MuType, Pss, Sign, Signature, Verify};
 pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 pub use mtls::Mtls;
 pub use users::User;

@@ -141,6 +141,18 @@ fn command_lines_of_the_guide_are_understood() {
         "crypto sign rsa-pkcs-pss --key-filter attr.label=x --hash-function sha256 --mgf mgf1-sha256 \
          --salt-length 32 --data-path f --data-type digest",
     );
+    check("crypto sign ed25519 --key-filter attr.label=x --data YQ==");
+    check("crypto sign ed25519ph --key-filter attr.label=x --data-type raw --hash-function sha512 --data YQ==");
+    check("crypto sign ml-dsa --key-filter attr.label=x --data-type external-mu --hash-function shake256 --data YQ==");
+    check("crypto verify ed25519 --key-filter attr.label=x --data YQ== --signature-path f");
+    check(
+        "crypto verify ed25519ph --key-filter attr.label=x --data-type digest --hash-function sha512 --data YQ== \
+         --signature YQ==",
+    );
+    check(
+        "crypto verify ml-dsa --key-filter attr.label=x --data-type raw --hash-function shake256 --data-path f \
+         --signature YQ==",
+    );
     check(
         "crypto verify ecdsa --key-filter attr.label=x --hash-function sha512 --data YQ== --signature YQ== \
          --cluster-id cluster-234567abcde",
@@ -174,6 +186,20 @@ fn wrong_lines_are_refused_with_code_2() {
     check("login --role admin", ErrorKind::MissingRequiredArgument);
     check("user list --cluster-id nonsense", ErrorKind::ValueValidation);
     check("key generate-symmetric aes --key-length-bytes 16", ErrorKind::MissingRequiredArgument);
+    check("key generate-symmetric des3 --label k", ErrorKind::InvalidSubcommand);
+    let ed25519ph = "crypto sign ed25519ph --key-filter attr.label=x --data YQ==";
+    check(ed25519ph, ErrorKind::MissingRequiredArgument);
+    check(&format!("{ed25519ph} --data-type raw --hash-function sha256"), ErrorKind::InvalidValue);
+    check(&format!("{ed25519ph} --data-type external-mu --hash-function sha512"), ErrorKind::InvalidValue);
+    let ml_dsa = "crypto sign ml-dsa --key-filter attr.label=x --data YQ== --data-type";
+    check(&format!("{ml_dsa} digest --hash-function shake256"), ErrorKind::InvalidValue);
+    check(&format!("{ml_dsa} raw --hash-function sha512"), ErrorKind::InvalidValue);
+    check(
+        "crypto sign ed25519 --key-filter attr.label=x --data YQ== --hash-function sha512",
+        ErrorKind::UnknownArgument,
+    );
+    let ml_dsa = "key generate-asymmetric-pair ml-dsa --public-label a --private-label b --mldsa-algorithm";
+    check(&format!("{ml_dsa} ml-dsa-44"), ErrorKind::InvalidValue);
     check("key generate-symmetric aes --label k --key-length-bytes x", ErrorKind::ValueValidation);
     check(
         "key generate-symmetric aes --label k --key-length-bytes 16 --attributes colour=red",

@@ -122,9 +122,9 @@ fn reference(client: &Client, key: &KeyInfo) -> Result<String, ExpectedError> {
             let cluster_id = client.hello()?.cluster_id;
             let comment = reference_pem::Comment { label: &key.attributes.label, cluster_id: cluster_id.as_str() };
             reference_pem::encode(key.reference, public, &comment).ok_or(ExpectedError::NotOfEncoding {
-                found: "Ed25519 or ML-DSA key",
+                found: "key of this kind",
                 encoding: "reference-pem",
-                fix: "select an RSA key or an EC key for ECDSA: the files of the others have no room for a reference",
+                fix: "select an RSA key, or an EC key that is not on ed25519; files of the others have no room for a reference",
             })
         }
         _ => Err(ExpectedError::NotOfEncoding {

@@ -2,15 +2,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    ClusterId, CredentialId, KeyReference, LoginId, MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role,
-    UserId,
+    ClusterId, CredentialId, Curve, KeyReference, LoginId, MlDsaAlgorithm, MtlsEnforcement, RecordKind, RecordPath,
+    RequestId, Revision, Role, UserId,
 };
 
 use super::world::{P256, World, hsm, name, rsa};
 use crate::member::{Anchor, AnchorFound};
 use crate::{
     Actor, Asker, Cluster, Command, CorruptRecord, Effect, EndedLogin, HistoryKey, Lock, Made, Origin, Outcome,
-    Receipt, Record, Rollback, User,
+    PairAlgorithm, Receipt, Record, Rollback, User,
 };
 
 /// Records of every kind and shape.
@@ -29,6 +29,8 @@ fn samples() -> Vec<Record> {
     world.aes_reference(&alice, &["bob"]);
     world.pair(&alice, &P256);
     world.pair(&alice, &rsa(2048));
+    world.pair(&alice, &PairAlgorithm::Ec(Curve::Ed25519));
+    world.pair(&alice, &PairAlgorithm::MlDsa(MlDsaAlgorithm::MlDsa44));
     let cluster = world.state.cluster().unwrap().as_ref();
     samples.push(Record::Cluster(cluster.clone()));
     samples.push(Record::Cluster(Cluster { mtls_enforcement: MtlsEnforcement::Cluster, ..cluster.clone() }));

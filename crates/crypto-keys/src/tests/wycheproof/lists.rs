@@ -4,6 +4,7 @@ use super::{Listed, NotStanding};
 
 const KEY_SIZE: &str = "private keys have 2048 to 4096 bits in steps of 256";
 const LABEL: &str = "the label of OAEP is always empty";
+const CONTEXT: &str = "the context of ML-DSA is always empty";
 const LOW_S: &str = "ECDSA takes s and its negative (FIPS 186-5 §6.4.2); that s is small is Bitcoin's rule";
 const MASK: &str = "the mask is always made with the hash of the message or the label";
 
@@ -18,6 +19,23 @@ pub(super) static ECDSA_NOT_STANDING: [NotStanding; 6] = [
 
 pub(super) static ECDSA: [Listed; 1] =
     [Listed { file: "ecdsa_secp256k1_sha256_bitcoin", cases: &[1..=1, 388..=388], reason: LOW_S }];
+
+pub(super) static EDDSA_NOT_STANDING: [NotStanding; 1] = [("ed448", "the curve is none of CloudHSM's")];
+
+pub(super) static ML_DSA_NOT_STANDING: [NotStanding; 1] =
+    [("noseed", "private keys are kept as seeds, and come in no other form")];
+
+pub(super) static ML_DSA_SIGN: [Listed; 3] = [
+    Listed { file: "mldsa_44_sign_seed", cases: &[3..=4, 89..=89], reason: CONTEXT },
+    Listed { file: "mldsa_65_sign_seed", cases: &[3..=4, 108..=108], reason: CONTEXT },
+    Listed { file: "mldsa_87_sign_seed", cases: &[3..=4, 99..=99], reason: CONTEXT },
+];
+
+pub(super) static ML_DSA_VERIFY: [Listed; 3] = [
+    Listed { file: "mldsa_44_verify", cases: &[3..=4], reason: CONTEXT },
+    Listed { file: "mldsa_65_verify", cases: &[3..=4], reason: CONTEXT },
+    Listed { file: "mldsa_87_verify", cases: &[3..=4], reason: CONTEXT },
+];
 
 pub(super) static PKCS1_NOT_STANDING: [NotStanding; 3] = [
     ("sha3_", "SHA-3 is not offered"),

@@ -8,7 +8,9 @@
 
 mod decrypt;
 mod ecdsa;
+mod eddsa;
 mod lists;
+mod ml_dsa;
 mod rsa;
 mod wrap;
 

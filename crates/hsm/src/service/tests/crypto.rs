@@ -1,6 +1,7 @@
 //! Keys in use.
 
 use strongroom_crypto::digest::{digest, digest_info};
+use strongroom_types::limits::ED25519_DATA_LEN_MAX;
 use strongroom_types::{HashFunction, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
@@ -22,6 +23,7 @@ fn signatures_of_every_mechanism_verify() {
     let (_world, member) = World::active();
     let mut alice = Client::alice(&member);
     let (rsa, ec) = (alice.rsa_pair("rsa"), alice.ec_pair("ec"));
+    let (ed25519, ml_dsa) = (alice.ed25519_pair("ed25519"), alice.ml_dsa_pair("ml-dsa"));
     let hashed = digest(HashFunction::Sha256, b"a message");
     let block = [vec![0, 1], vec![0xff; 202], vec![0], digest_info(HashFunction::Sha256, &hashed)].concat();
     let mut check = |pair: &v1::KeyPair, mechanism: v1::Mechanism, hash, salt_length, data: Vec<u8>| {
@@ -45,10 +47,13 @@ fn signatures_of_every_mechanism_verify() {
     check(&rsa, v1::Mechanism::RsaPkcsPss, SHA256, 32, hashed.clone());
     check(&rsa, v1::Mechanism::RsaX509, 0, 0, block[..256].to_vec());
     check(&ec, v1::Mechanism::Ecdsa, 0, 0, hashed);
+    check(&ed25519, v1::Mechanism::Ed25519, 0, 0, vec![7; ED25519_DATA_LEN_MAX]);
+    check(&ed25519, v1::Mechanism::Ed25519Ph, 0, 0, vec![7; 64]);
+    check(&ml_dsa, v1::Mechanism::MlDsa, 0, 0, vec![7; 64]);
     let state = Client::appliance(&member).ask(Operation::ApplianceState(v1::ApplianceState {})).unwrap();
     let Answer::ApplianceState(state) = state else { panic!("another answer") };
-    assert_eq!(state.signatures, 4);
-    assert_eq!(member.keys.len(), 2);
+    assert_eq!(state.signatures, 7);
+    assert_eq!(member.keys.len(), 4);
 }
 
 #[test]

@@ -237,13 +237,27 @@ impl<'a> Client<'a> {
         self.pair(Some(v1::key_generate_pair::Algorithm::Rsa(rsa)), label)
     }
 
+    pub(super) fn ed25519_pair(&mut self, label: &str) -> v1::KeyPair {
+        let algorithm = Some(v1::key_generate_pair::Algorithm::Curve(v1::Curve::Ed25519.into()));
+        self.pair(algorithm, label)
+    }
+
+    pub(super) fn ml_dsa_pair(&mut self, label: &str) -> v1::KeyPair {
+        let algorithm = Some(v1::key_generate_pair::Algorithm::MlDsa(v1::MlDsaAlgorithm::MlDsa65.into()));
+        self.pair(algorithm, label)
+    }
+
     fn pair(&mut self, algorithm: Option<v1::key_generate_pair::Algorithm>, text: &str) -> v1::KeyPair {
-        let message = v1::KeyGeneratePair {
+        let mut message = v1::KeyGeneratePair {
             algorithm,
-            public_template: vec![label(text), flag("verify"), flag("encrypt")],
-            private_template: vec![label(text), flag("sign"), flag("decrypt")],
+            public_template: vec![label(text), flag("verify")],
+            private_template: vec![label(text), flag("sign")],
             share_with: Vec::new(),
         };
+        if !matches!(message.algorithm, Some(v1::key_generate_pair::Algorithm::MlDsa(_))) {
+            message.public_template.push(flag("encrypt"));
+            message.private_template.push(flag("decrypt"));
+        }
         match self.change(Operation::KeyGeneratePair(message)).unwrap() {
             Answer::KeyGeneratePair(pair) => pair,
             _ => panic!("another answer"),
