@@ -26,4 +26,5 @@ mod signatures;
 mod stopped;
 mod trouble;
 mod vanished;
+mod walkthroughs;
 mod wrapping;

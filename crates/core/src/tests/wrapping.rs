@@ -16,6 +16,9 @@ use crate::{
 const OAEP: WrapMechanism = WrapMechanism::RsaOaep { hash: HashFunction::Sha256 };
 const RSA_AES: WrapMechanism = WrapMechanism::RsaAes { hash: HashFunction::Sha256 };
 
+/// Flags of a template.
+type Values<'a> = &'a [(Flag, bool)];
+
 fn gcm() -> WrapMechanism {
     WrapMechanism::AesGcm { tag: GcmTag::of_bits(128).unwrap() }
 }
@@ -35,7 +38,7 @@ fn pair(
     world: &mut World,
     actor: &Actor,
     algorithm: &PairAlgorithm,
-    (public, private): (&[(Flag, bool)], &[(Flag, bool)]),
+    (public, private): (Values<'_>, Values<'_>),
 ) -> (KeyReference, KeyReference) {
     let command = Command::GeneratePair {
         algorithm: algorithm.clone(),
