@@ -6,14 +6,16 @@ use std::sync::Arc;
 use strongroom_core::member::{Anchor, AnchorFound};
 use strongroom_core::{
     Asker, Cluster, Creation, Credential, Effect, EndedLogin, Head, HistoryKey, Hsm, Key, Lock, Origin, Outcome,
-    Receipt, Record, Replica, Replicated, Rollback, SessionKey, Settings, SumOfMacs, Ticket, TrustAnchor, User,
+    QuorumToken, QuorumValues, Receipt, Record, Replica, Replicated, Rollback, SessionKey, Settings, SpentChallenge,
+    SumOfMacs, Ticket, TrustAnchor, User,
 };
 use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, CertificateFingerprint, ClusterId, ClusterMode, ClusterState,
-    CredentialId, Curve, Flag, Flags, HsmId, HsmType, KeyClass, KeyReference, KeyType, LoginId, MlDsaAlgorithm,
-    MtlsEnforcement, PublicPart, RequestId, Revision, Role, Secret, TrustAnchorReference, UserId, UserName,
+    AttributeName, AttributeValue, Attributes, CertificateFingerprint, ChallengeId, ClusterId, ClusterMode,
+    ClusterState, CredentialId, Curve, Flag, Flags, HsmId, HsmType, KeyClass, KeyQuorum, KeyReference, KeyType,
+    LoginId, MlDsaAlgorithm, MtlsEnforcement, PublicPart, QuorumService, QuorumSubject, RequestId, Revision, Role,
+    Secret, TokenId, TokenKey, TrustAnchorReference, UserId, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -83,6 +85,7 @@ pub(crate) fn keys() -> Vec<KeyInfo> {
         attributes,
         owner: name("alice"),
         shared_with: vec![name("bob"), name("carol")],
+        quorum: KeyQuorum { manage: 3, usage: 2 },
         revision: Revision(number),
     };
     (1..).zip(attributes()).map(info).collect()
@@ -114,6 +117,11 @@ pub(crate) fn session_keys() -> Vec<SessionKey> {
         SessionKey { reference: reference(number), login, credential, owner, attributes, sealed, created_ms: 5 }
     };
     (1..).zip(attributes()).map(key).collect()
+}
+
+fn token_key(last: u8) -> TokenKey {
+    let modulus = [&[0xc5; 255][..], &[2 * last + 1]].concat();
+    TokenKey::new(modulus, vec![1, 0, 1]).expect("an odd number of 2048 bits")
 }
 
 /// Of every kind.
@@ -153,6 +161,8 @@ pub(crate) fn records() -> Vec<Record> {
         credential: Some(credential),
         failures: 2,
         lock: Lock::Until(77),
+        mfa_key: Some(token_key(1)),
+        quorum_key: Some(token_key(2)),
         creation: Some(creation),
         created_ms: 5,
     };
@@ -163,6 +173,7 @@ pub(crate) fn records() -> Vec<Record> {
             owner: UserId::from_bytes(USER),
             shared: BTreeSet::from([UserId::from_bytes([5; 16])]),
             sealed: attributes.public.is_none().then(|| Arc::from(&[9; 60][..])),
+            quorum: if attributes.public.is_none() { KeyQuorum { manage: 2, usage: 1 } } else { KeyQuorum::NONE },
             attributes,
             key_epoch: 1,
             creation,
@@ -183,6 +194,18 @@ pub(crate) fn records() -> Vec<Record> {
             credential: CredentialId::from_bytes([2; 16]),
             until_ms: 12,
         }),
+        Record::QuorumToken(QuorumToken {
+            id: TokenId::from_bytes([6; 16]),
+            user: UserId::from_bytes(USER),
+            login: LoginId::from_bytes([1; 16]),
+            credential: CredentialId::from_bytes([2; 16]),
+            subject: QuorumSubject { service: QuorumService::KeyUsage, key: Some(reference(7)) },
+            revision: Revision(7),
+            created_ms: 5,
+            expires_ms: 12,
+        }),
+        Record::QuorumValues(QuorumValues { user: 2, ..QuorumValues::default() }),
+        Record::SpentChallenge(SpentChallenge { id: ChallengeId::from_bytes([6; 16]), until_ms: 12 }),
         Record::Rollback(Rollback {
             epoch: 2,
             revision: Revision(1_000_000_000),
@@ -224,7 +247,13 @@ pub(crate) fn operations() -> Vec<Operation> {
     let parameters = v1::RsaParameters { modulus_bits: 2048, public_exponent: vec![1, 0, 1] };
     vec![
         Operation::Hello(v1::Hello { client: "cloudhsm-cli".into() }),
-        Operation::Login(v1::Login { user_name: user_name(), role: role(), password: password() }),
+        Operation::Login(v1::Login {
+            user_name: user_name(),
+            role: role(),
+            password: password(),
+            challenge: vec![1; 120],
+            signature: vec![2; 256],
+        }),
         Operation::Attach(v1::Attach { ticket: vec![1; 80] }),
         Operation::Logout(v1::Logout {}),
         Operation::Activate(v1::Activate { password: password() }),
@@ -234,18 +263,44 @@ pub(crate) fn operations() -> Vec<Operation> {
             user_name: user_name(),
             role: role(),
             password: password(),
+            deregister_mfa: true,
+            deregister_quorum: true,
         }),
+        Operation::UserChangeMfa(v1::UserChangeMfa {
+            user_name: user_name(),
+            role: role(),
+            password: password(),
+            public_key: vec![0x30; 294],
+            challenge: vec![1; 120],
+            signature: vec![2; 256],
+            change_quorum: true,
+        }),
+        Operation::UserChangeQuorum(v1::UserChangeQuorum {
+            public_key: vec![0x30; 294],
+            approval_data: vec![1; 80],
+            signature: vec![2; 256],
+        }),
+        Operation::LoginChallenge(v1::LoginChallenge { user_name: user_name(), role: role(), password: password() }),
+        Operation::MfaChallenge(v1::MfaChallenge { user_name: user_name(), role: role() }),
+        Operation::QuorumTokenGenerate(v1::QuorumTokenGenerate { service: 5, key: 7 }),
+        Operation::QuorumTokenDelete(v1::QuorumTokenDelete { all: true }),
+        Operation::QuorumSetValue(v1::QuorumSetValue { service: 3, value: 2 }),
+        Operation::QuorumSetTime(v1::QuorumSetTime { approved: true, seconds: 60 }),
         Operation::KeyGenerateSecret(v1::KeyGenerateSecret {
             key_type: aes,
             length_bytes: 32,
             template: template.clone(),
             share_with: vec![user_name()],
+            manage_quorum: 2,
+            use_quorum: 1,
         }),
         Operation::KeyGeneratePair(v1::KeyGeneratePair {
             algorithm: Some(v1::key_generate_pair::Algorithm::Rsa(parameters)),
             public_template: template.clone(),
             private_template: template.clone(),
             share_with: vec![user_name()],
+            manage_quorum: 2,
+            use_quorum: 1,
         }),
         Operation::KeyFind(v1::KeyFind { reference: 7, filter: template.clone(), offset: 1, limit: 10 }),
         Operation::KeyDelete(v1::KeyDelete { reference: 7 }),
@@ -306,6 +361,14 @@ pub(crate) fn request(operation: Operation) -> v1::Request {
         seen_revision: 9,
         request_id: vec![9; 16],
         session_keys: vec![v1::SessionKey { reference: 7, sealed: vec![1; 40] }],
+        approvals: vec![v1::Approval {
+            approval_data: vec![1; 80],
+            signatures: vec![v1::ApprovalSignature {
+                user_name: "alice".into(),
+                role: v1::Role::CryptoUser.into(),
+                signature: vec![2; 256],
+            }],
+        }],
         operation: Some(operation),
     }
 }
@@ -322,7 +385,7 @@ pub(crate) fn outcomes() -> Vec<Answer> {
         serving: true,
     };
     let keys: Vec<v1::Key> = keys().into_iter().map(v1::Key::from).collect();
-    let user = v1::User { user_name: "alice".into(), role, locked: true };
+    let user = v1::User { user_name: "alice".into(), role, locked: true, mfa: true, quorum: true };
     let hsm = v1::HsmInfo { hsm_id: hsm_id.clone(), serial_number: "5".into(), ..v1::HsmInfo::default() };
     let state = String::from("ACTIVE");
     vec![
@@ -333,6 +396,25 @@ pub(crate) fn outcomes() -> Vec<Answer> {
             members: vec![member],
         }),
         Answer::Login(v1::LoginResult { ticket: vec![1; 80], user_name: "alice".into(), role, user_id: USER.to_vec() }),
+        Answer::LoginChallenge(v1::Challenge { challenge: vec![1; 120], digest: vec![2; 32] }),
+        Answer::QuorumTokenGenerate(v1::QuorumToken { approval_data: vec![1; 80] }),
+        Answer::QuorumTokenList(v1::QuorumTokenListResult {
+            tokens: vec![v1::ListedQuorumToken {
+                user_name: "alice".into(),
+                service: 5,
+                key: 7,
+                approvals_required: 2,
+                seconds: 600,
+                count: 1,
+            }],
+        }),
+        Answer::QuorumValues(v1::QuorumValuesResult {
+            user: 2,
+            quorum: 2,
+            cluster: 1,
+            generated_seconds: 600,
+            approved_seconds: 600,
+        }),
         Answer::Attach(v1::AttachResult { user_name: "alice".into(), role }),
         Answer::ClusterInfo(v1::ClusterInfoResult {
             cluster_id: cluster_id.clone(),

@@ -170,7 +170,12 @@ fn a_flood_of_handshakes_from_next_door_stops_nobody_at_work() {
 }
 
 fn guess(hand: &mut Hand, name: &str, role: v1::Role) -> std::io::Result<Result<(), Status>> {
-    let login = v1::Login { user_name: name.into(), role: role.into(), password: "not-the-password".into() };
+    let login = v1::Login {
+        user_name: name.into(),
+        role: role.into(),
+        password: "not-the-password".into(),
+        ..v1::Login::default()
+    };
     let request = v1::Request { operation: Some(Operation::Login(login)), ..v1::Request::default() };
     Ok(hand.try_send(request)?.map(drop))
 }
@@ -272,7 +277,8 @@ fn a_flood_of_guesses_ends_no_login() {
     }
     // So is the last admin, for a while; who is logged in as such is not concerned.
     let (name, right) = (world.text("/admin/username"), world.text("/admin/password"));
-    let again = v1::Login { user_name: name, role: v1::Role::Admin.into(), password: right.into() };
+    let again =
+        v1::Login { user_name: name, role: v1::Role::Admin.into(), password: right.into(), ..v1::Login::default() };
     assert_eq!(Hand::at(&world, &hsms[0]).ask(Operation::Login(again)).err(), Some(Status::UserLocked));
     admin.user_change_password(&bea, Role::CryptoUser, &password).expect("an admin at work opens the lock");
     for hsm in &hsms {
@@ -339,7 +345,12 @@ fn a_full_house_serves_everybody_in_it() {
     // Admins get in, until the house is full.
     let (admin, password) = (world.text("/admin/username"), world.text("/admin/password"));
     let ticket_of_admin = {
-        let login = v1::Login { user_name: admin, role: v1::Role::Admin.into(), password: password.into() };
+        let login = v1::Login {
+            user_name: admin,
+            role: v1::Role::Admin.into(),
+            password: password.into(),
+            ..v1::Login::default()
+        };
         match Hand::at(&world, &hsm).ask(Operation::Login(login)).expect("the admin") {
             v1::response::Result::Login(result) => result.ticket,
             _ => panic!("another answer"),

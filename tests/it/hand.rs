@@ -60,7 +60,8 @@ impl Hand {
 
     /// The ticket.
     pub(crate) fn log_in(&mut self, user: &str, password: &str) -> Result<Vec<u8>, Status> {
-        let login = v1::Login { user_name: user.into(), role: CRYPTO_USER, password: password.into() };
+        let login =
+            v1::Login { user_name: user.into(), role: CRYPTO_USER, password: password.into(), ..v1::Login::default() };
         match self.ask(Operation::Login(login))? {
             Answer::Login(result) => Ok(result.ticket),
             _ => panic!("another answer"),

@@ -82,6 +82,7 @@ impl Hand {
             public_template: vec![flag("token", false)],
             private_template: vec![flag("token", false), flag("sign", true)],
             share_with: Vec::new(),
+            ..v1::KeyGeneratePair::default()
         };
         match self.ask(Operation::KeyGeneratePair(message)) {
             Ok(Answer::KeyGeneratePair(pair)) => pair.private_key.expect("a private key"),

@@ -185,6 +185,10 @@ fn client_text(error: &ClientError) -> String {
 fn refusal_text(refusal: &Refusal) -> String {
     match wording(refusal.status) {
         Wording::Known(text) => text.to_owned(),
+        Wording::KnownAbout(text) => match refusal.about.as_str() {
+            "" => text.to_owned(),
+            about => format!("{text}: {about}"),
+        },
         Wording::Own => refusal.to_string(),
         Wording::OwnWith(fix) => format!("{refusal}; {fix}"),
     }
@@ -194,6 +198,8 @@ fn refusal_text(refusal: &Refusal) -> String {
 enum Wording {
     /// In the original tool's words.
     Known(&'static str),
+    /// In the original tool's words, and what it is about if that is told.
+    KnownAbout(&'static str),
     /// In the HSM's.
     Own,
     /// In the HSM's, and what to do about it.
@@ -204,6 +210,12 @@ enum Wording {
 fn wording(status: Status) -> Wording {
     match status {
         Status::SignatureInvalid => Wording::Known("Signature verification failed"),
+        Status::QuorumValueInvalid => Wording::KnownAbout("Invalid quorum value provided."),
+        Status::QuorumRequired => Wording::KnownAbout("Quorum approval is required for this operation"),
+        Status::QuorumFailed => Wording::KnownAbout("Quorum Failed"),
+        Status::MfaRequired => {
+            Wording::OwnWith("in the shell: login --username USER --role ROLE mfa-token-sign --token FILE")
+        }
         Status::WrongClusterState => {
             Wording::OwnWith("a cluster is activated once, after it has its certificate, and used from then on")
         }
@@ -247,6 +259,7 @@ fn wording(status: Status) -> Wording {
         | Status::ClockOff
         | Status::LoginEnded
         | Status::UserLocked
+        | Status::MfaChallengeInvalid
         | Status::RequestIdReused
         | Status::ClientCertificateRequired
         | Status::UserNameInvalid
@@ -256,6 +269,7 @@ fn wording(status: Status) -> Wording {
         | Status::UserInternal
         | Status::UserOwnsKeys
         | Status::LastAdmin
+        | Status::QuorumTooFew
         | Status::UsersFull
         | Status::SessionKeyMissing
         | Status::KeyUnknown
@@ -275,6 +289,10 @@ fn wording(status: Status) -> Wording {
         | Status::PayloadInvalid
         | Status::DataInvalid
         | Status::DecryptionFailed
+        | Status::TokenKeyInvalid
+        | Status::TokenSignatureInvalid
+        | Status::QuorumTokenInvalid
+        | Status::QuorumTokensFull
         | Status::KeysFull
         | Status::SessionKeysFull
         | Status::LoginsFull

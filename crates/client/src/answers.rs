@@ -91,6 +91,10 @@ pub struct UserInfo {
     pub role: Role,
     /// Whether too many wrong passwords have locked the user.
     pub locked: bool,
+    /// Whether the user signs a challenge beside the password.
+    pub mfa: bool,
+    /// Whether the user has a key to approve with.
+    pub quorum: bool,
 }
 
 /// One page of a search.
@@ -223,7 +227,7 @@ impl TryFrom<v1::User> for UserInfo {
     fn try_from(message: v1::User) -> Result<UserInfo, Malformed> {
         let role = convert::role(message.role)?;
         let name = message.user_name.parse().map_err(malformed("user_name"))?;
-        Ok(UserInfo { name, role, locked: message.locked })
+        Ok(UserInfo { name, role, locked: message.locked, mfa: message.mfa, quorum: message.quorum })
     }
 }
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use strongroom_crypto::{random, spki};
 use strongroom_types::matching::is_for_session;
 use strongroom_types::{
-    AttributeName, AttributeValue, DecryptMechanism, Filter, HsmId, KeyClass, KeyReference, KeyType, Password,
-    PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
+    AttributeName, AttributeValue, DecryptMechanism, Filter, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType,
+    Password, PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{KeyInfo, Malformed, Wrapping, convert, v1};
+use strongroom_wire::{ApprovalInfo, KeyInfo, Malformed, Wrapping, convert, v1};
 
 use crate::answers::{ClusterInfo, FoundKeys, Hello, LoggedIn, PairAlgorithm, UserInfo, WrappedKey};
 use crate::config::ClusterConfig;
 use crate::engine::{Answered, Engine};
 use crate::error::{ClientError, ConfigError};
 use crate::logging::Log;
-use crate::manner;
+use crate::manner::{self, Manner};
+use crate::quorum::Deregister;
 use crate::session_keys::SessionKey;
 
 /// Bytes of a client's name that an HSM's log takes.
@@ -47,7 +48,7 @@ impl ClientName {
 /// connection from a pool. After a `fork` the child begins with fresh connections; a login made with [`Client::login`]
 /// is the parent's alone, credentials given with [`Client::set_credentials`] are the child's too.
 #[derive(Clone)]
-pub struct Client(pub(crate) Arc<Engine>);
+pub struct Client(pub(crate) Arc<Engine>, Arc<[ApprovalInfo]>);
 
 impl Client {
     /// A client that says nothing to anybody yet and logs nothing.
@@ -57,7 +58,30 @@ impl Client {
 
     /// A client that says nothing to anybody yet and logs what happens to its connections.
     pub fn open_with_log(cluster: ClusterConfig, name: ClientName, log: Log) -> Result<Client, ConfigError> {
-        Ok(Client(Arc::new(Engine::new(cluster, name, log)?)))
+        Ok(Client(Arc::new(Engine::new(cluster, name, log)?), Arc::default()))
+    }
+
+    /// The same client, whose operations carry these approvals: for one operation that others have approved.
+    #[must_use]
+    pub fn with_approvals(&self, approvals: Vec<ApprovalInfo>) -> Client {
+        Client(Arc::clone(&self.0), approvals.into())
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0
+    }
+
+    pub(crate) fn call(&self, manner: &Manner, operation: Operation) -> Result<Answered, ClientError> {
+        self.call_with(manner, &[], operation)
+    }
+
+    fn call_with(&self, manner: &Manner, keys: &[KeyReference], operation: Operation) -> Result<Answered, ClientError> {
+        self.0.call_with(manner, keys, &self.1, operation)
+    }
+
+    /// How keys are used: with approvals, which are good for one use, so that a repeat must be known as one.
+    fn use_of<'a>(&self, manner: &'a Manner) -> &'a Manner {
+        if self.1.is_empty() { manner } else { &manner::APPROVED_USE }
     }
 
     /// Greets a member: which cluster this is, and which HSMs it has.
@@ -67,7 +91,7 @@ impl Client {
 
     /// The cluster and its HSMs.
     pub fn cluster_info(&self) -> Result<ClusterInfo, ClientError> {
-        let answered = self.0.call(&manner::PUBLIC_QUERY, Operation::ClusterInfo(v1::ClusterInfo {}))?;
+        let answered = self.call(&manner::PUBLIC_QUERY, Operation::ClusterInfo(v1::ClusterInfo {}))?;
         answered.read(|answer| match answer {
             Answer::ClusterInfo(info) => Some(info.try_into()),
             _ => None,
@@ -77,13 +101,13 @@ impl Client {
     /// Sets the first admin's password. Only while the cluster is initialised and not active.
     pub fn activate(&self, password: &Password) -> Result<(), ClientError> {
         let operation = Operation::Activate(v1::Activate { password: password.expose().to_vec() });
-        let answered = self.0.call(&manner::ACTIVATION, operation)?;
+        let answered = self.call(&manner::ACTIVATION, operation)?;
         answered.read(|answer| matches!(answer, Answer::Activate(_)).then_some(Ok(())))
     }
 
     /// Logs in, in place of whoever was logged in.
     pub fn login(&self, user: &UserName, role: Role, password: &Password) -> Result<LoggedIn, ClientError> {
-        self.0.login(user, role, password)
+        self.0.login(user, role, password, None)
     }
 
     /// Gives credentials for a login at the first operation that needs one, again whenever that login ended, and again
@@ -109,7 +133,7 @@ impl Client {
             role: v1::Role::from(role).into(),
             password: password.expose().to_vec(),
         });
-        self.0.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
+        self.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
             Answer::UserCreate(user) => Some(user.try_into()),
             _ => None,
         })
@@ -119,7 +143,7 @@ impl Client {
     pub fn user_delete(&self, name: &UserName, role: Role) -> Result<UserInfo, ClientError> {
         let user_name = name.as_str().to_owned();
         let operation = Operation::UserDelete(v1::UserDelete { user_name, role: v1::Role::from(role).into() });
-        self.0.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
+        self.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
             Answer::UserDelete(user) => Some(user.try_into()),
             _ => None,
         })
@@ -132,12 +156,25 @@ impl Client {
         role: Role,
         password: &Password,
     ) -> Result<UserInfo, ClientError> {
+        self.user_change_password_and_keys(name, role, password, Deregister::default())
+    }
+
+    /// The same, and takes keys from the user.
+    pub fn user_change_password_and_keys(
+        &self,
+        name: &UserName,
+        role: Role,
+        password: &Password,
+        deregister: Deregister,
+    ) -> Result<UserInfo, ClientError> {
         let operation = Operation::UserChangePassword(v1::UserChangePassword {
             user_name: name.as_str().to_owned(),
             role: v1::Role::from(role).into(),
             password: password.expose().to_vec(),
+            deregister_mfa: deregister.mfa,
+            deregister_quorum: deregister.quorum,
         });
-        let changed = self.0.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
+        let changed = self.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
             Answer::UserChangePassword(user) => Some(user.try_into()),
             _ => None,
         })?;
@@ -147,7 +184,7 @@ impl Client {
 
     /// Every user. Needs no login.
     pub fn user_list(&self) -> Result<Vec<UserInfo>, ClientError> {
-        let answered = self.0.call(&manner::PUBLIC_QUERY, Operation::UserList(v1::UserList {}))?;
+        let answered = self.call(&manner::PUBLIC_QUERY, Operation::UserList(v1::UserList {}))?;
         answered.read(|answer| match answer {
             Answer::UserList(list) => Some(list.users.into_iter().map(UserInfo::try_from).collect()),
             _ => None,
@@ -162,11 +199,24 @@ impl Client {
         template: &Template,
         share_with: &[UserName],
     ) -> Result<KeyInfo, ClientError> {
+        self.key_generate_secret_with_quorum(key_type, length_bytes, template, (share_with, KeyQuorum::NONE))
+    }
+
+    /// The same for a key of which several users must approve what is done with it.
+    pub fn key_generate_secret_with_quorum(
+        &self,
+        key_type: KeyType,
+        length_bytes: u32,
+        template: &Template,
+        (share_with, quorum): (&[UserName], KeyQuorum),
+    ) -> Result<KeyInfo, ClientError> {
         let operation = Operation::KeyGenerateSecret(v1::KeyGenerateSecret {
             key_type: v1::KeyType::from(key_type).into(),
             length_bytes,
             template: convert::template_message(template),
             share_with: names(share_with),
+            manage_quorum: quorum.manage.into(),
+            use_quorum: quorum.usage.into(),
         });
         self.one_key(&[], template, operation, |answer| match answer {
             Answer::KeyGenerateSecret(key) => Some(key),
@@ -183,6 +233,17 @@ impl Client {
         private: &Template,
         share_with: &[UserName],
     ) -> Result<(KeyInfo, KeyInfo), ClientError> {
+        self.key_generate_pair_with_quorum(algorithm, public, private, (share_with, KeyQuorum::NONE))
+    }
+
+    /// The same for a private key of which several users must approve what is done with it.
+    pub fn key_generate_pair_with_quorum(
+        &self,
+        algorithm: &PairAlgorithm,
+        public: &Template,
+        private: &Template,
+        (share_with, quorum): (&[UserName], KeyQuorum),
+    ) -> Result<(KeyInfo, KeyInfo), ClientError> {
         let is_for_session = is_for_session(public) || is_for_session(private);
         if !is_for_session {
             self.0.check_availability()?;
@@ -192,6 +253,8 @@ impl Client {
             public_template: convert::template_message(public),
             private_template: convert::template_message(private),
             share_with: names(share_with),
+            manage_quorum: quorum.manage.into(),
+            use_quorum: quorum.usage.into(),
         });
         let read = |answer| match answer {
             Answer::KeyGeneratePair(pair) => Some(both(pair)),
@@ -201,7 +264,7 @@ impl Client {
             let [public, private] = self.session_keys(&[], operation, read)?;
             return Ok((public, private));
         }
-        let answered = self.0.call(&manner::KEY_GENERATION, operation)?;
+        let answered = self.call(&manner::KEY_GENERATION, operation)?;
         answered.read(|answer| {
             Some(read(answer)?.and_then(|[public, private]| Ok((public.try_into()?, private.try_into()?))))
         })
@@ -233,7 +296,7 @@ impl Client {
             wrapping_key: wrapping_key.as_u64(),
             wrapping: Some(wrapping.into()),
         });
-        let answered = self.0.call_with(&manner::CRYPTOGRAPHY, &[payload, wrapping_key], operation)?;
+        let answered = self.call_with(self.use_of(&manner::CRYPTOGRAPHY), &[payload, wrapping_key], operation)?;
         answered.read(|answer| match answer {
             Answer::KeyWrap(result) => Some(Ok(WrappedKey { iv: result.iv, wrapped: result.wrapped })),
             _ => None,
@@ -248,7 +311,7 @@ impl Client {
         wrapped: &[u8],
         (class, key_type): (KeyClass, KeyType),
         template: &Template,
-        share_with: &[UserName],
+        (share_with, quorum): (&[UserName], KeyQuorum),
     ) -> Result<KeyInfo, ClientError> {
         let operation = Operation::KeyUnwrap(v1::KeyUnwrap {
             unwrapping_key: unwrapping_key.as_u64(),
@@ -258,6 +321,8 @@ impl Client {
             key_type: v1::KeyType::from(key_type).into(),
             template: convert::template_message(template),
             share_with: names(share_with),
+            manage_quorum: quorum.manage.into(),
+            use_quorum: quorum.usage.into(),
         });
         self.one_key(&[unwrapping_key], template, operation, |answer| match answer {
             Answer::KeyUnwrap(key) => Some(key),
@@ -278,7 +343,7 @@ impl Client {
             return Ok(key);
         }
         self.0.check_availability()?;
-        let answered = self.0.call_with(&manner::KEY_GENERATION, used, operation)?;
+        let answered = self.call_with(&manner::KEY_GENERATION, used, operation)?;
         answered.read(|answer| read(answer).map(KeyInfo::try_from))
     }
 
@@ -292,7 +357,7 @@ impl Client {
         if let Some(login) = self.0.present_login() {
             login.session_keys.check_room(N)?;
         }
-        let answered = self.0.call_with(&manner::SESSION_KEY_GENERATION, used, operation)?;
+        let answered = self.call_with(&manner::SESSION_KEY_GENERATION, used, operation)?;
         let login = answered.login.clone().ok_or(ClientError::NoCredentials)?;
         let made = answered.read(|answer| {
             let keys = |keys: [v1::Key; N]| keys.into_iter().map(SessionKey::try_from).collect::<Result<Vec<_>, _>>();
@@ -311,7 +376,7 @@ impl Client {
         };
         let find = |offset, limit| -> Result<(FoundKeys, Option<u64>), ClientError> {
             let operation = Operation::KeyFind(v1::KeyFind { reference, filter: terms.clone(), offset, limit });
-            let answered = self.0.call(&manner::QUERY, operation)?;
+            let answered = self.call(&manner::QUERY, operation)?;
             let login = answered.login.as_ref().map(|login| login.number);
             let found = answered.read(|answer| match answer {
                 Answer::KeyFind(found) => Some(found.try_into()),
@@ -335,12 +400,12 @@ impl Client {
     pub fn key_delete(&self, key: KeyReference) -> Result<(), ClientError> {
         let operation = Operation::KeyDelete(v1::KeyDelete { reference: key.as_u64() });
         if let Some(login) = self.0.present_login().filter(|login| login.session_keys.holds(key)) {
-            let answered = self.0.call_with(&manner::SESSION_KEY_DELETION, &[key], operation)?;
+            let answered = self.call_with(&manner::SESSION_KEY_DELETION, &[key], operation)?;
             answered.read(|answer| matches!(answer, Answer::KeyDelete(_)).then_some(Ok(())))?;
             login.session_keys.forget(key);
             return Ok(());
         }
-        let answered = self.0.call(&manner::MANAGEMENT, operation)?;
+        let answered = self.call(&manner::MANAGEMENT, operation)?;
         answered.read(|answer| matches!(answer, Answer::KeyDelete(_)).then_some(Ok(())))
     }
 
@@ -379,10 +444,6 @@ impl Client {
         answered.read(|answer| matches!(answer, Answer::KeySetAttribute(_)).then_some(Ok(())))
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.0
-    }
-
     /// Whether the key is one of the session that is logged in.
     pub(crate) fn holds_session_key(&self, key: KeyReference) -> bool {
         self.0.present_login().is_some_and(|login| login.session_keys.holds(key))
@@ -393,7 +454,7 @@ impl Client {
         if self.holds_session_key(key) {
             return Err(Refusal::from(Status::SessionKeyFixed).into());
         }
-        self.0.call(&manner::MANAGEMENT, operation)
+        self.call(&manner::MANAGEMENT, operation)
     }
 
     /// A signature of `data`, which is what the mechanism says: a DigestInfo, a digest, a block.
@@ -401,7 +462,7 @@ impl Client {
         let (mechanism, hash, salt_length) = convert::sign_parts(mechanism);
         let operation =
             Operation::Sign(v1::Sign { key: key.as_u64(), mechanism, hash, salt_length, data: data.to_vec() });
-        self.0.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?.read(|answer| match answer {
+        self.call_with(self.use_of(&manner::CRYPTOGRAPHY), &[key], operation)?.read(|answer| match answer {
             Answer::Sign(result) => Some(Ok(result.signature)),
             _ => None,
         })
@@ -424,7 +485,7 @@ impl Client {
             data: data.to_vec(),
             signature: signature.to_vec(),
         });
-        let answered = self.0.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?;
+        let answered = self.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?;
         answered.read(|answer| matches!(answer, Answer::Verify(_)).then_some(Ok(())))
     }
 
@@ -432,7 +493,7 @@ impl Client {
     pub fn decrypt(&self, key: KeyReference, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, ClientError> {
         let (mechanism, hash) = convert::decrypt_parts(mechanism);
         let operation = Operation::Decrypt(v1::Decrypt { key: key.as_u64(), mechanism, hash, data: data.to_vec() });
-        self.0.call_with(&manner::DECRYPTION, &[key], operation)?.read(|answer| match answer {
+        self.call_with(self.use_of(&manner::DECRYPTION), &[key], operation)?.read(|answer| match answer {
             Answer::Decrypt(result) => Some(Ok(Secret::new(result.data))),
             _ => None,
         })

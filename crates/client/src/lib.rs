@@ -26,6 +26,7 @@ mod manner;
 mod mtls;
 mod names;
 mod pool;
+mod quorum;
 pub mod reference_pem;
 mod replicate;
 pub mod routing;
@@ -45,5 +46,6 @@ pub use config::{
 pub use error::{Attempt, Cause, CertificateFault, ClientError, ConfigError, ConnectError};
 pub use logging::{Level, Log, LogKind, Logging, Rotation};
 pub use mtls::TrustAnchorInfo;
+pub use quorum::{Challenge, Deregister, MfaChange, QuorumValues, SignedChallenge, TokenInfo};
 pub use replicate::Replica;
-pub use strongroom_wire::{KeyInfo, Wrapping};
+pub use strongroom_wire::{ApprovalInfo, ApprovalSignature, KeyInfo, Wrapping};

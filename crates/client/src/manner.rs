@@ -34,6 +34,9 @@ pub(crate) const CRYPTOGRAPHY: Manner = Manner {
 /// Use of a key whose answer is a secret.
 pub(crate) const DECRYPTION: Manner = Manner { secret: true, ..CRYPTOGRAPHY };
 
+/// Use of a key that several users have approved: the HSM uses up a token first.
+pub(crate) const APPROVED_USE: Manner = MANAGEMENT;
+
 /// Lists and searches. A member may ask the store first, and a page may have a thousand keys.
 pub(crate) const QUERY: Manner = Manner { try_max: Duration::from_secs(3), ..CRYPTOGRAPHY };
 

@@ -31,7 +31,7 @@ impl Client {
     /// Registers a CA: when this returns, every HSM takes clients with certificates under it.
     pub fn mtls_register_trust_anchor(&self, chain_pem: &[u8]) -> Result<TrustAnchorInfo, ClientError> {
         let message = v1::MtlsRegisterTrustAnchor { chain_pem: chain_pem.to_vec() };
-        let answered = self.0.call(&manner::MANAGEMENT, Operation::MtlsRegisterTrustAnchor(message))?;
+        let answered = self.call(&manner::MANAGEMENT, Operation::MtlsRegisterTrustAnchor(message))?;
         answered.read(|answer| match answer {
             Answer::MtlsRegisterTrustAnchor(anchor) => Some(anchor.try_into()),
             _ => None,
@@ -41,14 +41,14 @@ impl Client {
     /// Deregisters one: when this returns, no connection stands that came with a certificate under it.
     pub fn mtls_deregister_trust_anchor(&self, reference: TrustAnchorReference) -> Result<(), ClientError> {
         let message = v1::MtlsDeregisterTrustAnchor { reference: reference.as_u8().into() };
-        let answered = self.0.call(&manner::MANAGEMENT, Operation::MtlsDeregisterTrustAnchor(message))?;
+        let answered = self.call(&manner::MANAGEMENT, Operation::MtlsDeregisterTrustAnchor(message))?;
         answered.read(|answer| matches!(answer, Answer::MtlsDeregisterTrustAnchor(_)).then_some(Ok(())))
     }
 
     /// Every trust anchor. Needs no login.
     pub fn mtls_trust_anchors(&self) -> Result<Vec<TrustAnchorInfo>, ClientError> {
         let operation = Operation::MtlsListTrustAnchors(v1::MtlsListTrustAnchors {});
-        self.0.call(&manner::PUBLIC_QUERY, operation)?.read(|answer| match answer {
+        self.call(&manner::PUBLIC_QUERY, operation)?.read(|answer| match answer {
             Answer::MtlsListTrustAnchors(list) => {
                 Some(list.trust_anchors.into_iter().map(TrustAnchorInfo::try_from).collect())
             }
@@ -59,7 +59,7 @@ impl Client {
     /// Who may connect.
     pub fn mtls_enforcement(&self) -> Result<MtlsEnforcement, ClientError> {
         let operation = Operation::MtlsGetEnforcement(v1::MtlsGetEnforcement {});
-        self.0.call(&manner::QUERY, operation)?.read(|answer| match answer {
+        self.call(&manner::QUERY, operation)?.read(|answer| match answer {
             Answer::MtlsGetEnforcement(result) => Some(convert::enforcement(result.level)),
             _ => None,
         })
@@ -68,7 +68,7 @@ impl Client {
     /// Says who may connect: when this returns, no other connection stands.
     pub fn mtls_set_enforcement(&self, level: MtlsEnforcement) -> Result<(), ClientError> {
         let message = v1::MtlsSetEnforcement { level: v1::MtlsEnforcement::from(level).into() };
-        let answered = self.0.call(&manner::MANAGEMENT, Operation::MtlsSetEnforcement(message))?;
+        let answered = self.call(&manner::MANAGEMENT, Operation::MtlsSetEnforcement(message))?;
         answered.read(|answer| matches!(answer, Answer::MtlsSetEnforcement(_)).then_some(Ok(())))
     }
 }

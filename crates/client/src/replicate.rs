@@ -22,7 +22,7 @@ impl Client {
         }
         let destination_cluster_id = destination.as_str().to_owned();
         let operation = Operation::KeyExport(v1::KeyExport { reference: key.as_u64(), destination_cluster_id });
-        self.engine().call(&manner::EXPORT, operation)?.read(|answer| match answer {
+        self.call(&manner::EXPORT, operation)?.read(|answer| match answer {
             Answer::KeyExport(replica) => Some(Ok(Replica(replica))),
             _ => None,
         })
@@ -31,7 +31,7 @@ impl Client {
     /// Takes a key that a clone has sealed for this cluster; done, too, when it is here already.
     pub fn key_replicate(&self, replica: &Replica) -> Result<KeyInfo, ClientError> {
         let operation = Operation::KeyReplicate(v1::KeyReplicate { replica: Some(replica.0.clone()) });
-        self.engine().call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
+        self.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
             Answer::KeyReplicate(key) => Some(key.try_into()),
             _ => None,
         })
@@ -44,7 +44,7 @@ impl Client {
             role: v1::Role::from(role).into(),
             destination_cluster_id: destination.as_str().to_owned(),
         });
-        self.engine().call(&manner::EXPORT, operation)?.read(|answer| match answer {
+        self.call(&manner::EXPORT, operation)?.read(|answer| match answer {
             Answer::UserExport(replica) => Some(Ok(Replica(replica))),
             _ => None,
         })
@@ -53,7 +53,7 @@ impl Client {
     /// Takes a user that a clone has sealed for this cluster; done, too, when the user is here already.
     pub fn user_replicate(&self, replica: &Replica) -> Result<UserInfo, ClientError> {
         let operation = Operation::UserReplicate(v1::UserReplicate { replica: Some(replica.0.clone()) });
-        self.engine().call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
+        self.call(&manner::MANAGEMENT, operation)?.read(|answer| match answer {
             Answer::UserReplicate(user) => Some(user.try_into()),
             _ => None,
         })

@@ -127,6 +127,7 @@ mod tests {
             },
             owner: "alice".parse().unwrap(),
             shared_with: Vec::new(),
+            quorum: strongroom_types::KeyQuorum::NONE,
             revision: Revision(0),
         };
         SessionKey { info, sealed: vec![u8::try_from(number % 251).unwrap(); 90] }

@@ -2,12 +2,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, TrustAnchorReference, UserId, UserName,
+    ChallengeId, KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, TokenId,
+    TrustAnchorReference, UserId, UserName,
 };
 use thiserror::Error;
 
 use crate::state::Created;
-use crate::{Cluster, Creation, EndedLogin, Hsm, Key, Receipt, Record, Rollback, State, TrustAnchor, User};
+use crate::{
+    Cluster, Creation, EndedLogin, Hsm, Key, QuorumToken, Receipt, Record, Rollback, SpentChallenge, State,
+    TrustAnchor, User,
+};
 
 /// Records that change together: one commit, several commits in one step, or a whole store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +148,9 @@ impl State {
             Record::Rollback(rollback) => self.put_rollback(rollback),
             Record::TrustAnchor(anchor) => self.put_trust_anchor(anchor),
             Record::HistoryKey(key) => self.history_key = Some(Arc::new(key.clone())),
+            Record::QuorumToken(token) => self.put_token(token),
+            Record::QuorumValues(values) => self.quorum_values = Some(*values),
+            Record::SpentChallenge(spent) => self.put_spent_challenge(spent),
         }
         Ok(())
     }
@@ -198,13 +205,26 @@ impl State {
         self.trust_anchors.insert(anchor.reference, Arc::new(anchor.clone()));
     }
 
+    fn put_token(&mut self, token: &QuorumToken) {
+        self.remove_token(token.id);
+        self.token_ages.insert(&token.user, token.expires_ms, token.id);
+        self.tokens.insert(token.id, Arc::new(token.clone()));
+    }
+
+    fn put_spent_challenge(&mut self, spent: &SpentChallenge) {
+        self.remove_spent_challenge(spent.id);
+        self.spent_challenge_ages.insert(&(), spent.until_ms, spent.id);
+        self.spent_challenges.insert(spent.id, *spent);
+    }
+
     fn remove(&mut self, path: RecordPath) -> Result<(), CorruptState> {
         match path.kind {
             RecordKind::ClusterKey
             | RecordKind::Head
             | RecordKind::Cluster
             | RecordKind::Rollback
-            | RecordKind::HistoryKey => {
+            | RecordKind::HistoryKey
+            | RecordKind::QuorumValues => {
                 return Err(CorruptState::Lasting(path));
             }
             RecordKind::Hsm => self.remove_hsm(path),
@@ -221,6 +241,8 @@ impl State {
                     self.remove_trust_anchor(reference);
                 }
             }
+            RecordKind::QuorumToken => self.remove_token(TokenId::from_bytes(path.id)),
+            RecordKind::SpentChallenge => self.remove_spent_challenge(ChallengeId::from_bytes(path.id)),
         }
         Ok(())
     }
@@ -257,6 +279,18 @@ impl State {
     fn remove_receipt(&mut self, request: RequestId) {
         if let Some(receipt) = self.receipts.remove(&request) {
             self.receipt_ages.remove(&receipt.asker, receipt.time_ms, request);
+        }
+    }
+
+    fn remove_token(&mut self, id: TokenId) {
+        if let Some(token) = self.tokens.remove(&id) {
+            self.token_ages.remove(&token.user, token.expires_ms, id);
+        }
+    }
+
+    fn remove_spent_challenge(&mut self, id: ChallengeId) {
+        if let Some(spent) = self.spent_challenges.remove(&id) {
+            self.spent_challenge_ages.remove(&(), spent.until_ms, id);
         }
     }
 

@@ -4,8 +4,8 @@ use strongroom_types::{
     Attributes, DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status, WrapMechanism,
 };
 
-use crate::permissions::{Operation, permit};
-use crate::{Actor, Key, SessionKey, State, algorithms};
+use crate::permissions::{Operation, permit, service_of};
+use crate::{Actor, Key, Request, SessionKey, State, algorithms, quorum};
 
 /// What is to be done with a key; wrapping, which takes two, is [`authorize_wrap`](crate::authorize_wrap)'s. The data decides too: its length, and in FIPS mode the hash that it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,47 @@ impl KeyUse<'_> {
 /// nothing on success.
 ///
 /// Checked in the order of [`Status`]: the cluster's state, the login, the role, whether the key is there and visible,
-/// its class and type, the attribute that permits the use, the mechanism, the mode, the data's length.
+/// its class and type, the attribute that permits the use, the mechanism, the mode, the data's length, whether the key's
+/// users must approve it. Such a use is refused here, whoever asks: see [`authorize_approved`].
 pub fn authorize(
+    state: &State,
+    actor: &Actor,
+    key_use: KeyUse<'_>,
+    reference: KeyReference,
+    now_ms: u64,
+) -> Result<Arc<Key>, Refusal> {
+    let key = permitted(state, actor, key_use, reference, now_ms)?;
+    let service = service_of(key_use.operation());
+    if service.is_some_and(|service| key.quorum.of(service) > 1) { Err(Status::QuorumFailed.into()) } else { Ok(key) }
+}
+
+/// The same for a use that the key's users have approved: [`Command::UseApproved`](crate::Command) was committed under this
+/// request id, for this very operation.
+pub fn authorize_approved(
+    state: &State,
+    actor: &Actor,
+    key_use: KeyUse<'_>,
+    reference: KeyReference,
+    request: &Request,
+    now_ms: u64,
+) -> Result<Arc<Key>, Refusal> {
+    let key = permitted(state, actor, key_use, reference, now_ms)?;
+    if quorum::is_use_approved(state, actor, request) { Ok(key) } else { Err(Status::QuorumFailed.into()) }
+}
+
+/// The same for a key that a change uses, such as an unwrapping: what others must approve of it is counted when the change is
+/// checked and planned, and nowhere else. Good for nothing but making what the change then commits.
+pub fn authorize_for_change(
+    state: &State,
+    actor: &Actor,
+    key_use: KeyUse<'_>,
+    reference: KeyReference,
+    now_ms: u64,
+) -> Result<Arc<Key>, Refusal> {
+    permitted(state, actor, key_use, reference, now_ms)
+}
+
+fn permitted(
     state: &State,
     actor: &Actor,
     key_use: KeyUse<'_>,

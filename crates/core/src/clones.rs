@@ -5,7 +5,10 @@ use std::sync::Arc;
 use strongroom_types::{ClusterId, ClusterMode, ClusterState, HsmType, Revision};
 use thiserror::Error;
 
-use crate::{Cluster, EndedLogin, HistoryKey, Hsm, Key, Origin, Receipt, Record, Rollback, State, User};
+use crate::{
+    Cluster, EndedLogin, HistoryKey, Hsm, Key, Origin, QuorumToken, QuorumValues, Receipt, Record, Rollback,
+    SpentChallenge, State, User,
+};
 
 /// Why there is no clone.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -129,13 +132,19 @@ pub fn carried(
             Some(Record::Key(key))
         }
         Record::TrustAnchor(anchor) => Some(Record::TrustAnchor(anchor.clone())),
+        // What must be approved there must be approved here. Revisions begin anew.
+        Record::QuorumValues(values) => {
+            Some(Record::QuorumValues(QuorumValues { void_revision: Revision(0), ..*values }))
+        }
         Record::HistoryKey(HistoryKey { sealed }) => {
             Some(Record::HistoryKey(HistoryKey { sealed: Arc::clone(sealed) }))
         }
         Record::Hsm(Hsm { .. })
         | Record::Receipt(Receipt { .. })
         | Record::EndedLogin(EndedLogin { .. })
-        | Record::Rollback(Rollback { .. }) => None,
+        | Record::Rollback(Rollback { .. })
+        | Record::QuorumToken(QuorumToken { .. })
+        | Record::SpentChallenge(SpentChallenge { .. }) => None,
     }
 }
 

@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
+use crate::permissions::Operation;
+use crate::{
+    Credential, Hsm, Key, KeyView, Record, Replica, SessionKey, SpentChallenge, TokenView, TrustAnchor, User, UserView,
+};
 use strongroom_types::{
     AttributeName, AttributeValue, CertificateFingerprint, CheckValue, ClusterId, ClusterMode, CredentialId, Curve,
-    HsmType, KeyClass, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart, RecordPath, Refusal,
-    RequestId, Role, Template, TrustAnchorReference, UserId, UserName, WrapMechanism,
+    HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart, QuorumService,
+    QuorumSubject, RecordPath, Refusal, RequestId, Role, Template, TokenId, TokenKey, TrustAnchorReference, UserId,
+    UserName, WrapMechanism,
 };
 use thiserror::Error;
-
-use crate::{Credential, Hsm, Key, KeyView, Record, Replica, SessionKey, TrustAnchor, User, UserView};
 
 /// A change asked for. Holds no password and no key in clear: they are hashed and sealed beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,56 @@ pub enum Command {
         name: UserName,
         /// Role.
         role: Role,
+        /// Keys that the user loses.
+        deregister: Deregister,
+    },
+    /// Enables or ends MFA, with a new password, as [`Command::ChangePassword`] does. Needs [`Made::Password`].
+    ChangeMfa {
+        /// Name.
+        name: UserName,
+        /// Role.
+        role: Role,
+        /// To what.
+        change: MfaChange,
+        /// Whether the key for approvals changes as well. It is registered in any case when the user has none.
+        change_quorum: bool,
+    },
+    /// Registers the key with which the actor approves. The HSM has verified the signature of the token by it. Needs
+    /// [`Made::Nothing`].
+    RegisterQuorumKey {
+        /// The key.
+        key: TokenKey,
+        /// A registration token of the actor's login.
+        token: TokenId,
+    },
+    /// Makes a quorum token for the actor's login. Needs [`Made::Token`].
+    GenerateQuorumToken(QuorumSubject),
+    /// Deletes quorum tokens: the actor's, or by an admin everybody's. Needs [`Made::Nothing`].
+    DeleteQuorumTokens {
+        /// Everybody's.
+        of_everybody: bool,
+    },
+    /// Sets how many admins must approve what a service holds. Needs [`Made::Nothing`].
+    SetQuorumValue {
+        /// user, quorum or cluster.
+        service: QuorumService,
+        /// 1 is off.
+        value: u8,
+    },
+    /// Sets for how long new tokens are good. Needs [`Made::Nothing`].
+    SetTokenTime {
+        /// Which time.
+        time: TokenTime,
+        /// Seconds.
+        seconds: u32,
+    },
+    /// Spends the tokens by which the actor may use keys, for what comes next under this request id. Needs
+    /// [`Made::Nothing`].
+    UseApproved {
+        /// What the keys are used for.
+        operation: Operation,
+        /// The keys, each with the service that its users approve.
+        keys: Vec<QuorumSubject>,
     },
     /// A wrong password was tried. Commit this before answering. By the HSM.
     LoginFailed {
@@ -76,6 +129,16 @@ pub enum Command {
         /// The password that was tried against.
         credential: CredentialId,
     },
+    /// The right password and a good signature of a challenge were given: forgets wrong ones, uses the challenge up. Commit
+    /// this before answering. By the HSM.
+    LoginSigned {
+        /// The user.
+        user: UserId,
+        /// The password that was tried against.
+        credential: CredentialId,
+        /// The challenge.
+        challenge: SpentChallenge,
+    },
     /// Ends the actor's login on every member.
     Logout,
     /// Makes a secret key. Needs [`Made::Secret`].
@@ -88,6 +151,8 @@ pub enum Command {
         template: Template,
         /// Crypto users who may use the key.
         share_with: Vec<UserName>,
+        /// How many of its users must approve what is done with the key.
+        quorum: KeyQuorum,
     },
     /// Makes a key pair. Needs [`Made::Pair`].
     GeneratePair {
@@ -99,6 +164,8 @@ pub enum Command {
         private_template: Template,
         /// Crypto users who may use the private key.
         share_with: Vec<UserName>,
+        /// How many of its users must approve what is done with the private key.
+        quorum: KeyQuorum,
     },
     /// Makes a public key of one that others have. The HSM has checked beforehand that it is a key at all. Needs
     /// [`Made::Key`].
@@ -124,6 +191,8 @@ pub enum Command {
         template: Template,
         /// Crypto users who may use the key.
         share_with: Vec<UserName>,
+        /// How many of its users must approve what is done with the key.
+        quorum: KeyQuorum,
     },
     /// Deletes one key; the other half of a pair stays.
     DeleteKey(KeyReference),
@@ -199,6 +268,45 @@ pub enum UnwrappingKey {
     OfSession(Box<SessionKey>),
 }
 
+/// Which keys a user loses with a new password.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deregister {
+    /// The one for MFA, which ends with it.
+    pub mfa: bool,
+    /// The one for approvals.
+    pub quorum: bool,
+}
+
+impl Deregister {
+    /// None.
+    pub const NONE: Deregister = Deregister { mfa: false, quorum: false };
+}
+
+/// What becomes of a user's MFA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MfaChange {
+    /// It is enabled with this key, which signed the challenge: the HSM has verified that.
+    Enable {
+        /// The key.
+        key: TokenKey,
+        /// The user for whom the challenge was made.
+        user: UserId,
+        /// The challenge, which this uses up.
+        challenge: SpentChallenge,
+    },
+    /// It ends.
+    Disable,
+}
+
+/// The two times of a quorum token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenTime {
+    /// From being made to being approved.
+    Generated,
+    /// From then to being used.
+    Approved,
+}
+
 /// Which pair to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PairAlgorithm {
@@ -243,7 +351,9 @@ pub enum Made {
         /// The hashed password.
         credential: Credential,
     },
-    /// For [`Command::Activate`] and [`Command::ChangePassword`].
+    /// For [`Command::GenerateQuorumToken`].
+    Token(TokenId),
+    /// For [`Command::Activate`], [`Command::ChangePassword`] and [`Command::ChangeMfa`].
     Password(Credential),
     /// For [`Command::GenerateSecret`].
     Secret(MadeSecret),
@@ -304,13 +414,40 @@ pub struct MadePair {
 /// an unkeyed digest in a record would be a fast hash of the password.
 pub type CommandDigest = [u8; 32];
 
-/// What makes a change act once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What comes beside a command: what makes it act once, and who approved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Chosen by the client; drawn by the HSM for its own changes.
     pub id: RequestId,
     /// Digest of the command.
     pub digest: CommandDigest,
+    /// Approvals whose signatures the HSM has verified. No part of the digest: a repeat may come with others.
+    pub approvals: Vec<Approval>,
+}
+
+impl Request {
+    /// Without approvals.
+    pub fn new(id: RequestId, digest: CommandDigest) -> Request {
+        Request { id, digest, approvals: Vec::new() }
+    }
+}
+
+/// Approvals of one quorum token: facts that the HSM found, for the rules to judge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// The token, as the approval data names it.
+    pub token: TokenId,
+    /// Whose signature of it verifies, with which key.
+    pub approvers: Vec<Approver>,
+}
+
+/// A user whose signature verifies with this key, which was the user's when the HSM looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approver {
+    /// The user.
+    pub user: UserId,
+    /// The key.
+    pub key: TokenKey,
 }
 
 /// Which members must have applied a change before it is acknowledged.
@@ -337,6 +474,9 @@ pub enum Reply {
         renewed: Option<CredentialId>,
     },
     /// The one key made.
+    /// The quorum token made.
+    Token(TokenView),
+    /// The secret key made.
     Key(KeyView),
     /// The pair made.
     Pair {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use strongroom_types::limits::{BATCH_LEN_MAX, RECEIPT_SECONDS_MIN, RECEIPTS_LASTING_EACH_MAX, RECEIPTS_LASTING_MAX};
-use strongroom_types::{CredentialId, LoginId, RecordKind, RecordPath, RequestId, UserId};
+use strongroom_types::{ChallengeId, CredentialId, LoginId, RecordKind, RecordPath, RequestId, TokenId, UserId};
 
 use crate::apply::change;
 use crate::plan::internal;
 use crate::receipts::RECEIPT_MS;
-use crate::records::{EndedLogin, Receipt, TrustAnchor};
+use crate::records::{EndedLogin, QuorumToken, Receipt, SpentChallenge, TrustAnchor};
 use crate::{Actor, Batch, Command, Key, Made, Plan, PlanError, Planned, Record, Request, State, plan};
 
 /// Records that plans may fill. The rest of a batch is for removing what is over. Each record that a plan writes or removes
@@ -110,8 +110,8 @@ impl Draft {
         }
     }
 
-    /// What may go, some of it twice: receipts older than an hour and ended logins whose tickets ran out, oldest first; then
-    /// what is there in excess.
+    /// What may go, some of it twice: quorum tokens and used challenges that ran out, receipts older than an hour and ended
+    /// logins whose tickets ran out, oldest first; then what is there in excess.
     fn over(&self) -> impl Iterator<Item = RecordPath> + '_ {
         let (base, now_ms) = (&self.base, self.state.time_ms);
         let receipts = base.receipt_ages.oldest();
@@ -119,7 +119,11 @@ impl Draft {
         let logins = base.ended_login_ages.oldest().take_while(move |(until_ms, _)| *until_ms <= now_ms);
         let logins = logins.map(|(_, login)| login).chain(base.needless_ended_logins());
         let receipts = receipts.map(|(_, request)| request).chain(base.crowding_receipts(now_ms));
-        receipts.map(Receipt::path_of).chain(logins.map(EndedLogin::path_of))
+        let tokens = base.token_ages.oldest().take_while(move |(expires_ms, _)| *expires_ms <= now_ms);
+        let spent = base.spent_challenge_ages.oldest().take_while(move |(until_ms, _)| *until_ms <= now_ms);
+        let tokens = tokens.map(|(_, token)| QuorumToken::path_of(token));
+        let spent = spent.map(|(_, challenge)| SpentChallenge::path_of(challenge));
+        tokens.chain(spent).chain(receipts.map(Receipt::path_of)).chain(logins.map(EndedLogin::path_of))
     }
 }
 
@@ -162,6 +166,9 @@ impl State {
                 TrustAnchor::reference_of(path).is_some_and(|reference| self.trust_anchor(reference).is_some())
             }
             RecordKind::HistoryKey => path == RecordPath::HISTORY_KEY && self.history_key().is_some(),
+            RecordKind::QuorumToken => self.quorum_token(TokenId::from_bytes(path.id)).is_some(),
+            RecordKind::QuorumValues => path == RecordPath::QUORUM_VALUES && self.quorum_values.is_some(),
+            RecordKind::SpentChallenge => self.is_challenge_spent(ChallengeId::from_bytes(path.id)),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use strongroom_types::limits::SHARED_USERS_MAX;
 use strongroom_types::{
-    Attributes, Capacity, CheckValue, KeyClass, KeyReference, KeyType, PublicPart, Refusal, Role, Status, Template,
-    UserId, UserName,
+    Attributes, Capacity, CheckValue, KeyClass, KeyQuorum, KeyReference, KeyType, PublicPart, Refusal, Role, Status,
+    Template, UserId, UserName,
 };
 
 use crate::plan::{Asking, internal};
@@ -14,12 +14,12 @@ use crate::records::Outcome;
 use crate::templates::{self, Chosen};
 use crate::{
     Effect, Key, KeyView, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError, Planned, Record, Reply, State,
-    algorithms, receipts,
+    algorithms, quorum, receipts,
 };
 
 /// What one checked key will be.
 pub(crate) struct NewKey {
-    pub(crate) shared: BTreeSet<UserId>,
+    pub(crate) shares: Shares,
     pub(crate) chosen: Chosen,
 }
 
@@ -27,33 +27,33 @@ pub(crate) fn check_secret(
     asking: &Asking<'_>,
     (key_type, length_bytes): (KeyType, u32),
     template: &Template,
-    share_with: &[UserName],
+    share_with: (&[UserName], KeyQuorum),
 ) -> Result<NewKey, Refusal> {
-    let shared = shares(asking, share_with)?;
+    let shares = shares(asking, share_with)?;
     let chosen = templates::read(KeyClass::SecretKey, key_type, template)?.lives(false)?;
     algorithms::check_secret(key_type, length_bytes, asking.cluster()?)?;
     check_room(asking, 1, 0)?;
-    Ok(NewKey { shared, chosen })
+    Ok(NewKey { shares, chosen })
 }
 
 pub(crate) fn secret(
     asking: &Asking<'_>,
     (key_type, length_bytes): (KeyType, u32),
     template: &Template,
-    share_with: &[UserName],
+    share_with: (&[UserName], KeyQuorum),
     made: &MadeSecret,
 ) -> Result<Plan, PlanError> {
-    let NewKey { shared, chosen } = check_secret(asking, (key_type, length_bytes), template, share_with)?;
+    let NewKey { shares, chosen } = check_secret(asking, (key_type, length_bytes), template, share_with)?;
     let attributes = secret_attributes((key_type, length_bytes), chosen, made)?;
     check_drawn(asking.state, made.reference)?;
-    let key = new_key(asking, made.reference, shared, attributes, Some(&made.sealed))?;
+    let key = new_key(asking, made.reference, shares, attributes, Some(&made.sealed))?;
     let reply = Reply::Key(KeyView::of(asking.state, &key)?);
     Ok(Plan::Change(Planned { puts: vec![Record::Key(key)], deletes: Vec::new(), reply, effect: Effect::Granting }))
 }
 
 /// What a checked pair will be.
 pub(crate) struct NewPair {
-    shared: BTreeSet<UserId>,
+    shares: Shares,
     public: Chosen,
     private: Chosen,
 }
@@ -62,29 +62,29 @@ pub(crate) fn check_pair(
     asking: &Asking<'_>,
     algorithm: &PairAlgorithm,
     (public, private): (&Template, &Template),
-    share_with: &[UserName],
+    share_with: (&[UserName], KeyQuorum),
 ) -> Result<NewPair, Refusal> {
-    let shared = shares(asking, share_with)?;
+    let shares = shares(asking, share_with)?;
     let key_type = type_of(algorithm);
     let public = templates::read(KeyClass::PublicKey, key_type, public)?.lives(false)?;
     let private = templates::read(KeyClass::PrivateKey, key_type, private)?.lives(false)?;
     algorithms::check_pair(algorithm, asking.cluster()?)?;
     check_room(asking, 2, 2)?;
-    Ok(NewPair { shared, public, private })
+    Ok(NewPair { shares, public, private })
 }
 
 pub(crate) fn pair(
     asking: &Asking<'_>,
     algorithm: &PairAlgorithm,
     templates: (&Template, &Template),
-    share_with: &[UserName],
+    share_with: (&[UserName], KeyQuorum),
     made: &MadePair,
 ) -> Result<Plan, PlanError> {
-    let NewPair { shared, public, private } = check_pair(asking, algorithm, templates, share_with)?;
+    let NewPair { shares, public, private } = check_pair(asking, algorithm, templates, share_with)?;
     let (public, private) = pair_attributes(algorithm, (public, private), made)?;
     check_drawn_pair(asking.state, made)?;
-    let public = new_key(asking, made.public_reference, BTreeSet::new(), public, None)?;
-    let private = new_key(asking, made.private_reference, shared, private, Some(&made.sealed))?;
+    let public = new_key(asking, made.public_reference, Shares::default(), public, None)?;
+    let private = new_key(asking, made.private_reference, shares, private, Some(&made.sealed))?;
     let reply =
         Reply::Pair { public: KeyView::of(asking.state, &public)?, private: KeyView::of(asking.state, &private)? };
     let puts = vec![Record::Key(public), Record::Key(private)];
@@ -177,7 +177,7 @@ pub(crate) fn attributes((class, key_type): (KeyClass, KeyType), chosen: Chosen,
 pub(crate) fn new_key(
     asking: &Asking<'_>,
     reference: KeyReference,
-    shared: BTreeSet<UserId>,
+    shares: Shares,
     attributes: Attributes,
     sealed: Option<&Arc<[u8]>>,
 ) -> Result<Key, Refusal> {
@@ -188,7 +188,8 @@ pub(crate) fn new_key(
         reference,
         revision: asking.next_revision(),
         owner: asking.user()?.id,
-        shared,
+        shared: shares.users,
+        quorum: shares.quorum,
         attributes,
         sealed: sealed.cloned(),
         key_epoch: asking.cluster()?.epoch,
@@ -219,8 +220,16 @@ pub(crate) fn check_room(asking: &Asking<'_>, keys: usize, asymmetric: usize) ->
     Ok(())
 }
 
-/// The crypto users of these names. The owner among them changes nothing.
-pub(crate) fn shares(asking: &Asking<'_>, names: &[UserName]) -> Result<BTreeSet<UserId>, Refusal> {
+/// With whom a new key is shared, and how many of its users must approve what is done with it.
+#[derive(Default)]
+pub(crate) struct Shares {
+    users: BTreeSet<UserId>,
+    quorum: KeyQuorum,
+}
+
+/// The crypto users of these names, of whom, with the owner, as many may have to approve as there are. The owner among them
+/// changes nothing.
+pub(crate) fn shares(asking: &Asking<'_>, (names, quorum): (&[UserName], KeyQuorum)) -> Result<Shares, Refusal> {
     if names.len() > SHARED_USERS_MAX {
         return Err(Refusal::new(Status::MalformedRequest, "share list"));
     }
@@ -233,7 +242,8 @@ pub(crate) fn shares(asking: &Asking<'_>, names: &[UserName]) -> Result<BTreeSet
             shared.insert(user.id);
         }
     }
-    Ok(shared)
+    quorum::check_key_values(quorum, 1 + shared.len())?;
+    Ok(Shares { users: shared, quorum })
 }
 
 pub(crate) fn type_of(algorithm: &PairAlgorithm) -> KeyType {

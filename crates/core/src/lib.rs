@@ -25,6 +25,7 @@ pub mod algorithms;
 mod apply;
 mod attributes;
 mod authorize;
+mod challenge;
 mod clones;
 mod command;
 mod draft;
@@ -37,6 +38,7 @@ pub mod member;
 mod mtls;
 pub mod permissions;
 mod plan;
+mod quorum;
 mod receipts;
 mod records;
 mod replica;
@@ -55,21 +57,24 @@ mod wrapping;
 
 pub use actor::{Actor, LoginActor};
 pub use apply::{Batch, CorruptState, apply};
-pub use authorize::{KeyUse, authorize, authorize_session_key};
+pub use authorize::{KeyUse, authorize, authorize_approved, authorize_for_change, authorize_session_key};
+pub use challenge::{Challenge, ChallengePurpose, CorruptChallenge};
 pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{
-    Checked, Command, CommandDigest, Effect, Made, MadeKey, MadePair, MadeSecret, PairAlgorithm, Plan, PlanError,
-    Planned, Replayed, Reply, Request, UnwrappingKey,
+    Approval, Approver, Checked, Command, CommandDigest, Deregister, Effect, Made, MadeKey, MadePair, MadeSecret,
+    MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, TokenTime, UnwrappingKey,
 };
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};
 pub use logins::{PasswordCheck, actor_of_ticket, login_check, login_stands};
 pub use mtls::{check_connection, enforcement, list_trust_anchors};
 pub use plan::{check, plan};
+pub use quorum::{APPROVAL_DATA_LEN, ListedToken, TokenView, approval_data, list_tokens, quorum_values, token_in};
 pub use receipts::replay;
 pub use records::{
     Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock,
-    Origin, Outcome, Receipt, Record, Rollback, SessionKey, Settings, TrustAnchor, User,
+    Origin, Outcome, QuorumToken, QuorumValues, Receipt, Record, Rollback, SessionKey, Settings, SpentChallenge,
+    TrustAnchor, User,
 };
 pub use replica::{CorruptReplica, Replica, Replicated};
 pub use replicate::{export_key, export_user};
@@ -77,5 +82,6 @@ pub use search::{FoundKeys, find_keys};
 pub use session_keys::{check_delete_session_key, check_session_keys, is_for_session, session_keys};
 pub use state::State;
 pub use ticket::{CorruptTicket, Ticket};
+pub use users::mfa_target;
 pub use views::{ClusterView, KeyView, UserView, cluster_view, key_view, list_users};
-pub use wrapping::{NamedKey, WrapKeys, authorize_wrap};
+pub use wrapping::{NamedKey, WrapKeys, authorize_wrap, authorize_wrap_approved};

@@ -64,7 +64,19 @@ pub(crate) fn create(asking: &Asking<'_>, command: &Command, made: &Made) -> Res
 fn first_user(asking: &Asking<'_>, id: UserId, name: &str, role: Role) -> User {
     let name: UserName = name.parse().expect("the names of the first users keep the rules");
     let created_ms = asking.now_ms;
-    User { id, name, role, credential: None, failures: 0, lock: Lock::Open, creation: None, created_ms }
+    let (mfa_key, quorum_key) = (None, None);
+    User {
+        id,
+        name,
+        role,
+        credential: None,
+        failures: 0,
+        lock: Lock::Open,
+        mfa_key,
+        quorum_key,
+        creation: None,
+        created_ms,
+    }
 }
 
 pub(crate) fn check_register(asking: &Asking<'_>, hsm: &Hsm) -> Result<(), Refusal> {

@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use strongroom_types::limits::{ENDED_LOGINS_EACH_MAX, LAST_ADMIN_LOCK_SECONDS, LOGIN_FAILURES_MAX, TICKET_SECONDS};
-use strongroom_types::{CredentialId, LoginId, Refusal, Role, Status, UserId, UserName};
+use strongroom_types::{CredentialId, LoginId, Refusal, Role, Status, TokenKey, UserId, UserName};
 
 use crate::permissions::{Operation, permit};
 use crate::plan::{Asking, internal};
 use crate::records::{EndedLogin, Lock};
-use crate::{Actor, Credential, Effect, LoginActor, Plan, PlanError, Record, State, Ticket, User};
+use crate::{
+    Actor, Credential, Effect, LoginActor, Plan, PlanError, Record, SpentChallenge, State, Ticket, User, challenge,
+};
 
 /// Life of a ticket, in milliseconds.
 const TICKET_MS: u64 = TICKET_SECONDS * 1_000;
@@ -30,6 +32,8 @@ pub struct PasswordCheck {
     pub role: Role,
     /// Salt, iterations and hash.
     pub credential: Credential,
+    /// What a challenge must be signed with beside the password; none without MFA.
+    pub mfa_key: Option<TokenKey>,
 }
 
 /// Whether a password may be tried now. Refuses an unknown name and a wrong role as a wrong password
@@ -44,7 +48,8 @@ pub fn login_check(state: &State, name: &UserName, role: Role, now_ms: u64) -> R
     if user.is_locked(state.cluster_time(now_ms)) {
         return Err(Status::UserLocked.into());
     }
-    Ok(PasswordCheck { user: user.id, name: user.name.clone(), role, credential })
+    let mfa_key = user.mfa_key.clone();
+    Ok(PasswordCheck { user: user.id, name: user.name.clone(), role, credential, mfa_key })
 }
 
 /// The actor of a ticket that an HSM of this cluster sealed. Refuses a ticket of another cluster or epoch, and a
@@ -91,6 +96,24 @@ pub(crate) fn succeeded(state: &State, user: UserId, credential: CredentialId, n
 pub(crate) fn still_right(state: &State, user: UserId, credential: CredentialId, now_ms: u64) -> Result<(), Refusal> {
     let user = state.user(user).filter(|user| rests_on(user, credential)).ok_or(Status::LoginFailed)?;
     if user.is_locked(now_ms) { Err(Status::UserLocked.into()) } else { Ok(()) }
+}
+
+/// Whether a login with a signed challenge may stand: the password is still right, and the challenge was not used.
+pub(crate) fn check_signed(
+    asking: &Asking<'_>,
+    user: UserId,
+    credential: CredentialId,
+    challenge: SpentChallenge,
+) -> Result<(), Refusal> {
+    still_right(asking.state, user, credential, asking.now_ms)?;
+    challenge::check_unused(asking.state, challenge, asking.now_ms)
+}
+
+/// Uses the challenge up, and forgets wrong passwords.
+pub(crate) fn signed(asking: &Asking<'_>, user: UserId, credential: CredentialId, challenge: SpentChallenge) -> Plan {
+    let user = succeeded(asking.state, user, credential, asking.now_ms).map(Record::User);
+    let puts = user.into_iter().chain([Record::SpentChallenge(challenge)]).collect();
+    asking.done(puts, Effect::Revoking)
 }
 
 fn rests_on(user: &User, credential: CredentialId) -> bool {

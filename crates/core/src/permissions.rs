@@ -56,6 +56,8 @@ pub enum Operation {
     KeyWrap,
     /// Logs in.
     Login,
+    /// Asks for a challenge to sign beside the password.
+    LoginChallenge,
     /// Writes down how a try to log in went.
     LoginOutcome,
     /// Logs out.
@@ -72,12 +74,30 @@ pub enum Operation {
     MtlsRegisterTrustAnchor,
     /// Says who may connect; the user `admin` only.
     MtlsSetEnforcement,
+    /// Asks for a challenge to enable MFA with.
+    MfaChallenge,
+    /// Sets for how long quorum tokens are good.
+    QuorumSetTime,
+    /// Sets how many admins must approve what.
+    QuorumSetValue,
+    /// Deletes quorum tokens; crypto users their own only.
+    QuorumTokenDelete,
+    /// Makes a quorum token.
+    QuorumTokenGenerate,
+    /// Lists quorum tokens.
+    QuorumTokenList,
+    /// Asks how many admins must approve what.
+    QuorumValues,
     /// Enters an HSM.
     RegisterHsm,
     /// Signs.
     Sign,
+    /// Enables or ends MFA; crypto users their own only.
+    UserChangeMfa,
     /// Changes a password; crypto users their own only.
     UserChangePassword,
+    /// Registers one's own key for approvals.
+    UserChangeQuorum,
     /// Makes a user.
     UserCreate,
     /// Deletes a user.
@@ -186,6 +206,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::KeyUnwrap, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::KeyWrap, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::Login, ACTIVE, CLIENTS),
+    row(Operation::LoginChallenge, ACTIVE, CLIENTS),
     row(Operation::LoginOutcome, ACTIVE, HSM),
     row(Operation::Logout, ACTIVE, LOGGED_IN),
     row(Operation::MakeHistoryKey, When::Made, HSM),
@@ -194,9 +215,18 @@ pub const TABLE: &[Row] = &[
     row(Operation::MtlsListTrustAnchors, When::Made, CLIENTS),
     row(Operation::MtlsRegisterTrustAnchor, ACTIVE, ADMIN).by(QuorumService::Cluster),
     row(Operation::MtlsSetEnforcement, ACTIVE, ADMIN).by(QuorumService::Cluster),
+    row(Operation::MfaChallenge, ACTIVE, LOGGED_IN),
+    row(Operation::QuorumSetTime, ACTIVE, ADMIN).by(QuorumService::Quorum),
+    row(Operation::QuorumSetValue, ACTIVE, ADMIN).by(QuorumService::Quorum),
+    row(Operation::QuorumTokenDelete, ACTIVE, LOGGED_IN),
+    row(Operation::QuorumTokenGenerate, ACTIVE, LOGGED_IN),
+    row(Operation::QuorumTokenList, ACTIVE, CLIENTS),
+    row(Operation::QuorumValues, ACTIVE, CLIENTS),
     row(Operation::RegisterHsm, When::Made, HSM),
     row(Operation::Sign, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
+    row(Operation::UserChangeMfa, ACTIVE, LOGGED_IN).by(QuorumService::User),
     row(Operation::UserChangePassword, ACTIVE, LOGGED_IN).by(QuorumService::User),
+    row(Operation::UserChangeQuorum, ACTIVE, LOGGED_IN),
     row(Operation::UserCreate, ACTIVE, ADMIN).by(QuorumService::User),
     row(Operation::UserDelete, ACTIVE, ADMIN).by(QuorumService::User),
     row(Operation::UserExport, ACTIVE, ADMIN),
@@ -217,7 +247,16 @@ impl Command {
             Command::CreateUser { .. } => Operation::UserCreate,
             Command::DeleteUser { .. } => Operation::UserDelete,
             Command::ChangePassword { .. } => Operation::UserChangePassword,
-            Command::LoginFailed { .. } | Command::LoginSucceeded { .. } => Operation::LoginOutcome,
+            Command::ChangeMfa { .. } => Operation::UserChangeMfa,
+            Command::RegisterQuorumKey { .. } => Operation::UserChangeQuorum,
+            Command::GenerateQuorumToken(_) => Operation::QuorumTokenGenerate,
+            Command::DeleteQuorumTokens { .. } => Operation::QuorumTokenDelete,
+            Command::SetQuorumValue { .. } => Operation::QuorumSetValue,
+            Command::SetTokenTime { .. } => Operation::QuorumSetTime,
+            Command::UseApproved { operation, .. } => *operation,
+            Command::LoginFailed { .. } | Command::LoginSucceeded { .. } | Command::LoginSigned { .. } => {
+                Operation::LoginOutcome
+            }
             Command::Logout => Operation::Logout,
             Command::GenerateSecret { .. } => Operation::KeyGenerateSecret,
             Command::GeneratePair { .. } => Operation::KeyGeneratePair,
@@ -235,6 +274,11 @@ impl Command {
             Command::ForgetUser(_) => Operation::ForgetUser,
         }
     }
+}
+
+/// The service whose approvals an operation needs.
+pub fn service_of(operation: Operation) -> Option<QuorumService> {
+    TABLE.get(operation as usize).and_then(|row| row.service)
 }
 
 /// Refuses what the table does not give, in the order of [`Status`]: the cluster's state, nobody logged in, a login

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use strongroom_types::limits::RECEIPTS_EACH_MAX;
-use strongroom_types::{Refusal, Revision, Status};
+use strongroom_types::{CredentialId, Refusal, Revision, Status};
 
 use crate::permissions::permit;
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
-    Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, Record, Replayed, Reply, Request, State,
-    User, attributes, keys, lifecycle, logins, mtls, receipts, replicate, sharing, users, wrapping,
+    Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, QuorumToken, Record, Replayed, Reply,
+    Request, State, User, UserView, attributes, keys, lifecycle, logins, mtls, quorum, receipts, replicate, sharing,
+    users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -37,6 +38,7 @@ pub fn check(
         Asked::Replayed(replayed) => Ok(Checked::Replayed(replayed)),
         Asked::Now(asking) => {
             refuse(&asking, command)?;
+            quorum::check(&asking, command)?;
             Ok(Checked::Proceed)
         }
     }
@@ -60,56 +62,83 @@ pub fn plan(
         Asked::Now(asking) => asking,
     };
     refuse(&asking, command)?;
+    let spent = quorum::check(&asking, command)?;
+    let mut plan = planned(&asking, command, made)?;
+    if let Plan::Change(change) = &mut plan
+        && !spent.is_empty()
+    {
+        // With the change that they allow, or not at all. What is taken away with it must hold everywhere.
+        change.deletes.extend(spent.into_iter().map(QuorumToken::path_of));
+        change.effect = Effect::Revoking;
+    }
+    Ok(plan)
+}
+
+fn planned(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, PlanError> {
+    let state = asking.state;
     match (command, made) {
-        (Command::CreateCluster { .. }, Made::Cluster { .. }) => lifecycle::create(&asking, command, made),
-        (Command::MakeHistoryKey, Made::HistoryKey(sealed)) => Ok(lifecycle::make_history_key(&asking, sealed)),
-        (Command::RegisterHsm(hsm), Made::Nothing) => Ok(lifecycle::register(&asking, hsm)),
+        (Command::MakeHistoryKey, Made::HistoryKey(sealed)) => Ok(lifecycle::make_history_key(asking, sealed)),
+        (Command::CreateCluster { .. }, Made::Cluster { .. }) => lifecycle::create(asking, command, made),
+        (Command::RegisterHsm(hsm), Made::Nothing) => Ok(lifecycle::register(asking, hsm)),
         (Command::InstallCertificate { certificate_pem, trust_anchor_pem }, Made::Nothing) => {
-            lifecycle::install(&asking, certificate_pem, trust_anchor_pem)
+            lifecycle::install(asking, certificate_pem, trust_anchor_pem)
         }
-        (Command::Activate, Made::Password(credential)) => lifecycle::activate(&asking, credential),
+        (Command::Activate, Made::Password(credential)) => lifecycle::activate(asking, credential),
         (Command::CreateUser { name, role }, Made::User { id, credential }) => {
-            users::create(&asking, name, *role, *id, credential)
+            users::create(asking, name, *role, *id, credential)
         }
-        (Command::DeleteUser { name, role }, Made::Nothing) => users::delete(&asking, name, *role),
-        (Command::ChangePassword { name, role }, Made::Password(credential)) => {
-            users::change_password(&asking, name, *role, credential)
+        (Command::DeleteUser { name, role }, Made::Nothing) => users::delete(asking, name, *role),
+        (Command::ChangePassword { name, role, deregister }, Made::Password(credential)) => {
+            users::change_password(asking, name, *role, *deregister, credential)
         }
+        (Command::ChangeMfa { name, role, change, change_quorum }, Made::Password(credential)) => {
+            users::change_mfa(asking, (name, *role), change, *change_quorum, credential)
+        }
+        (Command::RegisterQuorumKey { key, token }, Made::Nothing) => quorum::register(asking, key, *token),
+        (Command::GenerateQuorumToken(subject), Made::Token(id)) => quorum::generate(asking, *subject, *id),
+        (Command::DeleteQuorumTokens { of_everybody }, Made::Nothing) => quorum::delete_all(asking, *of_everybody),
+        (Command::SetQuorumValue { service, value }, Made::Nothing) => Ok(quorum::set_value(asking, *service, *value)),
+        (Command::SetTokenTime { time, seconds }, Made::Nothing) => Ok(quorum::set_seconds(asking, *time, *seconds)),
+        (Command::UseApproved { .. }, Made::Nothing) => Ok(quorum::use_approved(asking)),
         (Command::LoginFailed { user, credential }, Made::Nothing) => {
             Ok(asking.user_written(logins::failed(state, *user, *credential, asking.now_ms)))
         }
         (Command::LoginSucceeded { user, credential }, Made::Nothing) => {
             Ok(asking.user_written(logins::succeeded(state, *user, *credential, asking.now_ms)))
         }
-        (Command::Logout, Made::Nothing) => logins::logout(&asking),
-        (Command::GenerateSecret { key_type, length_bytes, template, share_with }, Made::Secret(made)) => {
-            keys::secret(&asking, (*key_type, *length_bytes), template, share_with, made)
+        (Command::LoginSigned { user, credential, challenge }, Made::Nothing) => {
+            Ok(logins::signed(asking, *user, *credential, *challenge))
         }
-        (Command::GeneratePair { algorithm, public_template, private_template, share_with }, Made::Pair(made)) => {
-            keys::pair(&asking, algorithm, (public_template, private_template), share_with, made)
+        (Command::Logout, Made::Nothing) => logins::logout(asking),
+        (Command::GenerateSecret { key_type, length_bytes, template, share_with, quorum }, Made::Secret(made)) => {
+            keys::secret(asking, (*key_type, *length_bytes), template, (share_with, *quorum), made)
         }
-        (Command::ImportKey { public, template }, Made::Key(made)) => wrapping::import(&asking, public, template, made),
-        (Command::UnwrapKey { share_with, .. }, Made::Key(made)) => {
-            wrapping::unwrap(&asking, Unwrapping::of(command)?, share_with, made)
+        (Command::ImportKey { public, template }, Made::Key(made)) => wrapping::import(asking, public, template, made),
+        (Command::UnwrapKey { share_with, quorum, .. }, Made::Key(made)) => {
+            wrapping::unwrap(asking, Unwrapping::of(command)?, (share_with, *quorum), made)
         }
-        (Command::DeleteKey(reference), Made::Nothing) => keys::delete(&asking, *reference),
-        (Command::ShareKey { key, name, role }, Made::Nothing) => sharing::share(&asking, *key, name, *role),
-        (Command::UnshareKey { key, name, role }, Made::Nothing) => sharing::unshare(&asking, *key, name, *role),
+        (
+            Command::GeneratePair { algorithm, public_template, private_template, share_with, quorum },
+            Made::Pair(made),
+        ) => keys::pair(asking, algorithm, (public_template, private_template), (share_with, *quorum), made),
+        (Command::DeleteKey(reference), Made::Nothing) => keys::delete(asking, *reference),
+        (Command::ShareKey { key, name, role }, Made::Nothing) => sharing::share(asking, *key, name, *role),
+        (Command::UnshareKey { key, name, role }, Made::Nothing) => sharing::unshare(asking, *key, name, *role),
         (Command::SetAttribute { key, attribute, value }, Made::Nothing) => {
-            attributes::set(&asking, *key, *attribute, value)
+            attributes::set(asking, *key, *attribute, value)
         }
         (Command::RegisterTrustAnchor { chain_pem, fingerprint }, Made::Nothing) => {
-            mtls::register(&asking, chain_pem, fingerprint)
+            mtls::register(asking, chain_pem, fingerprint)
         }
-        (Command::DeregisterTrustAnchor(reference), Made::Nothing) => mtls::deregister(&asking, *reference),
+        (Command::DeregisterTrustAnchor(reference), Made::Nothing) => mtls::deregister(asking, *reference),
         (Command::SetEnforcement { level, presented }, Made::Nothing) => {
-            mtls::set_enforcement(&asking, *level, presented.as_ref())
+            mtls::set_enforcement(asking, *level, presented.as_ref())
         }
-        (Command::ReplicateKey { replica, key }, Made::Nothing) => replicate::key(&asking, replica, key),
+        (Command::ReplicateKey { replica, key }, Made::Nothing) => replicate::key(asking, replica, key),
         (Command::ReplicateUser { replica, user }, Made::User { id, credential }) if *id == user.id => {
-            replicate::user(&asking, replica, user, credential)
+            replicate::user(asking, replica, user, credential)
         }
-        (Command::ForgetUser(user), Made::Nothing) => Ok(replicate::forget(&asking, *user)),
+        (Command::ForgetUser(user), Made::Nothing) => Ok(replicate::forget(asking, *user)),
         _ => Err(internal("made").into()),
     }
 }
@@ -155,7 +184,13 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::SetAttribute { .. }
         | Command::DeregisterTrustAnchor(_)
         | Command::SetEnforcement { .. }
-        | Command::ReplicateKey { .. } => true,
+        | Command::ReplicateKey { .. }
+        | Command::RegisterQuorumKey { .. }
+        | Command::GenerateQuorumToken(_)
+        | Command::DeleteQuorumTokens { .. }
+        | Command::SetQuorumValue { .. }
+        | Command::SetTokenTime { .. }
+        | Command::UseApproved { .. } => true,
         Command::CreateCluster { .. }
         | Command::MakeHistoryKey
         | Command::RegisterHsm(_)
@@ -165,6 +200,8 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::Activate
         | Command::CreateUser { .. }
         | Command::ChangePassword { .. }
+        | Command::ChangeMfa { .. }
+        | Command::LoginSigned { .. }
         | Command::LoginFailed { .. }
         | Command::LoginSucceeded { .. }
         | Command::Logout
@@ -183,7 +220,7 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
 
 /// Whether the command can end the login that it comes with.
 fn ends_own_login(command: &Command) -> bool {
-    matches!(command, Command::Logout | Command::ChangePassword { .. })
+    matches!(command, Command::Logout | Command::ChangePassword { .. } | Command::ChangeMfa { .. })
 }
 
 fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
@@ -196,24 +233,37 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::Activate | Command::LoginFailed { .. } | Command::Logout | Command::MakeHistoryKey => Ok(()),
         Command::CreateUser { name, role } => users::check_create(asking, name, *role),
         Command::DeleteUser { name, role } => users::check_delete(asking, name, *role).map(drop),
-        Command::ChangePassword { name, role } => users::check_change_password(asking, name, *role).map(drop),
+        Command::ChangePassword { name, role, deregister } => {
+            users::check_change_password(asking, name, *role, *deregister).map(drop)
+        }
+        Command::ChangeMfa { name, role, change, change_quorum } => {
+            users::check_change_mfa(asking, (name, *role), change, *change_quorum).map(drop)
+        }
+        Command::RegisterQuorumKey { key, token } => quorum::register(asking, key, *token).map(drop).map_err(refusal),
+        Command::GenerateQuorumToken(subject) => quorum::check_generate(asking, *subject),
+        Command::DeleteQuorumTokens { of_everybody } => users::check_delete_tokens(asking, *of_everybody),
+        Command::SetQuorumValue { service, value } => quorum::check_set_value(asking, *service, *value),
+        Command::SetTokenTime { seconds, .. } => quorum::check_set_seconds(*seconds),
+        Command::UseApproved { keys, .. } => quorum::check_use(asking, keys),
+        Command::LoginSigned { user, credential, challenge } => {
+            logins::check_signed(asking, *user, *credential, *challenge)
+        }
         Command::LoginSucceeded { user, credential } => {
             logins::still_right(asking.state, *user, *credential, asking.now_ms)
         }
-        Command::GenerateSecret { key_type, length_bytes, template, share_with } => {
-            keys::check_secret(asking, (*key_type, *length_bytes), template, share_with).map(drop)
+        Command::GenerateSecret { key_type, length_bytes, template, share_with, quorum } => {
+            keys::check_secret(asking, (*key_type, *length_bytes), template, (share_with, *quorum)).map(drop)
         }
-        Command::GeneratePair { algorithm, public_template, private_template, share_with } => {
-            keys::check_pair(asking, algorithm, (public_template, private_template), share_with).map(drop)
+        Command::GeneratePair { algorithm, public_template, private_template, share_with, quorum } => {
+            keys::check_pair(asking, algorithm, (public_template, private_template), (share_with, *quorum)).map(drop)
         }
         Command::ImportKey { public, template } => wrapping::check_import(asking, public, template).map(drop),
-        Command::UnwrapKey { share_with, .. } => {
-            wrapping::check_unwrap(asking, Unwrapping::of(command)?, share_with).map(drop)
+        Command::UnwrapKey { share_with, quorum, .. } => {
+            wrapping::check_unwrap(asking, Unwrapping::of(command)?, (share_with, *quorum)).map(drop)
         }
         Command::DeleteKey(reference) => keys::check_delete(asking, *reference).map(drop),
-        Command::ShareKey { key, name, role } | Command::UnshareKey { key, name, role } => {
-            sharing::check(asking, *key, name, *role).map(drop)
-        }
+        Command::ShareKey { key, name, role } => sharing::check(asking, *key, name, *role).map(drop),
+        Command::UnshareKey { key, name, role } => sharing::check_unshare(asking, *key, name, *role).map(drop),
         Command::SetAttribute { key, attribute, value } => {
             attributes::check_set(asking, *key, *attribute, value).map(drop)
         }
@@ -240,6 +290,15 @@ impl Asking<'_> {
     /// The cluster's record; operations that have passed [`permit`] find one.
     pub(crate) fn cluster(&self) -> Result<&Cluster, Refusal> {
         self.state.cluster().map(Arc::as_ref).ok_or_else(|| internal("cluster"))
+    }
+
+    /// A change of a user, with the user as its answer.
+    pub(crate) fn user_answer(&self, user: &User, renewed: Option<CredentialId>, mut puts: Vec<Record>) -> Plan {
+        let effect = Effect::Revoking;
+        let outcome = Outcome::User { name: user.name.clone(), role: user.role, renewed };
+        puts.push(self.receipt(outcome, effect));
+        let reply = Reply::User { user: UserView::of(user, self.now_ms), renewed };
+        Plan::Change(Planned { puts, deletes: Vec::new(), reply, effect })
     }
 
     /// The receipt for what this command creates.
@@ -279,6 +338,14 @@ impl Actor {
             Actor::Anonymous => Asker::Anonymous,
             Actor::Login(login) => Asker::User(login.user),
         }
+    }
+}
+
+/// The refusal of a plan whose command needs nothing made, for checking it beforehand.
+fn refusal(error: PlanError) -> Refusal {
+    match error {
+        PlanError::Refused(refusal) => refusal,
+        PlanError::DrawAgain | PlanError::BatchFull => internal("plan"),
     }
 }
 

@@ -11,7 +11,10 @@ use strongroom_types::{Flag, KeyClass, Refusal, Status};
 
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::state::Created;
-use crate::{Actor, CommandDigest, Effect, Key, KeyView, Record, Replayed, Reply, Request, State, UserView};
+use crate::{
+    Actor, CommandDigest, Effect, Key, KeyView, QuorumToken, Record, Replayed, Reply, Request, State, TokenView,
+    UserView,
+};
 
 /// How long a receipt is kept, in milliseconds.
 pub(crate) const RECEIPT_MS: u64 = RECEIPT_SECONDS * 1_000;
@@ -76,12 +79,17 @@ fn reply_of(state: &State, receipt: &Receipt, now_ms: u64) -> Result<Reply, Refu
         Outcome::KeyGone => Err(Status::KeyUnknown.into()),
         Outcome::UserGone => Err(Status::UserUnknown.into()),
         Outcome::TrustAnchorGone => Err(Status::TrustAnchorUnknown.into()),
+        Outcome::Token(id) => {
+            let token = state.quorum_token(*id).ok_or(Status::QuorumRequired)?;
+            let user = state.user(token.user).ok_or(Status::LoginEnded)?;
+            Ok(Reply::Token(TokenView { token: QuorumToken::clone(token), user: user.name.clone() }))
+        }
         Outcome::User { name, role, renewed } => {
             let user = state.user_named(name).filter(|user| user.role == *role);
             let current = user.and_then(|user| user.credential.as_ref()).map(|credential| credential.id);
             let view = match user {
                 Some(user) => UserView::of(user, now_ms),
-                None => UserView { name: name.clone(), role: *role, locked: false },
+                None => UserView { name: name.clone(), role: *role, locked: false, mfa: false, quorum: false },
             };
             // A password that was changed again since renews nothing.
             Ok(Reply::User { user: view, renewed: renewed.filter(|renewed| current == Some(*renewed)) })

@@ -5,7 +5,7 @@
 //! time whether the login stands.
 
 use strongroom_types::matching;
-use strongroom_types::{AttributeName, Flag, KeyClass, KeyReference, Refusal, Status, UserName};
+use strongroom_types::{AttributeName, Flag, KeyClass, KeyQuorum, KeyReference, Refusal, Status, UserName};
 
 use crate::permissions::{Operation, permit};
 use crate::plan::internal;
@@ -96,19 +96,20 @@ pub fn check_delete_session_key(state: &State, actor: &Actor, key: &SessionKey, 
 fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Result<NewKeys, Refusal> {
     permit(state, actor, command.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
     let cluster = state.cluster().ok_or_else(|| internal("cluster"))?;
-    let not_shared = |share_with: &[UserName]| match share_with {
-        [] => Ok(()),
+    let not_shared = |share_with: &[UserName], quorum: KeyQuorum| match (share_with, quorum) {
+        ([], KeyQuorum::NONE) => Ok(()),
+        ([], _) => Err(Refusal::new(Status::SessionKeyFixed, "quorum values")),
         _ => Err(Refusal::new(Status::SessionKeyFixed, "share_with")),
     };
     match command {
-        Command::GenerateSecret { key_type, length_bytes, template, share_with } => {
-            not_shared(share_with)?;
+        Command::GenerateSecret { key_type, length_bytes, template, share_with, quorum } => {
+            not_shared(share_with, *quorum)?;
             let chosen = templates::read(KeyClass::SecretKey, *key_type, template)?.lives(true)?;
             algorithms::check_secret(*key_type, *length_bytes, cluster)?;
             Ok(NewKeys::Secret(chosen))
         }
-        Command::GeneratePair { algorithm, public_template, private_template, share_with } => {
-            not_shared(share_with)?;
+        Command::GeneratePair { algorithm, public_template, private_template, share_with, quorum } => {
+            not_shared(share_with, *quorum)?;
             let key_type = keys::type_of(algorithm);
             let public = templates::read(KeyClass::PublicKey, key_type, public_template)?;
             let private = templates::read(KeyClass::PrivateKey, key_type, private_template)?;
@@ -119,8 +120,8 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
             algorithms::check_pair(algorithm, cluster)?;
             Ok(NewKeys::Pair(public.lives(true)?, private.lives(true)?))
         }
-        Command::UnwrapKey { share_with, .. } => {
-            not_shared(share_with)?;
+        Command::UnwrapKey { share_with, quorum, .. } => {
+            not_shared(share_with, *quorum)?;
             Ok(NewKeys::Key(Unwrapping::of(command)?.check(state, actor, true, now_ms)?))
         }
         Command::ImportKey { public, template } => {

@@ -9,7 +9,7 @@ use strongroom_types::limits::SHARED_USERS_MAX;
 use strongroom_types::{HsmType, KeyReference, Refusal, Role, Status, UserId, UserName};
 
 use crate::plan::Asking;
-use crate::{Effect, Key, Plan, PlanError, Record, Reply, keys};
+use crate::{Effect, Key, Plan, PlanError, Record, Reply, keys, quorum};
 
 // Users who are gone leave a list before a name is added, so that no list is ever too long.
 const _: () = assert!(HsmType::Hsm1Medium.capacity().users_max <= SHARED_USERS_MAX);
@@ -29,6 +29,18 @@ pub(crate) fn check<'a>(
     let user = asking.state.user_named(name).filter(|user| user.role == role);
     let user = user.ok_or_else(|| Refusal::new(Status::UserUnknown, name.as_str()))?;
     Ok((keys::owned(asking, reference)?, user.id))
+}
+
+/// The same for taking it back, which leaves enough users to approve what must be approved.
+pub(crate) fn check_unshare<'a>(
+    asking: &Asking<'a>,
+    reference: KeyReference,
+    name: &UserName,
+    role: Role,
+) -> Result<(&'a Arc<Key>, UserId), Refusal> {
+    let (key, user) = check(asking, reference, name, role)?;
+    quorum::check_unshare(asking, key, user)?;
+    Ok((key, user))
 }
 
 pub(crate) fn share(
@@ -53,7 +65,7 @@ pub(crate) fn unshare(
     name: &UserName,
     role: Role,
 ) -> Result<Plan, PlanError> {
-    let (key, user) = check(asking, reference, name, role)?;
+    let (key, user) = check_unshare(asking, reference, name, role)?;
     if !key.shared.contains(&user) {
         return Ok(asking.done(Vec::new(), Effect::Revoking));
     }

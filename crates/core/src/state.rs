@@ -2,14 +2,17 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use strongroom_types::{
-    CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, TrustAnchorReference, UserId,
-    UserName,
+    ChallengeId, CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, TokenId,
+    TrustAnchorReference, UserId, UserName,
 };
 
 use crate::aging::Aging;
 use crate::head::cluster_time;
 use crate::index::{KeyIndex, Term};
-use crate::{Asker, Cluster, EndedLogin, HistoryKey, Hsm, Key, Receipt, Rollback, TrustAnchor, User};
+use crate::{
+    Asker, Cluster, EndedLogin, HistoryKey, Hsm, Key, QuorumToken, QuorumValues, Receipt, Rollback, SpentChallenge,
+    TrustAnchor, User,
+};
 
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
 ///
@@ -36,6 +39,12 @@ pub struct State {
     pub(crate) rollbacks: OrdMap<u64, Arc<Rollback>>,
     pub(crate) trust_anchors: OrdMap<TrustAnchorReference, Arc<TrustAnchor>>,
     pub(crate) history_key: Option<Arc<HistoryKey>>,
+    pub(crate) tokens: OrdMap<TokenId, Arc<QuorumToken>>,
+    /// By the time of their end, and by whose they are.
+    pub(crate) token_ages: Aging<UserId, TokenId>,
+    pub(crate) quorum_values: Option<QuorumValues>,
+    pub(crate) spent_challenges: OrdMap<ChallengeId, SpentChallenge>,
+    pub(crate) spent_challenge_ages: Aging<(), ChallengeId>,
 }
 
 /// What carries the receipt of its own creation.
@@ -146,6 +155,21 @@ impl State {
     /// makes it one.
     pub fn history_key(&self) -> Option<&Arc<HistoryKey>> {
         self.history_key.as_ref()
+    }
+
+    /// One quorum token, whether it is still good or not; see [`list_tokens`](crate::list_tokens).
+    pub fn quorum_token(&self, id: TokenId) -> Option<&Arc<QuorumToken>> {
+        self.tokens.get(&id)
+    }
+
+    /// How many admins must approve what.
+    pub fn quorum_values(&self) -> QuorumValues {
+        self.quorum_values.unwrap_or_default()
+    }
+
+    /// Whether a challenge was used and has not run out.
+    pub fn is_challenge_spent(&self, id: ChallengeId) -> bool {
+        self.spent_challenges.contains_key(&id)
     }
 
     /// How many receipts with records of their own stand under a name.

@@ -1,6 +1,6 @@
 use strongroom_types::{
-    Attributes, ClusterId, ClusterMode, ClusterState, HsmType, KeyReference, Refusal, Revision, Role, Status, UserId,
-    UserName,
+    Attributes, ClusterId, ClusterMode, ClusterState, HsmType, KeyQuorum, KeyReference, Refusal, Revision, Role,
+    Status, UserId, UserName,
 };
 
 use crate::permissions::{Operation, permit};
@@ -15,11 +15,21 @@ pub struct UserView {
     pub role: Role,
     /// Whether the user may not log in now.
     pub locked: bool,
+    /// Whether the user signs a challenge beside the password.
+    pub mfa: bool,
+    /// Whether the user has a key to approve with.
+    pub quorum: bool,
 }
 
 impl UserView {
     pub(crate) fn of(user: &User, now_ms: u64) -> UserView {
-        UserView { name: user.name.clone(), role: user.role, locked: user.is_locked(now_ms) }
+        UserView {
+            name: user.name.clone(),
+            role: user.role,
+            locked: user.is_locked(now_ms),
+            mfa: user.mfa_key.is_some(),
+            quorum: user.quorum_key.is_some(),
+        }
     }
 }
 
@@ -34,6 +44,8 @@ pub struct KeyView {
     pub owner: UserName,
     /// Users the key is shared with, in order of their names.
     pub shared_with: Vec<UserName>,
+    /// How many of them must approve what is done with it.
+    pub quorum: KeyQuorum,
     /// Revision of the key's record; 0 for a session key, which has none.
     pub revision: Revision,
 }
@@ -50,6 +62,7 @@ impl KeyView {
             attributes: key.attributes.clone(),
             owner: owner.name.clone(),
             shared_with,
+            quorum: key.quorum,
             revision: key.revision,
         })
     }
@@ -62,6 +75,7 @@ impl KeyView {
             attributes: key.attributes.clone(),
             owner: owner.name.clone(),
             shared_with: Vec::new(),
+            quorum: KeyQuorum::NONE,
             revision: Revision(0),
         })
     }

@@ -8,17 +8,18 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    Attributes, Flag, KeyClass, KeyReference, KeyType, PublicPart, Refusal, Status, Template, UserName, WrapMechanism,
+    Attributes, Flag, KeyClass, KeyQuorum, KeyReference, KeyType, PublicPart, QuorumService, QuorumSubject, Refusal,
+    Status, Template, UserName, WrapMechanism,
 };
 
-use crate::authorize::{authorize, authorize_session_key, has_flag};
-use crate::keys::{self, NewKey};
+use crate::authorize::{authorize, authorize_for_change, authorize_session_key, has_flag};
+use crate::keys::{self, NewKey, Shares};
 use crate::permissions::{Operation, permit};
 use crate::plan::{Asking, internal};
 use crate::templates::{self, Chosen};
 use crate::{
-    Actor, Command, Effect, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply, SessionKey, State,
-    UnwrappingKey, User, algorithms,
+    Actor, Command, Effect, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply, Request,
+    SessionKey, State, UnwrappingKey, User, algorithms, quorum,
 };
 
 /// A key by its reference, or a session key in person.
@@ -43,8 +44,45 @@ pub struct WrapKeys {
 ///
 /// Checked in the order of [`Status`]: the cluster's state, the login, the role, whether both keys are there and
 /// visible, whether the payload is the actor's own, the wrapping key's class, type and `wrap`, the payload's
-/// `extractable` and `wrap-with-trusted`, the mode, the payload's kind and length.
+/// `extractable` and `wrap-with-trusted`, the mode, the payload's kind and length, whether users of either key must approve
+/// it. Such a use is refused here, whoever asks: see [`authorize_wrap_approved`].
 pub fn authorize_wrap(
+    state: &State,
+    actor: &Actor,
+    mechanism: WrapMechanism,
+    keys: (NamedKey<'_>, NamedKey<'_>),
+    now_ms: u64,
+) -> Result<WrapKeys, Refusal> {
+    let found = permitted_wrap(state, actor, mechanism, keys, now_ms)?;
+    let needs_approval = found.subjects().iter().any(|subject| {
+        let key = subject.key.and_then(|key| state.key(key));
+        key.is_some_and(|key| key.quorum.of(subject.service) > 1)
+    });
+    if needs_approval { Err(Status::QuorumFailed.into()) } else { Ok(found) }
+}
+
+/// The same for a wrapping that the keys' users have approved, as [`authorize_approved`](crate::authorize_approved) does.
+pub fn authorize_wrap_approved(
+    state: &State,
+    actor: &Actor,
+    mechanism: WrapMechanism,
+    keys: (NamedKey<'_>, NamedKey<'_>),
+    request: &Request,
+    now_ms: u64,
+) -> Result<WrapKeys, Refusal> {
+    let found = permitted_wrap(state, actor, mechanism, keys, now_ms)?;
+    if quorum::is_use_approved(state, actor, request) { Ok(found) } else { Err(Status::QuorumFailed.into()) }
+}
+
+impl WrapKeys {
+    /// What users of the two keys approve of a wrapping: both are managed by it.
+    pub fn subjects(&self) -> Vec<QuorumSubject> {
+        let keys = self.wrapping.iter().chain(&self.payload);
+        keys.map(|key| QuorumSubject { service: QuorumService::KeyManagement, key: Some(key.reference) }).collect()
+    }
+}
+
+fn permitted_wrap(
     state: &State,
     actor: &Actor,
     mechanism: WrapMechanism,
@@ -113,6 +151,10 @@ impl<'a> Unwrapping<'a> {
     pub(crate) fn check(&self, state: &State, actor: &Actor, session: bool, now_ms: u64) -> Result<Chosen, Refusal> {
         let key_use = KeyUse::Unwrap(self.mechanism, self.wrapped_len);
         match self.with {
+            // What others must approve of a change is counted with the change.
+            UnwrappingKey::Stored(reference) if !session => {
+                drop(authorize_for_change(state, actor, key_use, *reference, now_ms)?);
+            }
             UnwrappingKey::Stored(reference) => drop(authorize(state, actor, key_use, *reference, now_ms)?),
             UnwrappingKey::OfSession(key) => authorize_session_key(state, actor, key_use, key, now_ms)?,
         }
@@ -125,23 +167,23 @@ impl<'a> Unwrapping<'a> {
 pub(crate) fn check_unwrap(
     asking: &Asking<'_>,
     unwrapping: Unwrapping<'_>,
-    share_with: &[UserName],
+    share_with: (&[UserName], KeyQuorum),
 ) -> Result<NewKey, Refusal> {
     let chosen = unwrapping.check(asking.state, asking.actor, false, asking.now_ms)?;
-    let shared = keys::shares(asking, share_with)?;
+    let shares = keys::shares(asking, share_with)?;
     keys::check_room(asking, 1, usize::from(unwrapping.kind.0 != KeyClass::SecretKey))?;
-    Ok(NewKey { shared, chosen })
+    Ok(NewKey { shares, chosen })
 }
 
 pub(crate) fn unwrap(
     asking: &Asking<'_>,
     unwrapping: Unwrapping<'_>,
-    share_with: &[UserName],
+    share_with: (&[UserName], KeyQuorum),
     made: &MadeKey,
 ) -> Result<Plan, PlanError> {
     let new = check_unwrap(asking, unwrapping, share_with)?;
     let attributes = unwrapped_attributes(asking.state, unwrapping.kind, new.chosen, made)?;
-    one_key(asking, made, keys::new_key(asking, made.reference, new.shared, attributes, made.sealed.as_ref())?)
+    one_key(asking, made, keys::new_key(asking, made.reference, new.shares, attributes, made.sealed.as_ref())?)
 }
 
 /// What an unwrapped key is.
@@ -193,7 +235,7 @@ pub(crate) fn import(
 ) -> Result<Plan, PlanError> {
     let chosen = check_import(asking, public, template)?;
     let attributes = imported_attributes(public, chosen, made)?;
-    one_key(asking, made, keys::new_key(asking, made.reference, std::collections::BTreeSet::new(), attributes, None)?)
+    one_key(asking, made, keys::new_key(asking, made.reference, Shares::default(), attributes, None)?)
 }
 
 /// What an imported key is.

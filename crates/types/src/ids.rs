@@ -132,6 +132,14 @@ random_id!(
     RequestId
 );
 random_id!(
+    /// One quorum token; a part of what its approvers sign.
+    TokenId
+);
+random_id!(
+    /// One challenge to sign beside a password.
+    ChallengeId
+);
+random_id!(
     /// One life of one HSM in the member table.
     Incarnation
 );

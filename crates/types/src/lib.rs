@@ -29,8 +29,8 @@ pub use attributes::{
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use filter::{Filter, FilterError, FilterTerm};
 pub use ids::{
-    ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId, RequestId,
-    Revision, UserId,
+    ChallengeId, ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId,
+    RequestId, Revision, TokenId, UserId,
 };
 pub use mechanism::{DecryptMechanism, GCM_IV_LEN, GcmTag, HashFunction, MechanismError, SignMechanism, WrapMechanism};
 pub use mtls::{CertificateFingerprint, MtlsEnforcement, TrustAnchorReference};

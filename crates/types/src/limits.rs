@@ -46,6 +46,28 @@ pub const HSM2M_USERS_MAX: usize = 1_024;
 pub const SHARED_USERS_MAX: usize = 1_024;
 /// Highest quorum value of a key, for managing and for using it; 0 is none.
 pub const KEY_QUORUM_MAX: u8 = 8;
+/// Highest quorum value of a service of admins; 1 is none.
+pub const QUORUM_VALUE_MAX: u8 = 8;
+/// How long a quorum token may be approved, and used, after it was made, in seconds, unless the cluster says otherwise.
+pub const QUORUM_TOKEN_SECONDS_DEFAULT: u32 = 600;
+/// The same, at least.
+pub const QUORUM_TOKEN_SECONDS_MIN: u32 = 60;
+/// The same, at most.
+pub const QUORUM_TOKEN_SECONDS_MAX: u32 = 24 * 60 * 60;
+/// Quorum tokens of a cluster.
+pub const QUORUM_TOKENS_MAX: usize = 1_024;
+/// Of these, those of crypto users; the rest is left to admins.
+pub const QUORUM_TOKENS_OF_CRYPTO_USERS_MAX: usize = 896;
+/// Quorum tokens of one user; the next one takes the place of the oldest.
+pub const QUORUM_TOKENS_EACH_MAX: usize = 32;
+/// Quorum tokens whose approvals come with one request.
+pub const APPROVALS_IN_REQUEST_MAX: usize = 2;
+/// Signatures under one quorum token.
+pub const APPROVAL_SIGNATURES_MAX: usize = 16;
+/// How long an MFA challenge may be signed, in seconds.
+pub const MFA_CHALLENGE_SECONDS: u64 = 10 * 60;
+/// Bytes of a sealed MFA challenge.
+pub const MFA_CHALLENGE_LEN_MAX: usize = 512;
 /// Bits of the RSA keys that users register for signing tokens.
 pub const TOKEN_KEY_BITS: usize = 2_048;
 /// Attributes in one template, filters in one search.

@@ -28,11 +28,17 @@ pub enum RecordKind {
     TrustAnchor = 13,
     /// The key that a cluster shares with its clones, sealed.
     HistoryKey = 16,
+    /// What users approve together, once.
+    QuorumToken = 10,
+    /// A challenge that was signed and used.
+    SpentChallenge = 11,
+    /// How many admins must approve what; one record.
+    QuorumValues = 12,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 11] = [
+    pub const ALL: [RecordKind; 14] = [
         RecordKind::ClusterKey,
         RecordKind::Head,
         RecordKind::Cluster,
@@ -44,6 +50,9 @@ impl RecordKind {
         RecordKind::Rollback,
         RecordKind::TrustAnchor,
         RecordKind::HistoryKey,
+        RecordKind::QuorumToken,
+        RecordKind::SpentChallenge,
+        RecordKind::QuorumValues,
     ];
 
     /// The number in a path.
@@ -64,6 +73,9 @@ impl RecordKind {
             RecordKind::Rollback => "rollback",
             RecordKind::TrustAnchor => "trust-anchor",
             RecordKind::HistoryKey => "history-key",
+            RecordKind::QuorumToken => "quorum-token",
+            RecordKind::SpentChallenge => "spent-challenge",
+            RecordKind::QuorumValues => "quorum-values",
         }
     }
 }
@@ -88,6 +100,8 @@ impl RecordPath {
     pub const CLUSTER: RecordPath = RecordPath::single(RecordKind::Cluster);
     /// The history key.
     pub const HISTORY_KEY: RecordPath = RecordPath::single(RecordKind::HistoryKey);
+    /// The quorum values.
+    pub const QUORUM_VALUES: RecordPath = RecordPath::single(RecordKind::QuorumValues);
 
     const fn single(kind: RecordKind) -> RecordPath {
         RecordPath { kind, id: [0; 16] }

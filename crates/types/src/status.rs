@@ -78,6 +78,10 @@ statuses! {
     LoginEnded = 12, Refused, "the login has ended; log in again";
     /// Unknown user, wrong role or wrong password: which of them is not told.
     LoginFailed = 13, Refused, "the user name, role or password is wrong";
+    /// The right password, of a user who signs a challenge as well.
+    MfaRequired = 64, Refused, "the user has MFA: a challenge must be signed beside the password";
+    /// A challenge that has run out, was used, or is another's; or the user has no MFA.
+    MfaChallengeInvalid = 65, Refused, "the MFA challenge is not good; begin anew";
     /// The user is locked after too many wrong passwords.
     UserLocked = 14, Refused, "the user is locked after too many wrong passwords; an admin can set a new password";
     /// The role may not do this.
@@ -110,6 +114,8 @@ statuses! {
     UserOwnsKeys = 22, Refused, "the user still owns keys; delete them first";
     /// The only admin who could still log in.
     LastAdmin = 23, Refused, "this is the last admin";
+    /// Fewer users would be left than must approve something.
+    QuorumTooFew = 63, Refused, "too few users would be left to reach the quorum";
     /// As many users as the cluster's type holds.
     UsersFull = 24, Refused, "the cluster holds as many users as its type allows";
     /// This HSM does not hold the session key, which the request names without its sealed form.
@@ -168,10 +174,24 @@ statuses! {
     DecryptionFailed = 42, Refused, "the data cannot be decrypted with this key";
     /// What was wrapped does not unwrap to a key of the kind that it is said to be.
     UnwrappingFailed = 55, Refused, "the data cannot be unwrapped with this key to a key of this kind";
+    /// A quorum value outside its range, or above the number of users who can approve.
+    QuorumValueInvalid = 62, Refused, "invalid quorum value provided";
+    /// A public key that signs no tokens.
+    TokenKeyInvalid = 66, Refused, "the public key cannot sign tokens: it must be RSA of 2048 bits";
+    /// A signature under a token or a challenge that does not verify.
+    TokenSignatureInvalid = 61, Refused, "a signature of the token does not verify";
+    /// A quorum token of another login, service or key, or one that has run out.
+    QuorumTokenInvalid = 59, Refused, "the quorum token is not good for this";
+    /// Admins must approve this, and have not.
+    QuorumRequired = 57, Refused, "quorum approval is required for this operation";
+    /// Users of the key must approve this, and have not.
+    QuorumFailed = 58, Refused, "quorum failed";
     /// As many keys as the cluster's type holds.
     KeysFull = 43, Refused, "the cluster holds as many keys as its type allows";
     /// As many session keys as one login may have at once.
     SessionKeysFull = 48, Refused, "the login has as many session keys as allowed";
+    /// As many quorum tokens as a cluster may have at once.
+    QuorumTokensFull = 60, Refused, "the cluster has as many quorum tokens as allowed; they end by themselves";
     /// As many logins as one user may have at once.
     LoginsFull = 44, Refused, "the user has as many logins as allowed";
     /// A certificate that does not fit the CSR or the trust anchor.

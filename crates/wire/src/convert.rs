@@ -4,8 +4,8 @@
 //! [`Malformed`] with the field's name, so that a newer client learns which.
 
 use strongroom_types::{
-    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, MlDsaAlgorithm, MtlsEnforcement, Refusal, Role,
-    SignMechanism, Status,
+    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, MlDsaAlgorithm, MtlsEnforcement, QuorumService, Refusal,
+    Role, SignMechanism, Status,
 };
 use thiserror::Error;
 
@@ -66,6 +66,7 @@ enumerated!(Curve, "curve", curve, P224, P256, P384, P521, Secp256k1, Ed25519);
 enumerated!(MlDsaAlgorithm, "ml_dsa_algorithm", ml_dsa_algorithm, MlDsa44, MlDsa65, MlDsa87);
 
 enumerated!(MtlsEnforcement, "level", enforcement, None, Cluster);
+enumerated!(QuorumService, "service", quorum_service, Registration, Quorum, User, Cluster, KeyUsage, KeyManagement,);
 
 impl From<KeyClass> for v1::KeyClass {
     fn from(class: KeyClass) -> v1::KeyClass {
@@ -168,6 +169,10 @@ mod tests {
         let roles = [Role::Admin, Role::CryptoUser, Role::UnactivatedAdmin, Role::ApplianceUser];
         for value in roles {
             assert_eq!(role(v1::Role::from(value).into()), Ok(value));
+        }
+        for value in QuorumService::ALL {
+            assert_eq!(quorum_service(v1::QuorumService::from(value).into()), Ok(value));
+            assert_eq!(v1::QuorumService::from(value) as i32, i32::from(value.number()));
         }
         for value in KeyType::ALL {
             assert_eq!(key_type(v1::KeyType::from(*value).into()), Ok(*value));

@@ -14,7 +14,17 @@ macro_rules! without_content {
     };
 }
 
-without_content!(Activate, Attach, DecryptResult, Login, LoginResult, UserChangePassword, UserCreate);
+without_content!(
+    Activate,
+    Attach,
+    DecryptResult,
+    Login,
+    LoginChallenge,
+    LoginResult,
+    UserChangeMfa,
+    UserChangePassword,
+    UserCreate
+);
 
 impl Debug for v1::Request {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -34,7 +44,8 @@ mod tests {
 
     #[test]
     fn no_secret_is_shown() {
-        let login = v1::Login { user_name: "alice".into(), role: 2, password: b"hunter22".to_vec() };
+        let login =
+            v1::Login { user_name: "alice".into(), role: 2, password: b"hunter22".to_vec(), ..v1::Login::default() };
         assert_eq!(format!("{login:?}"), "Login(content not shown)");
         let request =
             v1::Request { id: 3, operation: Some(v1::request::Operation::Login(login)), ..v1::Request::default() };

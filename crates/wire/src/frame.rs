@@ -14,6 +14,9 @@ pub const PREFIX_LEN: usize = 4;
 /// The first number of a field of `Request` that is an operation (`hsm.proto`).
 const OPERATIONS_FROM: u32 = 10;
 
+/// The number of the field of `Request` that holds approvals, each with a list of signatures.
+const APPROVALS: u32 = 6;
+
 /// Fields in one request, its operation's among them: two templates, a share list, and room for all else. An element of
 /// a list may take two bytes on the wire and a hundred in memory, so lists are counted before they are decoded.
 pub const REQUEST_FIELDS_MAX: usize = 2 * TEMPLATE_LEN_MAX + SHARED_USERS_MAX + 64;
@@ -65,13 +68,14 @@ pub fn decode_request(content: &[u8]) -> Result<v1::Request, Malformed> {
     v1::Request::decode(content).map_err(|_| malformed)
 }
 
-/// Takes the fields of a message from `left`; with `inside`, also those of its operation, which may be there in several
+/// Takes the fields of a message from `left`; with `inside`, also those of its approvals and of its operation, which may be there in several
 /// pieces that decoding puts together. None when there are more, or when the bytes are no fields.
 fn count_fields(mut content: &[u8], left: &mut usize, inside: bool) -> Option<()> {
     while !content.is_empty() {
         *left = left.checked_sub(1)?;
         let (number, wire_type) = decode_key(&mut content).ok()?;
-        if inside && wire_type == WireType::LengthDelimited && number >= OPERATIONS_FROM {
+        let has_lists = number == APPROVALS || number >= OPERATIONS_FROM;
+        if inside && wire_type == WireType::LengthDelimited && has_lists {
             let len = usize::try_from(decode_varint(&mut content).ok()?).ok()?;
             let (operation, rest) = content.split_at_checked(len)?;
             content = rest;

@@ -1,5 +1,5 @@
 use strongroom_types::limits::{KEY_ID_LEN_MAX, LABEL_LEN_MAX, SHARED_USERS_MAX};
-use strongroom_types::{Attributes, Flags, KeyReference, PublicPart, Revision, UserName};
+use strongroom_types::{Attributes, Flags, KeyQuorum, KeyReference, PublicPart, Revision, UserName};
 
 use crate::convert::{Malformed, curve, key_class, key_type, ml_dsa_algorithm};
 use crate::v1;
@@ -15,6 +15,8 @@ pub struct KeyInfo {
     pub owner: UserName,
     /// Users the key is shared with, in order of their names.
     pub shared_with: Vec<UserName>,
+    /// How many of them must approve what is done with it.
+    pub quorum: KeyQuorum,
     /// Revision of the key's record: a copy is good while this stands.
     pub revision: Revision,
 }
@@ -48,6 +50,8 @@ impl From<KeyInfo> for v1::Key {
             shared_with: key.shared_with.iter().map(|name| name.as_str().to_owned()).collect(),
             key_revision: key.revision.0,
             sealed_session_key: Vec::new(),
+            manage_quorum: key.quorum.manage.into(),
+            use_quorum: key.quorum.usage.into(),
         }
     }
 }
@@ -83,6 +87,7 @@ impl TryFrom<v1::Key> for KeyInfo {
             attributes,
             owner: name(&key.owner, "owner")?,
             shared_with: key.shared_with.iter().map(|text| name(text, "shared_with")).collect::<Result<_, _>>()?,
+            quorum: KeyQuorum::from_numbers(key.manage_quorum, key.use_quorum).ok_or(malformed("manage_quorum"))?,
             revision: Revision(key.key_revision),
         })
     }
@@ -133,6 +138,7 @@ mod tests {
             },
             owner: "ana".parse().unwrap(),
             shared_with: vec!["bo".parse().unwrap()],
+            quorum: KeyQuorum { manage: 2, usage: 1 },
             revision: Revision(9),
         }
     }
@@ -180,6 +186,7 @@ mod tests {
             key.public_part = Some(v1::key::PublicPart::MlDsa(v1::MlDsaPublic { algorithm, key: vec![9; 1311] }));
         });
         check("owner", |key| key.owner.clear());
+        check("manage_quorum", |key| key.use_quorum = 9);
         check("shared_with", |key| key.shared_with = vec!["b b".into()]);
         check("curve", |key| {
             key.public_part = Some(v1::key::PublicPart::Ec(v1::EcPublic { curve: 0, point: vec![4; 65] }));

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
+mod approval;
 mod attributes;
 pub mod convert;
 mod debug;
@@ -19,6 +20,7 @@ mod key;
 mod session_key;
 mod wrapping;
 
+pub use approval::{ApprovalInfo, ApprovalSignature, approvals};
 pub use convert::Malformed;
 pub use key::KeyInfo;
 pub use session_key::{NamedSessionKey, session_keys};

@@ -87,6 +87,7 @@ pub(crate) mod fake {
             owner: "crypto_user".parse().unwrap(),
             shared_with: Vec::new(),
             revision: Revision(1),
+            quorum: strongroom_types::KeyQuorum::NONE,
         }
     }
 

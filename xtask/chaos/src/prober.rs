@@ -226,7 +226,7 @@ impl<'a> Prober<'a> {
         let begun = self.begin("login", &format!("{login} of {} with password {rests}", person.name));
         let password = person.password(rests).into();
         let role = if person.admin { v1::Role::Admin } else { v1::Role::CryptoUser };
-        let message = v1::Login { user_name: person.name.clone(), role: role.into(), password };
+        let message = v1::Login { user_name: person.name.clone(), role: role.into(), password, ..v1::Login::default() };
         let came = self.ask(Operation::Login(message));
         if matches!(came, Came::Refused(Status::UserLocked)) {
             self.crew.needs_reset(person);

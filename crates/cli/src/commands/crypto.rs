@@ -248,6 +248,7 @@ mod tests {
             owner: "ana".parse().expect("a name"),
             shared_with: Vec::new(),
             revision: Revision(1),
+            quorum: strongroom_types::KeyQuorum::NONE,
         };
         let ml_dsa = key(PublicPart::MlDsa { algorithm: MlDsaAlgorithm::MlDsa44, key: vec![7; 1312] });
         let ed25519 = key(PublicPart::Ec { curve: Curve::Ed25519, point: vec![7; 32] });

@@ -68,7 +68,14 @@ fn unwrap_by(client: &Client, options: UnwrapOptions, wrapping: &Wrapping) -> Ou
     let template = template(options.label, options.attributes, options.session);
     let key = single(client, options.filter.filter)?.reference;
     let kind = options.key_type_class.into();
-    let made = client.key_unwrap(key, wrapping, &wrapped, kind, &template, &options.share_crypto_users)?;
+    let made = client.key_unwrap(
+        key,
+        wrapping,
+        &wrapped,
+        kind,
+        &template,
+        (&options.share_crypto_users, strongroom_types::KeyQuorum::NONE),
+    )?;
     Ok(output::key(&made))
 }
 

@@ -63,7 +63,10 @@ fn full(key: &KeyInfo) -> Value {
         "key-info": {
             "key-owners": [user(&key.owner)],
             "shared-users": key.shared_with.iter().map(user).collect::<Vec<_>>(),
-            "key-quorum-values": { "manage-key-quorum-value": 0, "use-key-quorum-value": 0 },
+            "key-quorum-values": {
+                "manage-key-quorum-value": key.quorum.manage,
+                "use-key-quorum-value": key.quorum.usage,
+            },
             "cluster-coverage": coverage,
         },
         "attributes": attributes(&key.attributes),
@@ -133,7 +136,7 @@ pub fn hex(bytes: &[u8]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flags, KeyClass, KeyReference, KeyType, MlDsaAlgorithm, Revision};
+    use strongroom_types::{Curve, Flags, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, Revision};
 
     use super::*;
 
@@ -152,6 +155,7 @@ mod tests {
             },
             owner: "ana".parse().unwrap(),
             shared_with: vec!["bo".parse().unwrap()],
+            quorum: KeyQuorum { manage: 2, usage: 1 },
             revision: Revision(1),
         }
     }
@@ -165,7 +169,7 @@ mod tests {
                 r#"{"key":{"key-reference":"0x00000000002e06bf","key-info":{"#,
                 r#""key-owners":[{"username":"ana","key-coverage":"full"}],"#,
                 r#""shared-users":[{"username":"bo","key-coverage":"full"}],"#,
-                r#""key-quorum-values":{"manage-key-quorum-value":0,"use-key-quorum-value":0},"#,
+                r#""key-quorum-values":{"manage-key-quorum-value":2,"use-key-quorum-value":1},"#,
                 r#""cluster-coverage":"full"},"attributes":{"key-type":"aes","label":"example","id":"0x","#,
                 r#""check-value":"0xc6a13b","class":"secret-key","#
             ),

@@ -35,6 +35,11 @@ pub fn login(login: &LoggedIn) -> Value {
     json!({ "username": login.user_name.as_str(), "role": login.role.as_str() })
 }
 
+/// How `user list` says that something is enabled: by an entry.
+fn enabled(is_enabled: bool) -> Value {
+    if is_enabled { json!([{ "strategy": "token-sign", "status": "enabled" }]) } else { json!([]) }
+}
+
 /// `user list`.
 pub fn users(users: &[UserInfo]) -> Value {
     json!({ "users": users.iter().map(listed_user).collect::<Vec<_>>() })
@@ -51,8 +56,8 @@ fn listed_user(user: &UserInfo) -> Value {
         "username": user.name.as_str(),
         "role": user.role.as_str(),
         "locked": if user.locked { "true" } else { "false" },
-        "mfa": [],
-        "quorum": [],
+        "mfa": enabled(user.mfa),
+        "quorum": enabled(user.quorum),
         "cluster-coverage": "full",
     })
 }
@@ -115,8 +120,9 @@ mod tests {
 
     #[test]
     fn users_have_the_guides_fields() {
-        let user = UserInfo { name: "ana".parse().unwrap(), role: Role::CryptoUser, locked: true };
-        let expected = r#"{"users":[{"username":"ana","role":"crypto-user","locked":"true","mfa":[],"quorum":[],"cluster-coverage":"full"}]}"#;
+        let user =
+            UserInfo { name: "ana".parse().unwrap(), role: Role::CryptoUser, locked: true, mfa: true, quorum: false };
+        let expected = r#"{"users":[{"username":"ana","role":"crypto-user","locked":"true","mfa":[{"strategy":"token-sign","status":"enabled"}],"quorum":[],"cluster-coverage":"full"}]}"#;
         assert_eq!(users(&[user]).to_string(), expected);
     }
 

@@ -17,6 +17,7 @@ use crate::error::ClientError;
 use crate::generation::{Credentials, Generation, Login};
 use crate::logging::Level;
 use crate::manner;
+use crate::quorum::SignedChallenge;
 
 impl Engine {
     /// The login in use, or one made now with the stored credentials.
@@ -34,9 +35,9 @@ impl Engine {
         if let Some(refusal) = generation.recent_refusal(credentials.number) {
             return Err(ClientError::Refused(refusal));
         }
-        let made = self.log_in(generation, &credentials, deadline, true);
+        let made = self.log_in(generation, &credentials, None, deadline, true);
         if let Err(ClientError::Refused(refusal)) = &made
-            && refusal.status == Status::LoginFailed
+            && matches!(refusal.status, Status::LoginFailed | Status::MfaRequired)
         {
             generation.remember_refusal(credentials.number, refusal);
             let user = &credentials.user;
@@ -49,6 +50,7 @@ impl Engine {
         &self,
         generation: &Generation,
         credentials: &Credentials,
+        signed: Option<&SignedChallenge>,
         deadline: Instant,
         from_credentials: bool,
     ) -> Result<Arc<Login>, ClientError> {
@@ -57,6 +59,8 @@ impl Engine {
                 user_name: credentials.user.as_str().to_owned(),
                 role: v1::Role::from(credentials.role).into(),
                 password: credentials.password.expose().to_vec(),
+                challenge: signed.map(|signed| signed.challenge.clone()).unwrap_or_default(),
+                signature: signed.map(|signed| signed.signature.clone()).unwrap_or_default(),
             })),
             ..v1::Request::default()
         });
@@ -72,10 +76,16 @@ impl Engine {
         Ok(login)
     }
 
-    pub(crate) fn login(&self, user: &UserName, role: Role, password: &Password) -> Result<LoggedIn, ClientError> {
+    pub(crate) fn login(
+        &self,
+        user: &UserName,
+        role: Role,
+        password: &Password,
+        signed: Option<&SignedChallenge>,
+    ) -> Result<LoggedIn, ClientError> {
         let credentials = Credentials { user: user.clone(), role, password: password.clone(), number: 0 };
         let deadline = Instant::now() + manner::LOGIN.patience;
-        Ok(self.log_in(&self.generation(), &credentials, deadline, false)?.who.clone())
+        Ok(self.log_in(&self.generation(), &credentials, signed, deadline, false)?.who.clone())
     }
 
     pub(crate) fn set_credentials(&self, user: UserName, role: Role, password: Password) {

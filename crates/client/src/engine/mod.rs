@@ -18,9 +18,9 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use strongroom_crypto::certificates::Anchors;
 use strongroom_crypto::tls::{ClientIdentity, client_config};
 use strongroom_types::{ClusterId, HsmId, KeyReference, Role, Status, UserName};
-use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{ApprovalInfo, v1};
 use zeroize::Zeroize;
 
 use crate::answers::Hello;
@@ -66,6 +66,8 @@ impl Drop for Wiped {
             Some(Operation::Activate(v1::Activate { password })) => password.zeroize(),
             Some(Operation::UserCreate(v1::UserCreate { password, .. })) => password.zeroize(),
             Some(Operation::UserChangePassword(v1::UserChangePassword { password, .. })) => password.zeroize(),
+            Some(Operation::UserChangeMfa(v1::UserChangeMfa { password, .. })) => password.zeroize(),
+            Some(Operation::LoginChallenge(v1::LoginChallenge { password, .. })) => password.zeroize(),
             Some(Operation::Attach(v1::Attach { ticket })) => ticket.zeroize(),
             _ => {}
         }
@@ -117,21 +119,23 @@ impl Engine {
         self.generation.load()
     }
 
-    /// Carries out an operation, wherever it can be.
+    /// Carries out an operation that needs neither keys nor approvals, wherever it can be.
     pub(crate) fn call(&self, manner: &Manner, operation: Operation) -> Result<Answered, ClientError> {
-        self.call_with(manner, &[], operation)
+        self.call_with(manner, &[], &[], operation)
     }
 
-    /// The same for an operation that uses these keys, which may be session keys.
+    /// The same for an operation that uses these keys, which may be session keys, and that others have approved.
     pub(crate) fn call_with(
         &self,
         manner: &Manner,
         keys: &[KeyReference],
+        approvals: &[ApprovalInfo],
         operation: Operation,
     ) -> Result<Answered, ClientError> {
         let generation = self.generation();
         let mut request = Wiped(v1::Request {
             request_id: if manner.changes { request_id() } else { Vec::new() },
+            approvals: approvals.iter().cloned().map(v1::Approval::from).collect(),
             operation: Some(operation),
             ..v1::Request::default()
         });

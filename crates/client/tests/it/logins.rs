@@ -172,6 +172,7 @@ fn a_change_that_ended_the_login_finds_its_receipt_elsewhere() {
                     user_name: "alice".into(),
                     role: 2,
                     locked: false,
+                    ..v1::User::default()
                 })),
                 ..v1::Response::default()
             }),

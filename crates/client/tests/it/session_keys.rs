@@ -31,7 +31,14 @@ fn described(number: u64, session: bool) -> v1::Key {
         public: None,
     };
     let reference = KeyReference::from_u64(number).unwrap();
-    let key = KeyInfo { reference, attributes, owner: alice(), shared_with: Vec::new(), revision: Revision(0) };
+    let key = KeyInfo {
+        reference,
+        attributes,
+        owner: alice(),
+        shared_with: Vec::new(),
+        revision: Revision(0),
+        quorum: strongroom_types::KeyQuorum::NONE,
+    };
     let sealed_session_key = if session { vec![7; 90] } else { Vec::new() };
     v1::Key { sealed_session_key, ..key.into() }
 }
@@ -59,7 +66,12 @@ fn play(hsm: &Hsm, numbers: impl Iterator<Item = u64> + Send + 'static) {
                 return answer(Answer::KeyFind(v1::KeyFindResult { total: 3, keys }));
             }
             Operation::UserChangePassword(change) => {
-                let user = v1::User { user_name: change.user_name.clone(), role: change.role, locked: false };
+                let user = v1::User {
+                    user_name: change.user_name.clone(),
+                    role: change.role,
+                    locked: false,
+                    ..v1::User::default()
+                };
                 return answer(Answer::UserChangePassword(user));
             }
             Operation::Sign(sign) => sign.key,

@@ -93,13 +93,14 @@ pub fn revokes(before: &State, puts: &[Record], deletes: &[RecordPath]) -> bool 
     let over = |path: &RecordPath| matches!(path.kind, RecordKind::Receipt | RecordKind::EndedLogin);
     let grants = |record: &Record| match record {
         Record::Receipt(_) => true,
-        Record::EndedLogin(_) | Record::Rollback(_) => false,
+        Record::EndedLogin(_) | Record::Rollback(_) | Record::QuorumValues(_) | Record::SpentChallenge(_) => false,
         Record::Cluster(_)
         | Record::Hsm(_)
         | Record::User(_)
         | Record::Key(_)
         | Record::TrustAnchor(_)
-        | Record::HistoryKey(_) => !before.holds(record.path()),
+        | Record::HistoryKey(_)
+        | Record::QuorumToken(_) => !before.holds(record.path()),
     };
     !deletes.iter().all(over) || !puts.iter().all(grants)
 }

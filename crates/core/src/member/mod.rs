@@ -74,5 +74,11 @@ pub fn rests_on_absence(status: Status) -> bool {
             | Status::KeyUnknown
             | Status::TrustAnchorUnknown
             | Status::ReplicaUsersMissing
+            | Status::TokenSignatureInvalid
+            | Status::QuorumTokenInvalid
+            | Status::QuorumRequired
+            | Status::QuorumFailed
+            | Status::QuorumValueInvalid
+            | Status::QuorumTooFew
     )
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use prost::Message;
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
 use strongroom_types::{
-    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyReference, LoginId, PublicPart, RecordKind, RecordPath,
-    RequestId, Revision, Secret, UserId,
+    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyQuorum, KeyReference, LoginId, PublicPart, RecordKind,
+    RecordPath, RequestId, Revision, Secret, TokenId, UserId,
 };
 use thiserror::Error;
 
@@ -24,6 +24,9 @@ use super::numbers::{
     enforcement_from_number, enforcement_number, hsm_type_from_number, hsm_type_number, ml_dsa_from_number,
     ml_dsa_number, mode_from_number, mode_number, role_from_number, role_number, state_from_number, state_number,
     type_from_number, type_number,
+};
+use super::quorum::{
+    spent_message, spent_of, token_key_message, token_key_of, token_message, token_of, values_message, values_of,
 };
 use super::rollback::{rollback_message, rollback_of};
 use super::trust_anchor::{trust_anchor_message, trust_anchor_of};
@@ -91,6 +94,9 @@ impl Record {
             Record::Rollback(rollback) => with_version(&rollback_message(rollback)),
             Record::TrustAnchor(anchor) => with_version(&trust_anchor_message(anchor)),
             Record::HistoryKey(key) => with_version(&HistoryKeyMessage { sealed: key.sealed.to_vec() }),
+            Record::QuorumToken(token) => with_version(&token_message(token)),
+            Record::QuorumValues(values) => with_version(&values_message(values)),
+            Record::SpentChallenge(spent) => with_version(&spent_message(spent)),
         }
     }
 
@@ -114,6 +120,9 @@ impl Record {
             RecordKind::Rollback => message(path, content).map(|m| rollback_of(m).map(Record::Rollback))?,
             RecordKind::TrustAnchor => message(path, content).map(|m| trust_anchor_of(m).map(Record::TrustAnchor))?,
             RecordKind::HistoryKey => message(path, content).map(|m| history_key_of(m).map(Record::HistoryKey))?,
+            RecordKind::QuorumToken => message(path, content).map(|m| token_of(&m).map(Record::QuorumToken))?,
+            RecordKind::QuorumValues => message(path, content).map(|m| values_of(&m).map(Record::QuorumValues))?,
+            RecordKind::SpentChallenge => message(path, content).map(|m| spent_of(&m).map(Record::SpentChallenge))?,
         };
         let record = record.map_err(|field| CorruptRecord::Field { path, field })?;
         if record.path() != path {
@@ -288,6 +297,8 @@ fn user_message(user: &User) -> UserMessage {
         locked_until_ms,
         creation: user.creation.as_ref().map(creation_message),
         created_ms: user.created_ms,
+        mfa_key: user.mfa_key.as_ref().map(token_key_message),
+        quorum_key: user.quorum_key.as_ref().map(token_key_message),
     }
 }
 
@@ -297,6 +308,9 @@ fn user_of(mut message: UserMessage) -> Field<User> {
     let role = role_from_number(message.role).ok_or("role")?;
     if credential.is_some() != matches!(role, Admin | CryptoUser) {
         return Err("credential");
+    }
+    if credential.is_none() && (message.mfa_key.is_some() || message.quorum_key.is_some()) {
+        return Err("mfa_key");
     }
     let lock = match (message.locked, message.locked_until_ms) {
         (false, 0) => Lock::Open,
@@ -313,6 +327,8 @@ fn user_of(mut message: UserMessage) -> Field<User> {
         lock,
         creation: message.creation.map(|creation| creation_of(&creation)).transpose()?,
         created_ms: message.created_ms,
+        mfa_key: message.mfa_key.map(|key| token_key_of(key, "mfa_key")).transpose()?,
+        quorum_key: message.quorum_key.map(|key| token_key_of(key, "quorum_key")).transpose()?,
     })
 }
 
@@ -373,6 +389,8 @@ fn key_message(key: &Key) -> KeyMessage {
         key_epoch: key.key_epoch,
         creation: Some(creation_message(&key.creation)),
         created_ms: key.created_ms,
+        manage_quorum: key.quorum.manage.into(),
+        use_quorum: key.quorum.usage.into(),
         ..attributes_message(&key.attributes)
     }
 }
@@ -414,6 +432,10 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
     let shared = message.shared.iter().map(|id| UserId::try_from(id.as_slice()).map_err(|_| "shared"));
     let shared = shared.collect::<Field<BTreeSet<UserId>>>()?;
     let sealed = sealed_of(&message)?;
+    let quorum = KeyQuorum::from_numbers(message.manage_quorum, message.use_quorum).ok_or("manage_quorum")?;
+    if sealed.is_none() && quorum != KeyQuorum::NONE {
+        return Err("manage_quorum");
+    }
     Ok(Key {
         reference: KeyReference::from_u64(message.reference).ok_or("reference")?,
         revision,
@@ -423,6 +445,7 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
         key_epoch: message.key_epoch,
         creation: creation_of(message.creation.as_ref().ok_or("creation")?)?,
         created_ms: message.created_ms,
+        quorum,
         attributes: attributes_of(message)?,
     })
 }
@@ -498,6 +521,7 @@ fn receipt_message(receipt: &Receipt) -> ReceiptMessage {
         Outcome::KeyGone => (3, None),
         Outcome::UserGone => (4, None),
         Outcome::TrustAnchorGone => (5, None),
+        Outcome::Token(_) => (6, None),
     };
     ReceiptMessage {
         asker: Some(asker_message(receipt.asker)),
@@ -509,6 +533,10 @@ fn receipt_message(receipt: &Receipt) -> ReceiptMessage {
         renewed: user.and_then(|(_, _, renewed)| *renewed).map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
         effect: effect_number(receipt.effect),
         time_ms: receipt.time_ms,
+        token: match &receipt.outcome {
+            Outcome::Token(token) => token.as_bytes().to_vec(),
+            _ => Vec::new(),
+        },
     }
 }
 
@@ -526,6 +554,7 @@ fn receipt_of(message: ReceiptMessage) -> Field<Receipt> {
         3 => Outcome::KeyGone,
         4 => Outcome::UserGone,
         5 => Outcome::TrustAnchorGone,
+        6 => Outcome::Token(TokenId::try_from(message.token.as_slice()).map_err(|_| "token")?),
         _ => return Err("outcome"),
     };
     Ok(Receipt {

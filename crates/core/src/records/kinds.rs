@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    Attributes, Capacity, ClusterId, ClusterMode, ClusterState, CredentialId, HsmId, HsmType, KeyReference, LoginId,
-    MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role, Secret, UserId, UserName,
+    Attributes, Capacity, ClusterId, ClusterMode, ClusterState, CredentialId, HsmId, HsmType, KeyQuorum, KeyReference,
+    LoginId, MtlsEnforcement, RecordKind, RecordPath, RequestId, Revision, Role, Secret, TokenId, TokenKey, UserId,
+    UserName,
 };
 
+use super::quorum::{QuorumToken, QuorumValues, SpentChallenge};
 use super::rollback::Rollback;
 use super::trust_anchor::TrustAnchor;
 use crate::command::{CommandDigest, Effect};
@@ -32,6 +34,12 @@ pub enum Record {
     TrustAnchor(TrustAnchor),
     /// What a cluster shares with its clones; one.
     HistoryKey(HistoryKey),
+    /// What users may approve together.
+    QuorumToken(QuorumToken),
+    /// How many admins must approve what; one.
+    QuorumValues(QuorumValues),
+    /// A challenge that was used.
+    SpentChallenge(SpentChallenge),
 }
 
 /// The cluster's life and settings.
@@ -124,6 +132,10 @@ pub struct User {
     pub failures: u32,
     /// Whether the user is locked.
     pub lock: Lock,
+    /// What the user signs challenges with beside the password; none without MFA.
+    pub mfa_key: Option<TokenKey>,
+    /// What the user signs quorum tokens with; none for who does not approve.
+    pub quorum_key: Option<TokenKey>,
     /// How the user came to be; none for those made with the cluster.
     pub creation: Option<Creation>,
     /// Milliseconds since 1970.
@@ -200,6 +212,8 @@ pub struct Key {
     pub creation: Creation,
     /// Milliseconds since 1970.
     pub created_ms: u64,
+    /// How many of its users must approve what is done with it; none for public keys.
+    pub quorum: KeyQuorum,
 }
 
 /// The outcome of one change, kept for an hour so that a repeat acts once.
@@ -239,6 +253,8 @@ pub enum Outcome {
     UserGone,
     /// The request registered a trust anchor that was deregistered since.
     TrustAnchorGone,
+    /// The request made this quorum token.
+    Token(TokenId),
 }
 
 /// A login ended before its ticket ran out.
@@ -267,6 +283,9 @@ impl Record {
             Record::Rollback(rollback) => rollback.path(),
             Record::TrustAnchor(anchor) => TrustAnchor::path_of(anchor.reference),
             Record::HistoryKey(_) => RecordPath::HISTORY_KEY,
+            Record::QuorumToken(token) => QuorumToken::path_of(token.id),
+            Record::QuorumValues(_) => RecordPath::QUORUM_VALUES,
+            Record::SpentChallenge(spent) => SpentChallenge::path_of(spent.id),
         }
     }
 }

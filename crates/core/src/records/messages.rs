@@ -93,6 +93,10 @@ pub(super) struct UserMessage {
     pub creation: Option<CreationMessage>,
     #[prost(uint64, tag = "9")]
     pub created_ms: u64,
+    #[prost(message, optional, tag = "10")]
+    pub mfa_key: Option<RsaMessage>,
+    #[prost(message, optional, tag = "11")]
+    pub quorum_key: Option<RsaMessage>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -162,6 +166,10 @@ pub(super) struct KeyMessage {
     pub created_ms: u64,
     #[prost(message, optional, tag = "19")]
     pub ml_dsa: Option<MlDsaMessage>,
+    #[prost(uint32, tag = "17")]
+    pub manage_quorum: u32,
+    #[prost(uint32, tag = "18")]
+    pub use_quorum: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -218,6 +226,8 @@ pub(super) struct ReceiptMessage {
     pub effect: u32,
     #[prost(uint64, tag = "9")]
     pub time_ms: u64,
+    #[prost(bytes = "vec", tag = "10")]
+    pub token: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -9,6 +9,7 @@ mod codec;
 mod kinds;
 mod messages;
 mod numbers;
+mod quorum;
 mod rollback;
 mod session_key;
 mod trust_anchor;
@@ -21,6 +22,7 @@ pub use kinds::{
 pub(crate) use numbers::{
     hsm_type_from_number, hsm_type_number, mode_from_number, mode_number, role_from_number, role_number,
 };
+pub use quorum::{QuorumToken, QuorumValues, SpentChallenge};
 pub use rollback::Rollback;
 pub use session_key::{CorruptSessionKey, SessionKey};
 pub use trust_anchor::TrustAnchor;

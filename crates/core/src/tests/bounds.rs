@@ -81,7 +81,8 @@ fn logouts_fill_no_store_and_the_one_too_many_ends_every_login() {
     let mut batches = 0;
     while !world.state.ended_logins.is_empty() {
         let (admin, made, request) = (world.admin(), Made::Password(world.credential()), world.request());
-        let change = Command::ChangePassword { name: name("bob"), role: Role::CryptoUser };
+        let change =
+            Command::ChangePassword { name: name("bob"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
         world.again(&admin, &change, &made, &request).unwrap();
         batches += 1;
     }
@@ -100,7 +101,9 @@ fn ended_logins_go_with_their_user_and_their_password() {
     assert_eq!(world.state.ended_logins.len(), 2);
     let made = Made::Password(world.credential());
     let (user, role) = (name("alice"), Role::CryptoUser);
-    world.done(&admin, &Command::ChangePassword { name: user, role }, &made).unwrap();
+    world
+        .done(&admin, &Command::ChangePassword { name: user, role, deregister: crate::Deregister::NONE }, &made)
+        .unwrap();
     world.done(&admin, &Command::DeleteUser { name: name("bob"), role }, &Made::Nothing).unwrap();
     world.create("carol", role).unwrap();
     assert!(world.state.ended_logins.is_empty());
@@ -132,7 +135,7 @@ fn changes_beyond_the_limit_are_refused_until_the_oldest_receipts_may_go() {
         assert_eq!(change(&mut world, &alice, &command), Err(Status::Busy), "{command:?}");
     }
     // A repeat is no further change, other users are not concerned, and what makes something leaves no receipt.
-    let request = crate::Request { id: RequestId::from_bytes(first_id()), digest: [1; 32] };
+    let request = crate::Request::new(RequestId::from_bytes(first_id()), [1; 32]);
     assert!(world.again(&alice, &set(key, false), &Made::Nothing, &request).is_ok());
     change(&mut world, &bob, &set(bobs, false)).unwrap();
     change(&mut world, &admin, &Command::Logout).unwrap();
@@ -147,7 +150,8 @@ fn changes_beyond_the_limit_are_refused_until_the_oldest_receipts_may_go() {
     let more = receipts(login_of(&alice).user, RECEIPTS_EACH_MAX..RECEIPTS_EACH_MAX + 200, world.now_ms);
     write(&mut world, more);
     assert_eq!(change(&mut world, &alice, &set(key, false)), Err(Status::Busy));
-    let own = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
+    let own =
+        Command::ChangePassword { name: name("alice"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     let (made, request) = (Made::Password(world.credential()), world.request());
     world.again(&alice, &own, &made, &request).unwrap();
     let alice = world.login("alice", Role::CryptoUser);
@@ -164,7 +168,7 @@ fn first_id() -> [u8; 16] {
 /// What a batch removes beside a change that leaves one receipt.
 fn removed(world: &World, actor: &Actor) -> usize {
     let mut draft = Draft::new(world.state.clone());
-    let request = crate::Request { id: RequestId::from_bytes([9; 16]), digest: [9; 32] };
+    let request = crate::Request::new(RequestId::from_bytes([9; 16]), [9; 32]);
     draft.plan(actor, &Command::Logout, &Made::Nothing, &request, world.now_ms).unwrap();
     let batch = draft.finish();
     assert!(batch.puts.len() + batch.deletes.len() <= BATCH_LEN_MAX);

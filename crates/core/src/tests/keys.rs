@@ -32,6 +32,7 @@ fn a_pair_is_two_keys_with_one_check_value() {
             public_template: vec![(AttributeName::Label, AttributeValue::Text(String::from("pub")))],
             private_template: vec![(AttributeName::Label, AttributeValue::Text(String::from("priv")))],
             share_with: vec![name("bob")],
+            quorum: strongroom_types::KeyQuorum::NONE,
         };
         let made = world.made_pair(&algorithm);
         let Ok(Reply::Pair { public, private }) = world.done(&alice, &command, &made) else { panic!("{algorithm:?}") };
@@ -61,6 +62,7 @@ fn algorithms_and_sizes_that_are_not_offered_are_refused() {
             public_template: Template::new(),
             private_template: Template::new(),
             share_with: Vec::new(),
+            quorum: strongroom_types::KeyQuorum::NONE,
         };
         let made = world.made_pair(&match &algorithm {
             PairAlgorithm::Rsa { public_exponent, .. } if public_exponent.first() == Some(&0) => rsa(2048),
@@ -90,8 +92,13 @@ fn secrets_have_their_lengths() {
     let mut world = World::active();
     let alice = world.crypto_user("alice");
     let mut check = |key_type: KeyType, length_bytes: u32, expected: Option<Status>| {
-        let command =
-            Command::GenerateSecret { key_type, length_bytes, template: Template::new(), share_with: Vec::new() };
+        let command = Command::GenerateSecret {
+            key_type,
+            length_bytes,
+            template: Template::new(),
+            share_with: Vec::new(),
+            quorum: strongroom_types::KeyQuorum::NONE,
+        };
         let made = world.made_secret(key_type);
         assert_eq!(world.done(&alice, &command, &made).err(), expected, "{key_type} {length_bytes}");
     };
@@ -177,6 +184,7 @@ fn references_that_are_taken_are_drawn_again() {
         public_template: Template::new(),
         private_template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let Made::Pair(made) = world.made_pair(&P256) else { unreachable!() };
     let request = world.request();
@@ -223,10 +231,11 @@ fn a_cluster_holds_as_many_keys_as_its_type_allows() {
         public_template: Template::new(),
         private_template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let generate = |world: &World, command: &Command, made: Made| {
         let request = strongroom_types::RequestId::from_bytes([0xee; 16]);
-        let request = crate::Request { id: request, digest: [1; 32] };
+        let request = crate::Request::new(request, [1; 32]);
         match plan(&world.state, &alice, command, &made, &request, world.now_ms) {
             Ok(_) => None,
             Err(PlanError::Refused(refusal)) => Some(refusal.status),
@@ -240,6 +249,7 @@ fn a_cluster_holds_as_many_keys_as_its_type_allows() {
         length_bytes: 32,
         template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let made_secret = world.made_secret(KeyType::Aes);
     assert_eq!(generate(&world, &secret, made_secret.clone()), None);
@@ -269,6 +279,7 @@ fn a_full_cluster_refuses_and_nothing_is_half_made() {
         public_template: Template::new(),
         private_template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let before = world.state.clone();
     let made = world.made_pair(&P256);
@@ -296,6 +307,7 @@ impl World {
             length_bytes: 32,
             template: Template::new(),
             share_with: Vec::new(),
+            quorum: strongroom_types::KeyQuorum::NONE,
         };
         match self.again(actor, &command, &made, &request).unwrap() {
             Reply::Key(view) => self.state.key(view.reference).unwrap().as_ref().clone(),

@@ -142,7 +142,8 @@ fn certificates_have_their_bounds() {
 fn made_for_another_command_is_a_bug() {
     let mut world = World::active();
     let (admin, made) = (world.admin(), world.made_user());
-    let command = Command::ChangePassword { name: name("admin"), role: Role::Admin };
+    let command =
+        Command::ChangePassword { name: name("admin"), role: Role::Admin, deregister: crate::Deregister::NONE };
     assert_eq!(world.done(&admin, &command, &made), Err(Status::Internal));
     assert_eq!(world.done(&admin, &Command::Logout, &made), Err(Status::Internal));
     let mut short = world.credential();

@@ -80,7 +80,8 @@ fn five_wrong_passwords_in_a_row_lock_and_one_right_one_forgets() {
     assert!(locked.iter().all(|user| user.locked == (user.name == name("alice"))));
     // An admin's new password does.
     let (admin, made) = (world.admin(), Made::Password(world.credential()));
-    let command = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
+    let command =
+        Command::ChangePassword { name: name("alice"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     world.done(&admin, &command, &made).unwrap();
     assert_eq!(may_try(&world, "alice", Role::CryptoUser), None);
     wrong(&mut world, "alice");
@@ -131,7 +132,8 @@ fn a_try_against_an_old_password_counts_for_nothing() {
     world.create("alice", Role::CryptoUser).unwrap();
     let (user, old) = tried(&world, "alice");
     let (admin, made) = (world.admin(), Made::Password(world.credential()));
-    let command = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
+    let command =
+        Command::ChangePassword { name: name("alice"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     world.done(&admin, &command, &made).unwrap();
     let request = world.request();
     let failed = Command::LoginFailed { user, credential: old };

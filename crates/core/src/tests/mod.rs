@@ -8,6 +8,7 @@ mod logins;
 mod model;
 pub(crate) mod mtls;
 mod permissions;
+mod quorum;
 mod receipts;
 mod records;
 mod replicate;

@@ -308,7 +308,7 @@ impl Asked {
     }
 
     fn planned(&self, actor: &Actor, command: &Command) -> Result<(), Refusal> {
-        let request = Request { id: RequestId::from_bytes([0xee; 16]), digest: [1; 32] };
+        let request = Request::new(RequestId::from_bytes([0xee; 16]), [1; 32]);
         match plan(&self.world.state, actor, command, &Made::Nothing, &request, self.world.now_ms) {
             Ok(_) => Ok(()),
             Err(PlanError::Refused(refusal)) => Err(refusal),

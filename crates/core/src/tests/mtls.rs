@@ -159,18 +159,18 @@ fn the_last_anchor_stays_while_mutual_tls_is_enforced() {
 fn repeats_are_answered_as_the_first_time() {
     let mut world = World::active();
     let admin = world.admin();
-    let plan = |world: &World, command: &Command, request| {
+    let plan = |world: &World, command: &Command, request: &crate::Request| {
         let mut draft = Draft::new(world.state.clone());
-        draft.plan(&admin, command, &Made::Nothing, &request, world.now_ms).unwrap()
+        draft.plan(&admin, command, &Made::Nothing, request, world.now_ms).unwrap()
     };
     let register_request = world.request();
     let first = world.again(&admin, &register(1), &Made::Nothing, &register_request).unwrap();
     for command in [set(MtlsEnforcement::Cluster, Some(1)), set(MtlsEnforcement::None, Some(1)), deregister(1)] {
         let request = world.request();
-        let Plan::Replayed(replayed) = plan(&world, &register(1), register_request) else { panic!() };
+        let Plan::Replayed(replayed) = plan(&world, &register(1), &register_request) else { panic!() };
         assert_eq!((&replayed.reply, replayed.effect), (&first, Effect::Revoking));
         assert_eq!(world.again(&admin, &command, &Made::Nothing, &request), Ok(Reply::Done));
-        let Plan::Replayed(replayed) = plan(&world, &command, request) else { panic!("{command:?}") };
+        let Plan::Replayed(replayed) = plan(&world, &command, &request) else { panic!("{command:?}") };
         assert_eq!((replayed.reply, replayed.effect), (Reply::Done, Effect::Revoking), "{command:?}");
     }
     // What was registered and deregistered is not registered by a repeat that comes late.

@@ -9,6 +9,7 @@ fn secret() -> Command {
         length_bytes: 32,
         template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     }
 }
 
@@ -18,6 +19,7 @@ fn pair() -> Command {
         public_template: Template::new(),
         private_template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     }
 }
 
@@ -49,7 +51,8 @@ fn every_change_acts_once() {
     let create = Command::CreateUser { name: name("bob"), role: Role::CryptoUser };
     acts_once(&mut world, &admin, &create, &made, Effect::Granting);
     let made = Made::Password(world.credential());
-    let change = Command::ChangePassword { name: name("bob"), role: Role::CryptoUser };
+    let change =
+        Command::ChangePassword { name: name("bob"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     acts_once(&mut world, &admin, &change, &made, Effect::Revoking);
     let delete = Command::DeleteUser { name: name("bob"), role: Role::CryptoUser };
     acts_once(&mut world, &admin, &delete, &Made::Nothing, Effect::Revoking);
@@ -67,7 +70,8 @@ fn every_change_acts_once() {
     acts_once(&mut world, &alice, &set, &Made::Nothing, Effect::Revoking);
     acts_once(&mut world, &alice, &Command::DeleteKey(key), &Made::Nothing, Effect::Revoking);
     let made = Made::Password(world.credential());
-    let own = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
+    let own =
+        Command::ChangePassword { name: name("alice"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     let reply = acts_once(&mut world, &alice, &own, &made, Effect::Revoking);
     assert!(matches!(reply, Reply::User { renewed: Some(_), .. }));
     let alice = world.login("alice", Role::CryptoUser);

@@ -2,15 +2,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    ClusterId, CredentialId, Curve, KeyReference, LoginId, MlDsaAlgorithm, MtlsEnforcement, RecordKind, RecordPath,
-    RequestId, Revision, Role, UserId,
+    ChallengeId, ClusterId, CredentialId, Curve, KeyReference, LoginId, MlDsaAlgorithm, MtlsEnforcement, QuorumService,
+    QuorumSubject, RecordKind, RecordPath, RequestId, Revision, Role, TokenId, UserId,
 };
 
 use super::world::{P256, World, hsm, name, rsa};
 use crate::member::{Anchor, AnchorFound};
 use crate::{
     Actor, Asker, Cluster, Command, CorruptRecord, Effect, EndedLogin, HistoryKey, Lock, Made, Origin, Outcome,
-    PairAlgorithm, Receipt, Record, Rollback, User,
+    PairAlgorithm, QuorumToken, QuorumValues, Receipt, Record, Rollback, SpentChallenge, User,
 };
 
 /// Records of every kind and shape.
@@ -48,6 +48,7 @@ fn samples() -> Vec<Record> {
         Outcome::KeyGone,
         Outcome::UserGone,
         Outcome::TrustAnchorGone,
+        Outcome::Token(TokenId::from_bytes([4; 16])),
         user_outcome(None),
         user_outcome(Some(CredentialId::from_bytes([8; 16]))),
     ];
@@ -68,6 +69,24 @@ fn samples() -> Vec<Record> {
     samples.push(Record::HistoryKey(HistoryKey { sealed: Arc::from(&[9; 61][..]) }));
     let origin = Some(Origin { cluster: other_cluster(), epoch: 3, revision: Revision(9) });
     samples.push(Record::Cluster(Cluster { origin, ..world.state.cluster().unwrap().as_ref().clone() }));
+    let token = |service, key| QuorumToken {
+        id: TokenId::from_bytes([1; 16]),
+        user: UserId::from_bytes([4; 16]),
+        login: LoginId::from_bytes([3; 16]),
+        credential: CredentialId::from_bytes([5; 16]),
+        subject: QuorumSubject { service, key },
+        revision: Revision(9),
+        created_ms: 5,
+        expires_ms: 12,
+    };
+    let key = KeyReference::from_u64(7);
+    samples.extend([token(QuorumService::User, None), token(QuorumService::KeyUsage, key)].map(Record::QuorumToken));
+    samples.push(Record::QuorumValues(QuorumValues {
+        cluster: 8,
+        void_revision: Revision(3),
+        ..QuorumValues::default()
+    }));
+    samples.push(Record::SpentChallenge(SpentChallenge { id: ChallengeId::from_bytes([2; 16]), until_ms: 12 }));
     samples.extend([rollback(Some(0)), rollback(Some(1_000)), rollback(None)].map(Record::Rollback));
     samples
 }

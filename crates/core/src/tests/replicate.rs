@@ -230,7 +230,7 @@ fn what_was_sealed_is_good_for_its_cluster_its_time_and_its_kind_of_cluster() {
     assert_eq!(replica.expires_ms, world.now_ms + REPLICA_MS);
     let check = |clone: &World, replica: Replica, expected: Option<Status>| {
         let command = Command::ReplicateKey { replica, key: Box::new(key.clone()) };
-        let request = crate::Request { id: strongroom_types::RequestId::from_bytes([0xee; 16]), digest: [1; 32] };
+        let request = crate::Request::new(strongroom_types::RequestId::from_bytes([0xee; 16]), [1; 32]);
         let checked = crate::check(&clone.state, &there, &command, &request, clone.now_ms);
         assert_eq!(checked.err().map(|refusal| refusal.status), expected, "{command:?}");
     };
@@ -290,7 +290,8 @@ fn a_user_goes_to_a_clone_with_the_password_and_the_lock() {
     assert!(take_user(&mut clone, exported).is_ok());
     assert_eq!(clone.state.revision(), revision);
     let admin = world.admin();
-    let change = Command::ChangePassword { name: name("carol"), role: Role::CryptoUser };
+    let change =
+        Command::ChangePassword { name: name("carol"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     let other = Credential { salt: [9; 16], ..world.credential() };
     world.done(&admin, &change, &Made::Password(other)).unwrap();
     let exported = export_of(&mut world, "carol", Role::CryptoUser, &clone).unwrap();

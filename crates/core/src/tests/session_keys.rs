@@ -25,6 +25,7 @@ fn pair_command(public: &[(Flag, bool)], private: &[(Flag, bool)]) -> Command {
         public_template: flags(public),
         private_template: flags(private),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     }
 }
 
@@ -34,7 +35,13 @@ fn usual_pair() -> Command {
 
 fn aes_command(values: &[(Flag, bool)], share_with: &[&str]) -> Command {
     let share_with = share_with.iter().map(|user| name(user)).collect();
-    Command::GenerateSecret { key_type: KeyType::Aes, length_bytes: 32, template: flags(values), share_with }
+    Command::GenerateSecret {
+        key_type: KeyType::Aes,
+        length_bytes: 32,
+        template: flags(values),
+        share_with,
+        quorum: strongroom_types::KeyQuorum::NONE,
+    }
 }
 
 /// Public and private half of a session pair.
@@ -119,7 +126,8 @@ fn it_ends_with_logout_deletion_a_new_password_and_the_tickets_time() {
         assert_eq!(sign(&world, &alice, &key), Some(Status::LoginEnded));
         (world, alice, key)
     };
-    let password = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
+    let password =
+        Command::ChangePassword { name: name("alice"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     story(&|world, alice| drop(world.done(alice, &Command::Logout, &Made::Nothing).unwrap()));
     story(&|world, _| {
         let admin = world.admin();
@@ -173,6 +181,7 @@ fn commands_for_session_keys_are_told_from_others_and_checked_alike() {
         length_bytes: 31,
         template: flags(&[session]),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     check(&alice, &short, true, Some((Status::KeySizeInvalid, "31 bytes: AES keys have 16, 24 or 32")));
     // The store takes none of them.

@@ -81,7 +81,8 @@ fn several_revisions_in_one_step_give_the_same_state() {
     let (public, _) = world.pair(&alice, &P256);
     world.done(&alice, &Command::DeleteKey(public), &Made::Nothing).unwrap();
     let made = Made::Password(world.credential());
-    let change = Command::ChangePassword { name: name("alice"), role: Role::CryptoUser };
+    let change =
+        Command::ChangePassword { name: name("alice"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     world.done(&admin, &change, &made).unwrap();
     // What a store collapses: the newest form of each record written since, and what is gone.
     let loaded = world.loaded();

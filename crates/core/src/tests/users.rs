@@ -8,7 +8,7 @@ fn delete(user: &str, role: Role) -> Command {
 }
 
 fn change_password(user: &str, role: Role) -> Command {
-    Command::ChangePassword { name: name(user), role }
+    Command::ChangePassword { name: name(user), role, deregister: crate::Deregister::NONE }
 }
 
 #[test]

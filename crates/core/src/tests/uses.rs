@@ -50,6 +50,7 @@ fn a_shared_key_is_used_and_stays_the_owners() {
             strongroom_types::AttributeValue::Bool(true),
         )],
         share_with: vec![super::world::name("bob")],
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let made = world.made_pair(&P256);
     let Ok(crate::Reply::Pair { public, private }) = world.done(&alice, &command, &made) else { panic!() };
@@ -185,6 +186,7 @@ fn in_fips_mode_no_ed25519_key_is_made() {
         public_template: Vec::new(),
         private_template: Vec::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let made = world.made_pair(&PairAlgorithm::Ec(Curve::Ed25519));
     assert_eq!(world.done(&alice, &command, &made).err(), Some(Status::MechanismNotApproved));

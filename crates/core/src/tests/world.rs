@@ -190,7 +190,7 @@ impl World {
 
     pub(crate) fn request(&mut self) -> Request {
         let id = self.draw();
-        Request { id: RequestId::from_bytes(id), digest: [id[15]; 32].map(|byte| byte ^ id[7]) }
+        Request::new(RequestId::from_bytes(id), [id[15]; 32].map(|byte| byte ^ id[7]))
     }
 
     pub(crate) fn made_user(&mut self) -> Made {
@@ -293,7 +293,13 @@ impl World {
 
     pub(crate) fn aes(&mut self, actor: &Actor, template: Template, share_with: &[&str]) -> Result<Reply, Status> {
         let share_with = share_with.iter().map(|user| name(user)).collect();
-        let command = Command::GenerateSecret { key_type: KeyType::Aes, length_bytes: 32, template, share_with };
+        let command = Command::GenerateSecret {
+            key_type: KeyType::Aes,
+            length_bytes: 32,
+            template,
+            share_with,
+            quorum: strongroom_types::KeyQuorum::NONE,
+        };
         let made = self.made_secret(KeyType::Aes);
         self.done(actor, &command, &made)
     }
@@ -308,8 +314,13 @@ impl World {
     /// Makes a key without comparing what a member would load, which takes its time where there is much.
     pub(crate) fn aes_reference_unchecked(&mut self, actor: &Actor) {
         let (key_type, length_bytes) = (KeyType::Aes, 32);
-        let command =
-            Command::GenerateSecret { key_type, length_bytes, template: Template::new(), share_with: Vec::new() };
+        let command = Command::GenerateSecret {
+            key_type,
+            length_bytes,
+            template: Template::new(),
+            share_with: Vec::new(),
+            quorum: strongroom_types::KeyQuorum::NONE,
+        };
         let (made, request) = (self.made_secret(key_type), self.request());
         self.again(actor, &command, &made, &request).unwrap();
     }
@@ -328,6 +339,7 @@ impl World {
                 _ => flags(&[Flag::Sign, Flag::Decrypt]),
             },
             share_with: Vec::new(),
+            quorum: strongroom_types::KeyQuorum::NONE,
         };
         let made = self.made_pair(algorithm);
         match self.done(actor, &command, &made).unwrap() {

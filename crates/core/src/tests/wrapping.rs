@@ -45,6 +45,7 @@ fn pair(
         public_template: flags(public),
         private_template: flags(private),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let made = world.made_pair(algorithm);
     match world.done(actor, &command, &made).unwrap() {
@@ -69,6 +70,7 @@ fn unwrap_command(with: KeyReference, values: &[(Flag, bool)]) -> Command {
         key_type: KeyType::Aes,
         template: flags(values),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     }
 }
 
@@ -158,7 +160,13 @@ fn mechanisms_by_type_of_key_length_and_mode() {
         let (ec_public, ec) = pair(&mut world, &alice, &P256, (&[(Flag::Wrap, true)], &[]));
         let secret = |world: &mut World, length_bytes| {
             let (key_type, template) = (KeyType::GenericSecret, Template::new());
-            let command = Command::GenerateSecret { key_type, length_bytes, template, share_with: Vec::new() };
+            let command = Command::GenerateSecret {
+                key_type,
+                length_bytes,
+                template,
+                share_with: Vec::new(),
+                quorum: strongroom_types::KeyQuorum::NONE,
+            };
             let made = world.made_secret(key_type);
             match world.done(&alice, &command, &made).unwrap() {
                 Reply::Key(view) => view.reference,
@@ -276,9 +284,16 @@ fn kinds_that_come_in_wrapped() {
     let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
     let mut outcome = |class, key_type, made: Option<MadeKey>| {
         let command = match unwrap_command(kek, &[]) {
-            Command::UnwrapKey { with, mechanism, wrapped_len, template, share_with, .. } => {
-                Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with }
-            }
+            Command::UnwrapKey { with, mechanism, wrapped_len, template, share_with, .. } => Command::UnwrapKey {
+                with,
+                mechanism,
+                wrapped_len,
+                class,
+                key_type,
+                template,
+                share_with,
+                quorum: strongroom_types::KeyQuorum::NONE,
+            },
             other => panic!("{other:?}"),
         };
         let made = made.map_or(Made::Nothing, Made::Key);
@@ -342,6 +357,7 @@ fn fips_mode_takes_no_weak_key_and_no_ed25519_key() {
                 key_type,
                 template: Template::new(),
                 share_with: Vec::new(),
+                quorum: strongroom_types::KeyQuorum::NONE,
             };
             world.done(&alice, &command, &Made::Key(made)).map(drop)
         };
@@ -408,6 +424,7 @@ fn a_repeat_brings_one_key_in() {
         key_type: KeyType::Ec,
         template: Template::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let public = Command::ImportKey { public: public_of(&P256), template: Template::new() };
     for (command, sealed) in [(private, Some(Arc::from(&[5; 60][..]))), (public, None)] {
@@ -437,7 +454,13 @@ fn a_repeat_brings_one_key_in() {
 fn session_aes(world: &mut World, actor: &Actor, values: &[(Flag, bool)]) -> SessionKey {
     let template = flags(&[&[(Flag::Token, false)], values].concat());
     let (key_type, length_bytes) = (KeyType::Aes, 32);
-    let command = Command::GenerateSecret { key_type, length_bytes, template, share_with: Vec::new() };
+    let command = Command::GenerateSecret {
+        key_type,
+        length_bytes,
+        template,
+        share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
+    };
     let made = world.made_secret(key_type);
     let mut keys = session_keys(&world.state, actor, &command, &made, world.now_ms).unwrap();
     keys.pop().unwrap()
@@ -464,7 +487,16 @@ fn session_keys_wrap_are_wrapped_and_come_in() {
     // A key of the store under a session key, a session key under a key of the store.
     let with = |with| match unwrap_command(stored, &[(Flag::Token, false)]) {
         Command::UnwrapKey { mechanism, wrapped_len, class, key_type, template, share_with, .. } => {
-            Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with }
+            Command::UnwrapKey {
+                with,
+                mechanism,
+                wrapped_len,
+                class,
+                key_type,
+                template,
+                share_with,
+                quorum: strongroom_types::KeyQuorum::NONE,
+            }
         }
         other => panic!("{other:?}"),
     };

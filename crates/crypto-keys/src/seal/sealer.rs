@@ -9,8 +9,8 @@ use super::derive::{KEY_LEN, derive, push_cluster};
 use super::{ClusterKey, HistoryKey, SealError, VERSION, aead};
 use crate::locked::Locked;
 
-/// Random bytes in each sealed ticket, from which its key is derived. Tickets are the one thing sealed without
-/// end; with a key for each, the limit of 2^32 random nonces a key (SP 800-38D §8.3) is never near.
+/// Random bytes in each sealed ticket and challenge, from which its key is derived. Both are sealed without end; with a
+/// key for each, the limit of 2^32 random nonces a key (SP 800-38D §8.3) is never near.
 const SALT_LEN: usize = 16;
 
 /// What a subkey is for. The number is its place in memory, the label its place in the derivation.
@@ -25,10 +25,11 @@ enum Purpose {
     Commands,
     SessionKeys,
     HistoryKey,
+    Challenges,
 }
 
 impl Purpose {
-    const ALL: [Purpose; 9] = [
+    const ALL: [Purpose; 10] = [
         Purpose::Records,
         Purpose::RecordMacs,
         Purpose::Materials,
@@ -38,6 +39,7 @@ impl Purpose {
         Purpose::Commands,
         Purpose::SessionKeys,
         Purpose::HistoryKey,
+        Purpose::Challenges,
     ];
 
     fn label(self) -> &'static str {
@@ -51,6 +53,7 @@ impl Purpose {
             Purpose::Commands => "strongroom command digests",
             Purpose::SessionKeys => "strongroom session keys",
             Purpose::HistoryKey => "strongroom history key",
+            Purpose::Challenges => "strongroom MFA challenges",
         }
     }
 }
@@ -133,14 +136,32 @@ impl Sealer {
 
     /// Seals a login's ticket, for its user to keep.
     pub fn seal_ticket(&self, ticket: &[u8]) -> Vec<u8> {
-        let salt = random::bytes::<SALT_LEN>();
-        aead::seal(&*self.derived(Purpose::Tickets, &salt), &self.bound(&salt), &salt, ticket)
+        self.seal_salted(Purpose::Tickets, ticket)
     }
 
     /// Opens a ticket as a user gave it back.
     pub fn open_ticket(&self, sealed: &[u8]) -> Result<Secret, SealError> {
+        self.open_salted(Purpose::Tickets, sealed)
+    }
+
+    /// Seals an MFA challenge, for a client to give back signed.
+    pub fn seal_challenge(&self, challenge: &[u8]) -> Vec<u8> {
+        self.seal_salted(Purpose::Challenges, challenge)
+    }
+
+    /// Opens a challenge as a client gave it back.
+    pub fn open_challenge(&self, sealed: &[u8]) -> Result<Secret, SealError> {
+        self.open_salted(Purpose::Challenges, sealed)
+    }
+
+    fn seal_salted(&self, purpose: Purpose, plain: &[u8]) -> Vec<u8> {
+        let salt = random::bytes::<SALT_LEN>();
+        aead::seal(&*self.derived(purpose, &salt), &self.bound(&salt), &salt, plain)
+    }
+
+    fn open_salted(&self, purpose: Purpose, sealed: &[u8]) -> Result<Secret, SealError> {
         let (salt, rest) = aead::body(sealed)?.split_at_checked(SALT_LEN).ok_or(SealError::Length)?;
-        aead::open(&*self.derived(Purpose::Tickets, salt), &self.bound(salt), rest)
+        aead::open(&*self.derived(purpose, salt), &self.bound(salt), rest)
     }
 
     /// Seals a session key for the login that made it, for its client to keep.

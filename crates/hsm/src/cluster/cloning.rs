@@ -222,7 +222,10 @@ fn seal_anew(record: &mut Record, old: &Sealer, new: &Sealer) -> Result<(), Seal
         | Record::Receipt(_)
         | Record::EndedLogin(_)
         | Record::Rollback(_)
-        | Record::TrustAnchor(_) => {}
+        | Record::TrustAnchor(_)
+        | Record::QuorumToken(_)
+        | Record::QuorumValues(_)
+        | Record::SpentChallenge(_) => {}
     }
     Ok(())
 }

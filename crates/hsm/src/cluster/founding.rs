@@ -185,5 +185,5 @@ fn written(shared: &Shared, change: Change, what: &'static str) -> Result<(), St
 
 /// A request of the HSM's own, that nobody repeats.
 fn own_request(sealer: &Sealer, parts: &[&[u8]]) -> Request {
-    Request { id: RequestId::from_bytes(random::bytes()), digest: sealer.command_digest(parts) }
+    Request::new(RequestId::from_bytes(random::bytes()), sealer.command_digest(parts))
 }

@@ -253,7 +253,10 @@ fn renew(
         | Record::Receipt(_)
         | Record::EndedLogin(_)
         | Record::Rollback(_)
-        | Record::TrustAnchor(_) => {}
+        | Record::TrustAnchor(_)
+        | Record::QuorumToken(_)
+        | Record::QuorumValues(_)
+        | Record::SpentChallenge(_) => {}
     }
     Ok(())
 }

@@ -35,16 +35,18 @@ impl Service {
         command: &Command,
         mut make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<Reply, Refusal> {
-        let request = asked.change.ok_or_else(|| Refusal::new(Status::MalformedRequest, "request_id"))?;
         let actor = session.actor();
-        let checked = self.fresh(asked.deadline, |state| check(state, &actor, command, &request, asked.now_ms))?;
+        let (checked, request) = self.fresh(asked.deadline, |state| {
+            let request = asked.request(state, &actor)?;
+            Ok((check(state, &actor, command, &request, asked.now_ms)?, request))
+        })?;
         for _ in 0..DRAWS_MAX {
             let made = match checked {
                 Checked::Proceed => make()?,
                 // Planning finds the receipt again, and waits for its effect.
                 Checked::Replayed(_) => Made::Nothing,
             };
-            let change = Change { actor, command: command.clone(), made, request };
+            let change = Change { actor, command: command.clone(), made, request: request.clone() };
             match self.cluster.change(change, asked.deadline) {
                 Ok(changed) => return Ok(changed.reply),
                 Err(ChangeError::Refused(refusal)) => return Err(refusal),
@@ -62,7 +64,7 @@ impl Service {
 
     /// A change by the HSM itself, under an id of its own.
     pub(super) fn own_change(&self, command: Command, asked: &Asked) -> Result<(), Refusal> {
-        let request = Request { id: strongroom_types::RequestId::from_bytes(random::bytes()), digest: random::bytes() };
+        let request = Request::new(strongroom_types::RequestId::from_bytes(random::bytes()), random::bytes());
         let change = Change { actor: strongroom_core::Actor::Hsm, command, made: Made::Nothing, request };
         match self.cluster.change(change, asked.deadline) {
             Ok(_) => Ok(()),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use strongroom_core::{KeyUse, authorize, authorize_session_key};
+use strongroom_core::permissions::{permit, service_of};
+use strongroom_core::{KeyUse, State, authorize, authorize_approved, authorize_for_change, authorize_session_key};
 use strongroom_crypto::verify::{VerifyError, verify};
 use strongroom_crypto_keys::PrivateKey;
-use strongroom_types::{Refusal, Secret, Status};
+use strongroom_types::{KeyReference, QuorumSubject, Refusal, Secret, Status};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{convert, v1};
 
@@ -14,6 +15,7 @@ use super::changes::internal;
 use super::keys::key_reference;
 use super::session_keys::UsableKey;
 use super::{Asked, Service, Session};
+use crate::session_keys::HeldSessionKey;
 
 impl Service {
     pub(super) fn sign(&self, session: &Session, message: &v1::Sign, asked: &Asked) -> Result<Answer, Refusal> {
@@ -50,18 +52,60 @@ impl Service {
         asked: &Asked,
     ) -> Result<UsableKey, Refusal> {
         let actor = session.actor();
+        let reference = match self.session_key_or_stored(session, reference, key_use, asked)? {
+            Ok(held) => return Ok(UsableKey::OfSession(held)),
+            Err(stored) => stored,
+        };
+        let key = self.fresh(asked.deadline, |state| authorize(state, &actor, key_use, reference, asked.now_ms));
+        let service = service_of(key_use.operation());
+        match (key, service) {
+            (Err(refusal), Some(service)) if refusal.status == Status::QuorumFailed && !asked.approvals.is_empty() => {
+                let subject = QuorumSubject { service, key: Some(reference) };
+                let request = self.spend_approvals(session, asked, key_use.operation(), vec![subject])?;
+                let state = self.cluster.state();
+                authorize_approved(&state, &actor, key_use, reference, &request, asked.now_ms).map(UsableKey::Stored)
+            }
+            (key, _) => key.map(UsableKey::Stored),
+        }
+    }
+
+    /// The same for a key that a change uses, whose approvals were counted when the change was checked and are again when
+    /// it is planned.
+    pub(super) fn authorized_for_change(
+        &self,
+        session: &Session,
+        reference: u64,
+        key_use: KeyUse<'_>,
+        asked: &Asked,
+    ) -> Result<UsableKey, Refusal> {
+        let reference = match self.session_key_or_stored(session, reference, key_use, asked)? {
+            Ok(held) => return Ok(UsableKey::OfSession(held)),
+            Err(stored) => stored,
+        };
+        let actor = session.actor();
+        let ask = |state: &State| authorize_for_change(state, &actor, key_use, reference, asked.now_ms);
+        self.fresh(asked.deadline, ask).map(UsableKey::Stored)
+    }
+
+    /// The session key that a request means, which may be used so; or the reference of a key of the store, of which nothing
+    /// is decided yet.
+    fn session_key_or_stored(
+        &self,
+        session: &Session,
+        reference: u64,
+        key_use: KeyUse<'_>,
+        asked: &Asked,
+    ) -> Result<Result<Arc<HeldSessionKey>, KeyReference>, Refusal> {
+        let actor = session.actor();
         // Number 0 is no key's; who may not use keys at all learns that first.
         let Ok(reference) = key_reference(reference) else {
-            strongroom_core::permissions::permit(&self.cluster.state(), &actor, key_use.operation(), asked.now_ms)?;
+            permit(&self.cluster.state(), &actor, key_use.operation(), asked.now_ms)?;
             return Err(Status::KeyUnknown.into());
         };
-        if let Some(named) = asked.session_key(reference) {
-            let held = self.named_session_key(session, key_use.operation(), named, asked)?;
-            authorize_session_key(&self.cluster.state(), &actor, key_use, held.key(), asked.now_ms)?;
-            return Ok(UsableKey::OfSession(held));
-        }
-        let key = self.fresh(asked.deadline, |state| authorize(state, &actor, key_use, reference, asked.now_ms))?;
-        Ok(UsableKey::Stored(key))
+        let Some(named) = asked.session_key(reference) else { return Ok(Err(reference)) };
+        let held = self.named_session_key(session, key_use.operation(), named, asked)?;
+        authorize_session_key(&self.cluster.state(), &actor, key_use, held.key(), asked.now_ms)?;
+        Ok(Ok(held))
     }
 
     /// The private key, parsed at its first use.

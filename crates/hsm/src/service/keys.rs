@@ -8,7 +8,7 @@ use strongroom_core::{Command, KeyView, Made, MadePair, MadeSecret, PairAlgorith
 use strongroom_crypto::random;
 use strongroom_crypto_keys::{KeyError, generate};
 use strongroom_types::limits::{FRAME_LEN_MAX, SHARED_USERS_MAX};
-use strongroom_types::{KeyReference, KeyType, Refusal, Status, UserName};
+use strongroom_types::{KeyQuorum, KeyReference, KeyType, Refusal, Status, UserName};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{KeyInfo, convert, v1};
 
@@ -31,6 +31,7 @@ impl Service {
             length_bytes: message.length_bytes,
             template: convert::template(&message.template)?,
             share_with: names(&message.share_with)?,
+            quorum: key_quorum(message.manage_quorum, message.use_quorum)?,
         };
         let user = self.waits_as(session);
         let make = || {
@@ -44,7 +45,9 @@ impl Service {
         }
         match self.change(session, asked, &command, make)? {
             Reply::Key(key) => Ok(Answer::KeyGenerateSecret(key_message(key))),
-            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),
+            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
+                Err(internal("reply"))
+            }
         }
     }
 
@@ -69,6 +72,7 @@ impl Service {
             public_template: convert::template(&message.public_template)?,
             private_template: convert::template(&message.private_template)?,
             share_with: names(&message.share_with)?,
+            quorum: key_quorum(message.manage_quorum, message.use_quorum)?,
         };
         let user = self.waits_as(session);
         let make = || {
@@ -86,7 +90,9 @@ impl Service {
                 public_key: Some(key_message(public)),
                 private_key: Some(key_message(private)),
             })),
-            Reply::Done | Reply::User { .. } | Reply::Key(_) | Reply::TrustAnchor(_) => Err(internal("reply")),
+            Reply::Done | Reply::User { .. } | Reply::Key(_) | Reply::TrustAnchor(_) | Reply::Token(_) => {
+                Err(internal("reply"))
+            }
         }
     }
 
@@ -236,6 +242,10 @@ pub(super) fn drawn_reference() -> KeyReference {
     }
 }
 
+pub(super) fn key_quorum(manage: u32, usage: u32) -> Result<KeyQuorum, Refusal> {
+    KeyQuorum::from_numbers(manage, usage).ok_or_else(|| Status::QuorumValueInvalid.into())
+}
+
 pub(super) fn names(texts: &[String]) -> Result<Vec<UserName>, Refusal> {
     if texts.len() > SHARED_USERS_MAX {
         return Err(Refusal::new(Status::MalformedRequest, "share_with"));
@@ -244,8 +254,8 @@ pub(super) fn names(texts: &[String]) -> Result<Vec<UserName>, Refusal> {
 }
 
 pub(super) fn key_message(key: KeyView) -> v1::Key {
-    let KeyView { reference, attributes, owner, shared_with, revision } = key;
-    KeyInfo { reference, attributes, owner, shared_with, revision }.into()
+    let KeyView { reference, attributes, owner, shared_with, quorum, revision } = key;
+    KeyInfo { reference, attributes, owner, shared_with, quorum, revision }.into()
 }
 
 /// As many keys as a frame holds, one at least; the client asks for the others.

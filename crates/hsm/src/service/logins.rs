@@ -9,10 +9,11 @@ use strongroom_core::{
 };
 use strongroom_crypto::random;
 use strongroom_crypto_keys::password;
-use strongroom_types::{LoginId, Password, Refusal, Role, Secret, Status, UserName};
+use strongroom_types::{CredentialId, LoginId, Password, Refusal, Role, Secret, Status, UserId, UserName};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{convert, v1};
 
+use super::mfa::{self, Proof};
 use super::{Asked, Service, Session};
 use crate::log::Level;
 
@@ -24,15 +25,16 @@ impl Service {
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
         let password = Password::for_login(Secret::new(std::mem::take(&mut message.password)));
-        let actor = session.actor();
-        self.fresh(asked.deadline, |state| {
-            permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop)
-        })?;
+        self.may_log_in(session, asked)?;
         let role = convert::role(message.role)?;
         self.room_for(session, role, asked)?;
         // What breaks the rules of names is nobody's name.
         let name: UserName = message.user_name.parse().map_err(|_| Status::LoginFailed)?;
-        let outcome = self.right_password(&name, role, &password, asked);
+        let proof = match (message.challenge.as_slice(), message.signature.as_slice()) {
+            ([], []) => Proof::Password,
+            (challenge, signature) => Proof::Signed { challenge, signature },
+        };
+        let outcome = self.right_password((&name, role), &password, proof, asked);
         let checked = match outcome {
             Ok(checked) => checked,
             Err(refusal) => {
@@ -54,12 +56,19 @@ impl Service {
         }))
     }
 
-    /// Tries a password, one of a user at a time, and writes down how it went before anybody is told.
-    fn right_password(
+    /// Refuses to look at passwords where nobody logs in.
+    pub(super) fn may_log_in(&self, session: &Session, asked: &Asked) -> Result<(), Refusal> {
+        let actor = session.actor();
+        self.fresh(asked.deadline, |state| permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop))
+    }
+
+    /// Tries a password, one of a user at a time, and writes down how it went before anybody is told. A signature that is
+    /// wrong beside the right password counts like a wrong one.
+    pub(super) fn right_password(
         &self,
-        name: &UserName,
-        role: Role,
+        (name, role): (&UserName, Role),
         password: &Password,
+        proof: Proof<'_>,
         asked: &Asked,
     ) -> Result<PasswordCheck, Refusal> {
         let check = || self.fresh(asked.deadline, |state| login_check(state, name, role, asked.now_ms));
@@ -69,9 +78,7 @@ impl Service {
         // The one before may have locked the user.
         let checked = check()?;
         if !self.is_right(&checked, password, asked)? {
-            self.owed.lock().unwrap_or_else(PoisonError::into_inner).insert(user, checked.credential.id);
-            self.pay(user, asked)?;
-            return Err(Status::LoginFailed.into());
+            return Err(self.wrong(user, checked.credential.id, asked));
         }
         // The password may have been changed, or the user locked, while it was hashed. The same password may have another
         // id: every login of the user was ended.
@@ -80,12 +87,34 @@ impl Service {
         if of(&again) != of(&checked) {
             return Err(Status::LoginFailed.into());
         }
+        let credential = again.credential.id;
+        match (&again.mfa_key, proof) {
+            (None, Proof::Password) => {}
+            (Some(_), Proof::Password) => return Err(Status::MfaRequired.into()),
+            (None, Proof::ToBeSigned | Proof::Signed { .. }) => return Err(mfa::without(name)),
+            // Nothing is forgotten before the signature is there.
+            (Some(_), Proof::ToBeSigned) => return Ok(again),
+            (Some(key), Proof::Signed { challenge, signature }) => {
+                let opened = self.login_challenge_of(user, challenge, asked)?;
+                if !mfa::is_signed(key, challenge, signature) {
+                    return Err(self.wrong(user, credential, asked));
+                }
+                self.own_change(Command::LoginSigned { user, credential, challenge: opened.spent() }, asked)?;
+                return Ok(again);
+            }
+        }
         let state = self.cluster.state();
         let is_clean = state.user(user).is_some_and(|user| user.failures == 0 && user.lock == Lock::Open);
         if !is_clean {
-            self.own_change(Command::LoginSucceeded { user, credential: again.credential.id }, asked)?;
+            self.own_change(Command::LoginSucceeded { user, credential }, asked)?;
         }
         Ok(again)
+    }
+
+    /// A wrong try: what to answer, once it is counted.
+    fn wrong(&self, user: UserId, credential: CredentialId, asked: &Asked) -> Refusal {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).insert(user, credential);
+        self.pay(user, asked).err().unwrap_or_else(|| Status::LoginFailed.into())
     }
 
     fn is_right(&self, checked: &PasswordCheck, password: &Password, asked: &Asked) -> Result<bool, Refusal> {
@@ -98,7 +127,7 @@ impl Service {
 
     /// Commits a wrong password that is not committed yet. While the store is out of reach nobody learns whether a
     /// password is right: tries that do not count would be free.
-    fn pay(&self, user: strongroom_types::UserId, asked: &Asked) -> Result<(), Refusal> {
+    fn pay(&self, user: UserId, asked: &Asked) -> Result<(), Refusal> {
         let owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner).get(&user).copied();
         if let Some(credential) = owed {
             self.own_change(Command::LoginFailed { user, credential }, asked)?;

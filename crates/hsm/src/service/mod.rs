@@ -11,7 +11,9 @@ mod changes;
 mod crypto;
 mod keys;
 mod logins;
+mod mfa;
 mod mtls;
+mod quorum;
 mod replicate;
 mod session;
 mod session_keys;
@@ -33,7 +35,7 @@ use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQU
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{NamedSessionKey, v1};
+use strongroom_wire::{ApprovalInfo, NamedSessionKey, v1};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cluster::Cluster;
@@ -75,6 +77,8 @@ struct Asked {
     now_ms: u64,
     /// Those that the operation may use.
     session_keys: Vec<NamedSessionKey>,
+    /// As the client sent them.
+    approvals: Vec<ApprovalInfo>,
 }
 
 /// An operation whose secrets are wiped.
@@ -146,7 +150,8 @@ impl Service {
             return Err(Status::DeadlineExceeded.into());
         }
         let session_keys = strongroom_wire::session_keys(request.session_keys)?;
-        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms(), session_keys };
+        let approvals = strongroom_wire::approvals(request.approvals)?;
+        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms(), session_keys, approvals };
         if let Operation::ApplianceState(_) = operation.0 {
             // Answered also by an HSM that does not serve: it says why.
             return self.appliance_state(session, &asked);
@@ -174,6 +179,16 @@ impl Service {
             Operation::UserDelete(message) => self.user_delete(session, message, asked),
             Operation::UserChangePassword(message) => self.user_change_password(session, message, asked),
             Operation::UserList(_) => self.user_list(session, asked),
+            Operation::UserChangeMfa(message) => self.user_change_mfa(session, message, asked),
+            Operation::UserChangeQuorum(message) => self.user_change_quorum(session, message, asked),
+            Operation::LoginChallenge(message) => self.login_challenge(session, message, asked),
+            Operation::MfaChallenge(message) => self.mfa_challenge(session, message, asked),
+            Operation::QuorumTokenGenerate(message) => self.quorum_token_generate(session, message, asked),
+            Operation::QuorumTokenList(_) => self.quorum_token_list(session, asked),
+            Operation::QuorumTokenDelete(message) => self.quorum_token_delete(session, message, asked),
+            Operation::QuorumValues(_) => self.quorum_values(session, asked),
+            Operation::QuorumSetValue(message) => self.quorum_set_value(session, message, asked),
+            Operation::QuorumSetTime(message) => self.quorum_set_time(session, message, asked),
             Operation::KeyGenerateSecret(message) => self.key_generate_secret(session, message, asked),
             Operation::KeyGeneratePair(message) => self.key_generate_pair(session, message, asked),
             Operation::KeyFind(message) => self.key_find(session, message, asked),
@@ -210,7 +225,7 @@ impl Service {
         let malformed = |_| Refusal::new(Status::MalformedRequest, "request_id");
         let id = RequestId::try_from(request.request_id.as_slice()).map_err(malformed)?;
         let bytes = Zeroizing::new(changes::operation_bytes(request));
-        Ok(Some(Request { id, digest: self.cluster.sealer().command_digest(&[&bytes]) }))
+        Ok(Some(Request::new(id, self.cluster.sealer().command_digest(&[&bytes]))))
     }
 
     /// Asks the state; when it refuses for something that is not there, once more after the store was asked for its
@@ -260,13 +275,15 @@ pub fn holds_secret(request: &v1::Request) -> bool {
                 | Operation::Activate(_)
                 | Operation::UserCreate(_)
                 | Operation::UserChangePassword(_)
+                | Operation::UserChangeMfa(_)
+                | Operation::LoginChallenge(_)
         )
     )
 }
 
 /// Whether a request has a password hashed, for which it waits in a queue of its own.
 pub fn hashes_password(request: &v1::Request) -> bool {
-    matches!(request.operation, Some(Operation::Login(_) | Operation::Activate(_)))
+    matches!(request.operation, Some(Operation::Login(_) | Operation::LoginChallenge(_) | Operation::Activate(_)))
 }
 
 /// Whether a request may end the very connection that it came over, whose last answer it then has.
@@ -276,7 +293,10 @@ pub fn may_end_connection(request: &v1::Request) -> bool {
 
 /// Whether the answer to a request may be much longer than the request: lists.
 pub fn may_answer_long(request: &v1::Request) -> bool {
-    matches!(request.operation, Some(Operation::KeyFind(_) | Operation::UserList(_) | Operation::KeyExport(_)))
+    matches!(
+        request.operation,
+        Some(Operation::KeyFind(_) | Operation::UserList(_) | Operation::KeyExport(_) | Operation::QuorumTokenList(_))
+    )
 }
 
 /// Wipes what a response holds that must not be seen, after it was encoded; answers whether there was something.
@@ -299,6 +319,8 @@ impl Drop for Wiped {
             Operation::Activate(message) => message.password.zeroize(),
             Operation::UserCreate(message) => message.password.zeroize(),
             Operation::UserChangePassword(message) => message.password.zeroize(),
+            Operation::UserChangeMfa(message) => message.password.zeroize(),
+            Operation::LoginChallenge(message) => message.password.zeroize(),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Users, and the first admin's password.
 
-use strongroom_core::{Command, Made, Reply, UserView, list_users};
+use strongroom_core::{Command, Deregister, Made, Reply, UserView, list_users};
 use strongroom_crypto::random;
 use strongroom_types::{Refusal, UserId};
 use strongroom_wire::v1::response::Result as Answer;
@@ -59,19 +59,16 @@ impl Service {
         message: &mut v1::UserChangePassword,
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
-        let command =
-            Command::ChangePassword { name: user_name(&message.user_name)?, role: convert::role(message.role)? };
+        let command = Command::ChangePassword {
+            name: user_name(&message.user_name)?,
+            role: convert::role(message.role)?,
+            deregister: Deregister { mfa: message.deregister_mfa, quorum: message.deregister_quorum },
+        };
         let password = new_password(&mut message.password)?;
         let waits_as = self.waits_as(session);
         let reply =
             self.change(session, asked, &command, || Ok(Made::Password(self.credential(waits_as, &password, asked)?)))?;
-        let (user, renewed) = user_of(reply)?;
-        if let (Some(credential), Some(login)) = (renewed, session.login()) {
-            // Users who change their own password stay logged in here, on the new one.
-            session.logged_in(login.with_credential(credential));
-            session.renewed = true;
-        }
-        Ok(Answer::UserChangePassword(user))
+        Ok(Answer::UserChangePassword(changed_user(session, reply)?))
     }
 
     pub(super) fn user_list(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
@@ -81,13 +78,31 @@ impl Service {
     }
 }
 
+/// The user of a change that set a password. Users who change their own stay logged in here, on the new one.
+pub(super) fn changed_user(session: &mut Session, reply: Reply) -> Result<v1::User, Refusal> {
+    let (user, renewed) = user_of(reply)?;
+    if let (Some(credential), Some(login)) = (renewed, session.login()) {
+        session.logged_in(login.with_credential(credential));
+        session.renewed = true;
+    }
+    Ok(user)
+}
+
 pub(super) fn user_message(user: UserView) -> v1::User {
-    v1::User { user_name: user.name.as_str().to_owned(), role: v1::Role::from(user.role).into(), locked: user.locked }
+    v1::User {
+        user_name: user.name.as_str().to_owned(),
+        role: v1::Role::from(user.role).into(),
+        locked: user.locked,
+        mfa: user.mfa,
+        quorum: user.quorum,
+    }
 }
 
 pub(super) fn user_of(reply: Reply) -> Result<(v1::User, Option<strongroom_types::CredentialId>), Refusal> {
     match reply {
         Reply::User { user, renewed } => Ok((user_message(user), renewed)),
-        Reply::Done | Reply::Key(_) | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),
+        Reply::Done | Reply::Key(_) | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
+            Err(internal("reply"))
+        }
     }
 }

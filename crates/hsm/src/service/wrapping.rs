@@ -7,17 +7,18 @@
 use std::sync::Arc;
 
 use strongroom_core::{
-    Command, KeyUse, Made, MadeKey, NamedKey, Reply, UnwrappingKey, WrapKeys, authorize_wrap, is_for_session,
+    Command, KeyUse, Made, MadeKey, NamedKey, Reply, UnwrappingKey, WrapKeys, authorize_wrap, authorize_wrap_approved,
+    is_for_session,
 };
 use strongroom_crypto::spki::{self, SpkiError};
 use strongroom_crypto_keys::wrap::{self, Beside, Unwrapped};
 use strongroom_types::limits::DATA_LEN_MAX;
-use strongroom_types::{KeyClass, KeyReference, PublicPart, Refusal, Status};
+use strongroom_types::{KeyClass, KeyReference, PublicPart, QuorumService, QuorumSubject, Refusal, Status};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{Wrapping, convert, v1};
 
 use super::changes::internal;
-use super::keys::{drawn_reference, key_message, key_reference, names};
+use super::keys::{drawn_reference, key_message, key_quorum, key_reference, names};
 use super::session_keys::UsableKey;
 use super::{Asked, Service, Session};
 use crate::session_keys::HeldSessionKey;
@@ -79,9 +80,22 @@ impl Service {
             }
         };
         let (wrapping, payload) = (named(wrapping)?, named(payload)?);
-        let WrapKeys { wrapping: stored_wrapping, payload: stored_payload } = self.fresh(asked.deadline, |state| {
-            authorize_wrap(state, &actor, mechanism, (wrapping.key(), payload.key()), asked.now_ms)
-        })?;
+        let keys = || (wrapping.key(), payload.key());
+        let found = self.fresh(asked.deadline, |state| authorize_wrap(state, &actor, mechanism, keys(), asked.now_ms));
+        let WrapKeys { wrapping: stored_wrapping, payload: stored_payload } = match found {
+            Err(refusal) if refusal.status == Status::QuorumFailed && !asked.approvals.is_empty() => {
+                let stored = |named: &Named| match named {
+                    Named::Stored(key) => {
+                        Some(QuorumSubject { service: QuorumService::KeyManagement, key: Some(*key) })
+                    }
+                    Named::OfSession(_) => None,
+                };
+                let subjects = [&wrapping, &payload].into_iter().filter_map(stored).collect();
+                let request = self.spend_approvals(session, asked, operation, subjects)?;
+                authorize_wrap_approved(&self.cluster.state(), &actor, mechanism, keys(), &request, asked.now_ms)?
+            }
+            found => found?,
+        };
         Ok((usable(wrapping, stored_wrapping)?, usable(payload, stored_payload)?))
     }
 
@@ -97,6 +111,7 @@ impl Service {
         }
         let kind = (convert::key_class(message.class)?, convert::key_type(message.key_type)?);
         let (template, share_with) = (convert::template(&message.template)?, names(&message.share_with)?);
+        let quorum = key_quorum(message.manage_quorum, message.use_quorum)?;
         let reference = key_reference(message.unwrapping_key);
         let with = match reference.as_ref().ok().and_then(|reference| asked.session_key(*reference)) {
             Some(named) => {
@@ -108,10 +123,11 @@ impl Service {
         };
         let wrapped_len = message.wrapped.len();
         let (class, key_type) = kind;
-        let command = Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with };
+        let command =
+            Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with, quorum };
         let make = || {
             let key_use = KeyUse::Unwrap(mechanism, wrapped_len);
-            let key = self.authorized(session, message.unwrapping_key, key_use, asked)?;
+            let key = self.authorized_for_change(session, message.unwrapping_key, key_use, asked)?;
             let beside = Beside { aad: &aad, iv: &iv };
             let unwrapped = match key.attributes().class {
                 KeyClass::PrivateKey => {
@@ -162,7 +178,9 @@ impl Service {
         }
         match self.change(session, asked, command, make)? {
             Reply::Key(key) => Ok(key_message(key)),
-            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) => Err(internal("reply")),
+            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
+                Err(internal("reply"))
+            }
         }
     }
 

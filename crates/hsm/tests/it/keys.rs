@@ -23,7 +23,14 @@ fn keys_of_every_kind_are_made_and_used() {
     let create = v1::UserCreate { user_name: "alice".into(), role, password: PASSWORD.into() };
     admin.change(Operation::UserCreate(create)).unwrap();
     let mut alice = world.connect();
-    alice.ask(Operation::Login(v1::Login { user_name: "alice".into(), role, password: PASSWORD.into() })).unwrap();
+    alice
+        .ask(Operation::Login(v1::Login {
+            user_name: "alice".into(),
+            role,
+            password: PASSWORD.into(),
+            ..v1::Login::default()
+        }))
+        .unwrap();
     let rsa = |modulus_bits| Algorithm::Rsa(v1::RsaParameters { modulus_bits, public_exponent: vec![1, 0, 1] });
     let curves = [v1::Curve::P224, v1::Curve::P256, v1::Curve::P384, v1::Curve::P521, v1::Curve::Secp256k1];
     let curves = curves.map(|curve| Algorithm::Curve(curve.into()));
@@ -34,6 +41,7 @@ fn keys_of_every_kind_are_made_and_used() {
             public_template: template("verify"),
             private_template: template("sign"),
             share_with: Vec::new(),
+            ..v1::KeyGeneratePair::default()
         };
         let Answer::KeyGeneratePair(pair) = alice.change(Operation::KeyGeneratePair(message)).unwrap() else {
             panic!("another answer")

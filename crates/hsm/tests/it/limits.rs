@@ -97,7 +97,8 @@ fn crypto_users_cannot_take_every_connection() {
         World::active(ConnectionLimits { connections_max: 8, without_login_max: 2, ..ConnectionLimits::default() });
     wait_until("earlier connections are gone", || world.connections() == 0);
     let (role, user_name) = (v1::Role::CryptoUser.into(), |name: &str| name.to_owned());
-    let login = |name| v1::Login { user_name: user_name(name), role, password: PASSWORD.into() };
+    let login =
+        |name| v1::Login { user_name: user_name(name), role, password: PASSWORD.into(), ..v1::Login::default() };
     let mut admin = world.connect();
     admin.login_admin();
     for name in ["alice", "bob"] {

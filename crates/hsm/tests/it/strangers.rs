@@ -17,7 +17,12 @@ type Client = Connection<StreamOwned<ClientConnection, TcpStream>>;
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 fn guess() -> Operation {
-    Operation::Login(v1::Login { user_name: "nobody".into(), role: v1::Role::Admin.into(), password: PASSWORD.into() })
+    Operation::Login(v1::Login {
+        user_name: "nobody".into(),
+        role: v1::Role::Admin.into(),
+        password: PASSWORD.into(),
+        ..v1::Login::default()
+    })
 }
 
 fn status(client: &mut Client, request: v1::Request) -> Option<Status> {

@@ -283,7 +283,7 @@ impl<S: Read + Write> Connection<S> {
 
     pub fn login_admin(&mut self) {
         let role = v1::Role::Admin.into();
-        let login = v1::Login { user_name: "admin".into(), role, password: PASSWORD.into() };
+        let login = v1::Login { user_name: "admin".into(), role, password: PASSWORD.into(), ..v1::Login::default() };
         self.ask(Operation::Login(login)).unwrap();
     }
 }

@@ -70,7 +70,7 @@ impl World {
     }
 
     fn found_with(&mut self, actor: &Actor, command: &Command, made: &Made, extra: Vec<(RecordPath, Vec<u8>)>) {
-        let request = Request { id: RequestId::from_bytes(self.draw()), digest: [0; 32] };
+        let request = Request::new(RequestId::from_bytes(self.draw()), [0; 32]);
         let now_ms = self.wall_ms(0);
         let mut draft = Draft::new(self.truth.newest().clone());
         let plan = draft.plan(actor, command, made, &request, now_ms).expect("allowed");

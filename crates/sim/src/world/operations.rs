@@ -19,6 +19,7 @@ pub(crate) struct PasswordNumber {
 
 /// What a client asks.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each request of a simulated client")]
 pub(crate) enum Ask {
     Use { actor: Actor, key: KeyReference },
     Find { actor: Actor },
@@ -85,6 +86,7 @@ pub(crate) fn generate_pair(number: u64) -> Command {
         public_template: public,
         private_template: private,
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     }
 }
 
@@ -103,7 +105,7 @@ impl World {
     /// An id and the digest of what it stands for.
     pub(crate) fn request(&mut self, actor: &Actor, command: &Command, made: ToMake) -> Request {
         let digest = self.sealing.sealer().command_digest(&[format!("{actor:?} {command:?} {made:?}").as_bytes()]);
-        Request { id: RequestId::from_bytes(self.draw()), digest }
+        Request::new(RequestId::from_bytes(self.draw()), digest)
     }
 
     pub(crate) fn credential(&mut self, password: PasswordNumber) -> Credential {

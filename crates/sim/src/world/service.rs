@@ -179,8 +179,8 @@ impl World {
         then: ThenResult<Reply>,
     ) {
         let (id, now_ms) = (work.id, self.wall_ms(work.id.hsm));
-        let asked = (actor, command.clone());
-        let checked = move |state: &State| check(state, &asked.0, &asked.1, &request, now_ms);
+        let asked = (actor, command.clone(), request.clone());
+        let checked = move |state: &State| check(state, &asked.0, &asked.1, &asked.2, now_ms);
         self.fresh(
             id,
             Rc::new(checked),
@@ -214,7 +214,7 @@ impl World {
 
     /// A change by the HSM itself, under an id of its own.
     fn own_change(&mut self, work: Working, command: Command, then: ThenResult<()>) {
-        let request = Request { id: RequestId::from_bytes(self.draw()), digest: [0; 32] };
+        let request = Request::new(RequestId::from_bytes(self.draw()), [0; 32]);
         let change = Change { actor: Actor::Hsm, command, made: Made::Nothing, request };
         self.change(
             work.id,

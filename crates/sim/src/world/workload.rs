@@ -94,10 +94,10 @@ impl World {
         let request = self.request(&actor, &command, made);
         let reuses = self.mutant == Some(Mutant::ReuseRequestId) && self.rng.u32(0..10) == 0;
         let request = match (&self.last_request, reuses) {
-            (Some(last), true) => *last,
+            (Some(last), true) => last.clone(),
             _ => request,
         };
-        self.last_request = Some(request);
+        self.last_request = Some(request.clone());
         (Ask::Change { actor, command, made, request }, asked)
     }
 
@@ -185,7 +185,11 @@ impl World {
         let known = &mut self.recorder.users[to_usize(user)];
         known.passwords += 1;
         let password = PasswordNumber { user, number: known.passwords };
-        let command = Command::ChangePassword { name: name_of(user), role: role_of(user) };
+        let command = Command::ChangePassword {
+            name: name_of(user),
+            role: role_of(user),
+            deregister: strongroom_core::Deregister::NONE,
+        };
         self.ask_change(by, command, ToMake::Password(password), Asked::ChangePassword { by, password })
     }
 }

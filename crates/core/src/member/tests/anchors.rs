@@ -58,13 +58,15 @@ fn what_takes_something_away_is_told_from_what_only_grants() {
         public_template: Vec::new(),
         private_template: Vec::new(),
         share_with: Vec::new(),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let made = world.made_pair(&P256);
     check(&mut world, alice, pair.clone(), made, false);
     let key = world.aes_reference(&alice, &[]);
     check(&mut world, alice, Command::DeleteKey(key), Made::Nothing, true);
     let made = Made::Password(world.credential());
-    let change = Command::ChangePassword { name: name("bob"), role: Role::CryptoUser };
+    let change =
+        Command::ChangePassword { name: name("bob"), role: Role::CryptoUser, deregister: crate::Deregister::NONE };
     check(&mut world, admin, change, made, true);
     let bob = world.state.user_named(&name("bob")).unwrap();
     let failed = Command::LoginFailed { user: bob.id, credential: bob.credential.as_ref().unwrap().id };

@@ -279,7 +279,7 @@ fn too_many_changes_wait_at_the_door() {
     let mut member = Member::new();
     let change = create(&mut member.world, "alice");
     for ticket in 0..CHANGES_WAITING_MAX {
-        let request = Request { digest: [1; 32], ..change.request };
+        let request = Request { digest: [1; 32], ..change.request.clone() };
         member.batcher.add(ticket as Ticket, Change { request, ..change.clone() }).unwrap();
     }
     let refusal: Refusal = member.batcher.add(u64::MAX, change).unwrap_err();

@@ -65,7 +65,13 @@ fn make_key(cluster: &Cluster, user: &str) -> KeyReference {
     let sealed = cluster.sealer().seal_material(reference, &Secret::from(&MATERIAL[..])).into();
     let made = Made::Secret(MadeSecret { reference, sealed, check_value: Some([7; 3]) });
     let (key_type, length_bytes, template, share_with) = (KeyType::Aes, 32, Default::default(), Vec::new());
-    let command = Command::GenerateSecret { key_type, length_bytes, template, share_with };
+    let command = Command::GenerateSecret {
+        key_type,
+        length_bytes,
+        template,
+        share_with,
+        quorum: strongroom_types::KeyQuorum::NONE,
+    };
     cluster.ask(crypto_user(cluster, user), command, made).unwrap();
     reference
 }
@@ -73,7 +79,7 @@ fn make_key(cluster: &Cluster, user: &str) -> KeyReference {
 /// The same request each time, as far as its client knows.
 fn create_alice(cluster: &Cluster) -> Result<Changed, ChangeError> {
     let digest = cluster.sealer().command_digest(&[b"create alice"]);
-    let request = Request { id: RequestId::from_bytes([7; 16]), digest };
+    let request = Request::new(RequestId::from_bytes([7; 16]), digest);
     cluster.change(Change { request, ..create(cluster.admin(), "alice") }, Instant::now() + LONG)
 }
 

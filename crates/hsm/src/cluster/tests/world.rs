@@ -139,7 +139,7 @@ pub(super) fn credential() -> Credential {
 }
 
 pub(super) fn request() -> Request {
-    Request { id: RequestId::from_bytes(random::bytes()), digest: random::bytes() }
+    Request::new(RequestId::from_bytes(random::bytes()), random::bytes())
 }
 
 /// The words of these stories, for one member.

@@ -170,6 +170,7 @@ fn a_page_fits_a_frame() {
         owner: names[0].clone(),
         shared_with: names.clone(),
         revision: Revision(1),
+        quorum: strongroom_types::KeyQuorum::NONE,
     };
     let keys = super::super::keys::page((1..=1_000).map(key).collect());
     assert!((20..100).contains(&keys.len()), "{}", keys.len());

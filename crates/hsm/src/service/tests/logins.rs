@@ -68,6 +68,7 @@ fn a_wrong_password_that_cannot_be_counted_tells_nothing() {
             user_name: "alice".into(),
             role: CRYPTO_USER,
             password: password.into(),
+            ..v1::Login::default()
         })),
         ..v1::Request::default()
     };
@@ -231,7 +232,7 @@ fn roles_may_do_what_the_table_says() {
     check(alice, user_create("carol", PASSWORD), Status::RoleNotPermitted);
     check(alice, change_password("bob", CRYPTO_USER, PASSWORD), Status::RoleNotPermitted);
     let appliance = &mut Client::appliance(&member);
-    let login = v1::Login { user_name: "admin".into(), role: ADMIN, password: PASSWORD.into() };
+    let login = v1::Login { user_name: "admin".into(), role: ADMIN, password: PASSWORD.into(), ..v1::Login::default() };
     check(appliance, Operation::Login(login), Status::RoleNotPermitted);
     check(appliance, Operation::Attach(v1::Attach { ticket: Vec::new() }), Status::RoleNotPermitted);
     check(appliance, sign(), Status::RoleNotPermitted);

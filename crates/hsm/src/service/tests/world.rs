@@ -176,7 +176,7 @@ impl<'a> Client<'a> {
     }
 
     pub(super) fn login(&mut self, name: &str, role: i32, password: &str) -> Result<v1::LoginResult, Refusal> {
-        let login = v1::Login { user_name: name.into(), role, password: password.into() };
+        let login = v1::Login { user_name: name.into(), role, password: password.into(), ..v1::Login::default() };
         match self.ask(Operation::Login(login))? {
             Answer::Login(result) => {
                 self.ticket = result.ticket.clone();
@@ -253,6 +253,7 @@ impl<'a> Client<'a> {
             public_template: vec![label(text), flag("verify")],
             private_template: vec![label(text), flag("sign")],
             share_with: Vec::new(),
+            ..v1::KeyGeneratePair::default()
         };
         if !matches!(message.algorithm, Some(v1::key_generate_pair::Algorithm::MlDsa(_))) {
             message.public_template.push(flag("encrypt"));
@@ -313,6 +314,7 @@ pub(super) fn session_pair() -> v1::KeyGeneratePair {
         public_template: vec![session(), label("of a session"), flag("verify")],
         private_template: vec![session(), label("of a session"), flag("sign")],
         share_with: Vec::new(),
+        ..v1::KeyGeneratePair::default()
     }
 }
 
@@ -325,7 +327,12 @@ pub(super) fn user_create(name: &str, password: &str) -> Operation {
 }
 
 pub(super) fn change_password(name: &str, role: i32, password: &str) -> Operation {
-    Operation::UserChangePassword(v1::UserChangePassword { user_name: name.into(), role, password: password.into() })
+    Operation::UserChangePassword(v1::UserChangePassword {
+        user_name: name.into(),
+        role,
+        password: password.into(),
+        ..v1::UserChangePassword::default()
+    })
 }
 
 pub(super) fn aes(text: &str) -> Operation {
@@ -334,6 +341,7 @@ pub(super) fn aes(text: &str) -> Operation {
         length_bytes: 32,
         template: vec![label(text)],
         share_with: Vec::new(),
+        ..v1::KeyGenerateSecret::default()
     })
 }
 

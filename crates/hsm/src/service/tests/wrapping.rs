@@ -26,7 +26,13 @@ fn oaep() -> v1::Wrapping {
 
 fn secret(key_type: v1::KeyType, length_bytes: u32, flags: &[&str]) -> v1::KeyGenerateSecret {
     let template = flags.iter().map(|name| flag(name)).chain([label("a secret")]).collect();
-    v1::KeyGenerateSecret { key_type: key_type.into(), length_bytes, template, share_with: Vec::new() }
+    v1::KeyGenerateSecret {
+        key_type: key_type.into(),
+        length_bytes,
+        template,
+        share_with: Vec::new(),
+        ..v1::KeyGenerateSecret::default()
+    }
 }
 
 fn aes(client: &mut Client<'_>, flags: &[&str]) -> v1::Key {
@@ -53,6 +59,7 @@ fn rsa_pair(client: &mut Client<'_>, public: &[&str], private: &[&str]) -> v1::K
         public_template: flags(public),
         private_template: flags(private),
         share_with: Vec::new(),
+        ..v1::KeyGeneratePair::default()
     };
     match client.change(Operation::KeyGeneratePair(message)).unwrap() {
         Answer::KeyGeneratePair(pair) => pair,
@@ -94,6 +101,7 @@ fn unwrap_message(
         key_type: kind.1.into(),
         template: vec![label("back"), flag("sign")],
         share_with: Vec::new(),
+        ..v1::KeyUnwrap::default()
     }
 }
 
