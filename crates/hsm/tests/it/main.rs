@@ -5,6 +5,7 @@ mod control;
 mod frames;
 mod keys;
 mod limits;
+mod mtls;
 mod process;
 mod slow;
 mod strangers;

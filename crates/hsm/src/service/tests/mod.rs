@@ -5,6 +5,7 @@ mod clusters;
 mod crypto;
 mod life;
 mod logins;
+mod mtls;
 mod replicate;
 mod session_keys;
 mod sharing;
