@@ -173,3 +173,41 @@ fn the_home_is_moved_by_its_variable_unless_the_program_has_anothers_rights() {
     check(Some(""), false, "/opt/cloudhsm");
     check(Some("/srv/x"), true, "/opt/cloudhsm");
 }
+
+#[test]
+fn a_client_certificate_comes_with_its_key() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pair = r#", "client_cert_path": "c.pem", "client_key_path": "k.pem""#;
+    let (folder, path) = folder(&with_clusters(&[cluster(pair)]));
+    let file = |name: &str| folder.path().join(name);
+    let mode = |mode| fs::set_permissions(file("k.pem"), fs::Permissions::from_mode(mode)).unwrap();
+    let text = Config::read(&path).unwrap_err().to_string();
+    assert!(text.contains(&file("c.pem").display().to_string()) && text.contains("mutual TLS"), "{text}");
+    fs::write(file("c.pem"), "a certificate").unwrap();
+    let text = Config::read(&path).unwrap_err().to_string();
+    assert!(text.contains(&file("k.pem").display().to_string()), "{text}");
+    fs::write(file("k.pem"), "a key").unwrap();
+    for (bits, is_key_exposed) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o611, false)] {
+        mode(bits);
+        let expected = ClientCertificate {
+            chain_pem: b"a certificate".to_vec(),
+            chain_path: file("c.pem"),
+            key_pem: Secret::from(&b"a key"[..]),
+            key_path: file("k.pem"),
+            is_key_exposed,
+        };
+        assert_eq!(Config::read(&path).unwrap().clusters[0].certificate, Some(expected), "{bits:o}");
+    }
+    let max = usize::try_from(CLIENT_FILE_LEN_MAX).unwrap();
+    for name in ["c.pem", "k.pem"] {
+        for (len, fits) in [(max - 1, true), (max, true), (max + 1, false)] {
+            fs::write(file(name), vec![b'x'; len]).unwrap();
+            assert_eq!(Config::read(&path).is_ok(), fits, "{name} of {len}");
+        }
+        fs::write(file(name), "short").unwrap();
+    }
+    for one in [r#", "client_cert_path": "c.pem""#, r#", "client_key_path": "k.pem""#] {
+        let text = read(&with_clusters(&[cluster(one)])).unwrap_err().to_string();
+        assert!(text.contains("needs both or none") && text.contains("configure-pkcs11"), "{text}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The engine against HSMs that the tests play: real sockets, real TLS, answers as each story wants them.
 
+mod certificates;
 mod connections;
 mod failover;
 mod fork;

@@ -115,6 +115,7 @@ impl World {
             dead: AtomicBool::new(false),
             seen: Mutex::default(),
             sockets: Mutex::default(),
+            accepted: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             open_max: AtomicUsize::new(0),
         });
@@ -255,6 +256,11 @@ impl Hsm {
         self.heard().iter().map(|heard| heard.connection).collect::<HashSet<_>>().len()
     }
 
+    /// Connections so far, also those that came to nothing.
+    pub fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
     /// Connections open at once, at most.
     pub fn open_max(&self) -> usize {
         self.shared.open_max.load(Ordering::SeqCst)
@@ -275,6 +281,7 @@ struct Shared {
     dead: AtomicBool,
     seen: Mutex<Vec<Heard>>,
     sockets: Mutex<Vec<TcpStream>>,
+    accepted: AtomicUsize,
     open: AtomicUsize,
     open_max: AtomicUsize,
 }
@@ -285,6 +292,7 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
         if shared.dead.load(Ordering::SeqCst) {
             return;
         }
+        shared.accepted.fetch_add(1, Ordering::SeqCst);
         shared.sockets.lock().unwrap().push(socket.try_clone().unwrap());
         let shared = Arc::clone(shared);
         thread::spawn(move || {
@@ -408,6 +416,17 @@ impl Shared {
 
 /// A server with a certificate for an HSM of `cluster`, issued by `ca`.
 pub fn server_config(ca: &CustomerCa, cluster: &ClusterId) -> Arc<ServerConfig> {
+    server_config_for(ca, cluster, &tls::ClientAuth::default())
+}
+
+/// The same, which wants this of its clients.
+pub fn server_config_for(ca: &CustomerCa, cluster: &ClusterId, clients: &tls::ClientAuth) -> Arc<ServerConfig> {
+    let (certificate, pkcs8) = certificate(ca, cluster);
+    tls::server_config(&certificate, &pkcs8, clients).unwrap()
+}
+
+/// A certificate for an HSM of `cluster`, PEM, and its key, PKCS #8.
+pub fn certificate(ca: &CustomerCa, cluster: &ClusterId) -> (Vec<u8>, Secret) {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     let public = PublicPart::Ec { curve: Curve::P256, point: key.public_key().as_ref().to_vec() };
     let info = der::sequence(&[
@@ -421,6 +440,5 @@ pub fn server_config(ca: &CustomerCa, cluster: &ClusterId) -> Arc<ServerConfig> 
     let request = der::sequence(&[&info, &algorithm, &der::bit_string(signature.as_ref())]);
     let certificate = ca.issue(&CertificateRequest::from_der(&request).unwrap(), now_s());
     let pkcs8 = key.to_pkcs8v1().unwrap();
-    tls::server_config(certificate.to_pem().as_bytes(), &Secret::from(pkcs8.as_ref()), &tls::ClientAuth::default())
-        .unwrap()
+    (certificate.to_pem().into_bytes(), Secret::from(pkcs8.as_ref()))
 }
