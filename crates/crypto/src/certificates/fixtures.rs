@@ -162,6 +162,11 @@ impl Party {
 
     /// A certificate for `subject`.
     pub(crate) fn issue(&self, subject: &Party, profile: &Profile) -> Certificate {
+        self.issue_for(&subject.name, &subject.key.spki(), profile)
+    }
+
+    /// A certificate for this name and key.
+    pub(crate) fn issue_for(&self, subject: &Name, spki: &[u8], profile: &Profile) -> Certificate {
         let version = match profile.version {
             1 => Vec::new(),
             version => der::element(tag::context(0), &[&der::unsigned(&[version - 1])]),
@@ -177,8 +182,8 @@ impl Party {
             &self.key.algorithm(),
             self.name.der(),
             &der::sequence(&[&time(seconds(profile.from)), &time(seconds(profile.to))]),
-            subject.name.der(),
-            &subject.key.spki(),
+            subject.der(),
+            spki,
             &extensions,
         ]);
         Certificate::from_der(&self.key.signed(&content)).unwrap()

@@ -1,3 +1,5 @@
+mod clients;
+
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
