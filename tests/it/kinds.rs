@@ -132,6 +132,98 @@ fn an_external_mu_is_the_message_hashed_elsewhere() {
     assert!(verified(&world, &external, "mu", &mu, &signature));
 }
 
+/// An RSA pair that unwraps, and its public key's file.
+fn opener(world: &World) -> String {
+    let make = ["key", "generate-asymmetric-pair", "rsa", "--modulus-size-bits", "2048", "--public-exponent", "65537"];
+    let labels = ["--public-label", "opener", "--private-label", "opener", "--private-attributes", "unwrap=true"];
+    world.data(&[&make[..], &labels].concat());
+    export(world, "opener").0
+}
+
+/// What `key unwrap rsa-oaep` answers to bytes that OpenSSL encrypted.
+fn brought_in(world: &World, opener: &str, bytes: &[u8], class: &str, label: &str) -> Value {
+    let clear = write(world, "clear", bytes);
+    let oaep =
+        ["-pkeyopt", "rsa_padding_mode:oaep", "-pkeyopt", "rsa_oaep_md:sha256", "-pkeyopt", "rsa_mgf1_md:sha256"];
+    let encrypt = ["pkeyutl", "-encrypt", "-pubin", "-inkey", opener, "-in", &clear, "-out", "wrapped"];
+    world.plain_openssl(&[&encrypt[..], &oaep].concat()).ok();
+    let unwrap = ["key", "unwrap", "rsa-oaep", "--hash-function", "sha256", "--mgf", "mgf1-sha256"];
+    let what = ["--filter", "attr.label=opener", "attr.class=private-key", "--key-type-class", class, "--label", label];
+    let attributes: &[&str] = if class == "ec-private" { &["--attributes", "sign=true"] } else { &[] };
+    let wrapped = world.name("wrapped");
+    world.cli(&[&unwrap[..], &what, &["--data-path", &wrapped], attributes].concat()).json()
+}
+
+const DES3: &str = "0123456789abcdef23456789abcdef01456789abcdef0123";
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("hexadecimal")).collect()
+}
+
+/// In FIPS mode, which `up` makes unless told otherwise.
+#[test]
+fn three_des_keys_come_into_a_fips_cluster_unless_they_are_single_des() {
+    let world = World::quick(&["--hsms", "1"]);
+    let opener = opener(&world);
+    let json = brought_in(&world, &opener, &unhex(DES3), "des3", "des3");
+    let attributes = &json["data"]["key"]["attributes"];
+    let zeros = write(&world, "zeros", &[0; 8]);
+    let encrypt = ["enc", "-des-ede3-ecb", "-nopad", "-K", DES3, "-in", &zeros, "-out", "block"];
+    world.plain_openssl(&encrypt).ok();
+    let block = fs::read(world.file("block")).expect("a block");
+    let expected = format!("0x{:02x}{:02x}{:02x}", block[0], block[1], block[2]);
+    assert_eq!(attributes["check-value"], expected, "{json}");
+    for (name, value) in
+        [("key-type", "des3".into()), ("key-length-bytes", 24.into()), ("local", false.into()), ("sign", true.into())]
+    {
+        let value: Value = value;
+        assert_eq!(attributes[name], value, "{name}");
+    }
+    let found = world.data(&["key", "list", "--filter", "attr.key-type=des3"]);
+    assert_eq!(found["total_key_count"], 1);
+    // The second DES key is the first again, its parity bits apart.
+    let weak = format!("0123456789abcdef0022446688aaccee{}", &DES3[32..]);
+    let refused = brought_in(&world, &opener, &unhex(&weak), "des3", "weak");
+    let text = refused["data"].as_str().expect("a text");
+    assert!(text.starts_with("the cluster's FIPS mode does not allow a key as weak as this"), "{text}");
+    for len in [16, 23, 25] {
+        let refused = brought_in(&world, &opener, &vec![7; len], "des3", "short");
+        assert_eq!(refused["error_code"], 1, "{len} bytes: {refused}");
+    }
+    // Ed25519 is not for FIPS mode, from wherever.
+    world.plain_openssl(&["genpkey", "-algorithm", "ed25519", "-outform", "DER", "-out", "ed.der"]).ok();
+    let pkcs8 = fs::read(world.file("ed.der")).expect("a key");
+    let refused = brought_in(&world, &opener, &pkcs8, "ec-private", "ed");
+    let text = refused["data"].as_str().expect("a text");
+    assert!(text.starts_with("the cluster's FIPS mode does not allow this mechanism: Ed25519 keys"), "{text}");
+    assert_eq!(world.data(&["key", "list"])["total_key_count"], 3, "the pair that unwraps, and one 3DES key");
+}
+
+/// A private key made by OpenSSL signs in the HSM what OpenSSL verifies; its public key verifies there what OpenSSL signed.
+#[test]
+fn ed25519_keys_come_in_from_openssl() {
+    let world = World::quick(&["--hsms", "1", "--mode", "NON_FIPS"]);
+    let opener = opener(&world);
+    world.plain_openssl(&["genpkey", "-algorithm", "ed25519", "-out", "ed.pem"]).ok();
+    world.plain_openssl(&["pkey", "-in", "ed.pem", "-outform", "DER", "-out", "ed.der"]).ok();
+    world.plain_openssl(&["pkey", "-in", "ed.pem", "-pubout", "-out", "ed.pub"]).ok();
+    let pkcs8 = fs::read(world.file("ed.der")).expect("a key");
+    let json = brought_in(&world, &opener, &pkcs8, "ec-private", "in");
+    let attributes = json["data"]["key"]["attributes"].clone();
+    assert_eq!((&attributes["curve"], &attributes["key-length-bytes"]), (&"ed25519".into(), &48.into()), "{json}");
+    let import = ["key", "import", "pem", "--path", &world.name("ed.pub"), "--label", "in"];
+    let public = world.data(&[&import[..], &["--key-type-class", "ec-public", "--attributes", "verify=true"]].concat());
+    assert_eq!(public["key"]["attributes"]["check-value"], attributes["check-value"]);
+    let message = write(&world, "message", b"attack at dawn\n");
+    let signature = signed(&world, &["ed25519"], "in", &message);
+    let verify = ["pkeyutl", "-verify", "-pubin", "-inkey", "ed.pub", "-rawin", "-in", &message, "-sigfile"];
+    world.plain_openssl(&[&verify[..], &[&signature]].concat()).ok();
+    let sign = ["pkeyutl", "-sign", "-inkey", "ed.pem", "-rawin", "-in", &message, "-out", "by-openssl"];
+    world.plain_openssl(&sign).ok();
+    assert!(verified(&world, &["ed25519"], "in", &message, &world.name("by-openssl")));
+    assert_eq!(fs::read(&signature).expect("ours"), fs::read(world.file("by-openssl")).expect("theirs"));
+}
+
 #[test]
 fn hsm1_has_neither() {
     let world = World::quick(&["--hsms", "1", "--hsm-type", "hsm1.medium"]);

@@ -13,7 +13,7 @@ use strongroom_core::{
 use strongroom_crypto::spki::{self, SpkiError};
 use strongroom_crypto_keys::wrap::{self, Beside, Unwrapped};
 use strongroom_types::limits::DATA_LEN_MAX;
-use strongroom_types::{KeyClass, KeyReference, PublicPart, QuorumService, QuorumSubject, Refusal, Status};
+use strongroom_types::{KeyClass, KeyReference, KeyType, PublicPart, QuorumService, QuorumSubject, Refusal, Status};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{Wrapping, convert, v1};
 
@@ -125,9 +125,15 @@ impl Service {
         let (class, key_type) = kind;
         let command =
             Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with, quorum };
+        let user = self.waits_as(session);
         let make = || {
             let key_use = KeyUse::Unwrap(mechanism, wrapped_len);
             let key = self.authorized_for_change(session, message.unwrapping_key, key_use, asked)?;
+            // An RSA key's numbers are tested for being primes, which takes as long as making some.
+            let _place = match key_type {
+                KeyType::Rsa => Some(self.generation.enter(user, asked.deadline)?),
+                KeyType::Aes | KeyType::Des3 | KeyType::Ec | KeyType::GenericSecret | KeyType::MlDsa => None,
+            };
             let beside = Beside { aad: &aad, iv: &iv };
             let unwrapped = match key.attributes().class {
                 KeyClass::PrivateKey => {
