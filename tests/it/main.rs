@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real loaders, real clients.
 
 mod cli;
+mod clones;
 mod cluster;
 mod configure;
 mod consistency;

@@ -44,6 +44,31 @@ impl World {
         world
     }
 
+    /// A clone of a cluster, as that is now.
+    #[track_caller]
+    pub fn clone_of(origin: &World) -> World {
+        let mut clone = World::unmade_clone_of(origin, &[]);
+        clone.start();
+        clone
+    }
+
+    /// A folder for a clone that nobody has made, with further arguments of `strongroom up`.
+    #[track_caller]
+    pub fn unmade_clone_of(origin: &World, arguments: &[&str]) -> World {
+        let state = origin.state();
+        let clone_of = ["--clone-of", state.to_str().expect("temporary paths are text")];
+        World::unmade(&[&clone_of, arguments].concat())
+    }
+
+    /// Names another cluster in this one's configuration of `cloudhsm-cli`.
+    #[track_caller]
+    pub fn add_cluster(&self, other: &World) {
+        let (id, ca) = (other.text("/cluster_id"), other.text("/customer_ca"));
+        let mut command = Command::new(program("configure-cli"));
+        command.args(["add-cluster", "--cluster-id", &id, "-a", &other.hsm_ips()[0], "--hsm-ca-cert", &ca]);
+        command.env("CLOUDHSM_HOME", self.home()).ran().ok();
+    }
+
     /// A folder for a cluster that nobody has made; [`World::start`] makes it.
     #[track_caller]
     pub fn unmade(arguments: &[&str]) -> World {
@@ -208,7 +233,9 @@ impl World {
     pub fn bare_cli(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("cloudhsm-cli"));
         command.args(arguments).env("CLOUDHSM_HOME", self.home());
-        command.env_remove("CLOUDHSM_ROLE").env_remove("CLOUDHSM_PIN");
+        for side in ["", "DESTINATION_"] {
+            command.env_remove(format!("{side}CLOUDHSM_ROLE")).env_remove(format!("{side}CLOUDHSM_PIN"));
+        }
         command
     }
 

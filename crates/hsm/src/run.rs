@@ -122,7 +122,8 @@ impl RunError {
             RunError::Clone(CloneError::Withheld { .. } | CloneError::Taken(_)) => 4,
             RunError::Clone(CloneError::Refused(_)) => 5,
             RunError::Clone(CloneError::Apart { .. } | CloneError::LeftOut(_) | CloneError::OtherRootKey { .. }) => 2,
-            RunError::Rollback(RollbackError::Anchor { .. })
+            RunError::Clone(CloneError::Lock { .. })
+            | RunError::Rollback(RollbackError::Anchor { .. })
             | RunError::Harden(_)
             | RunError::Serve(_)
             | RunError::Signals(_)

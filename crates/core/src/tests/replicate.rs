@@ -362,6 +362,26 @@ fn a_user_who_comes_back_finds_nothing_of_an_earlier_life() {
     assert_eq!(login_stands(&world.state, &ticket, world.now_ms).unwrap_err().status, Status::LoginEnded);
 }
 
+/// Written by hand from `docs/spec/wire.md`, where it stands as an example.
+#[test]
+fn the_header_of_the_document_is_read() {
+    let header = "010a13636c75737465722d6162636465666768696a6b1213636c75737465722d62636465666768696a6b6c1a1106000000000000000000\
+                  000000002e06bf2210d0d1d2d3d4d5d6d7d8d9dadbdcdddedf2801300138024080d095ffbc31";
+    let byte = |at: usize| u8::from_str_radix(&header[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..header.len()).step_by(2).map(byte).collect();
+    let expected = Replica {
+        source: "cluster-abcdefghijk".parse().unwrap(),
+        destination: "cluster-bcdefghijkl".parse().unwrap(),
+        what: Replicated::Key(KeyReference::from_u64(0x2e06bf).unwrap()),
+        asker: UserId::from_bytes(std::array::from_fn(|at| 0xd0 + u8::try_from(at).unwrap())),
+        by_admin: true,
+        mode: ClusterMode::Fips,
+        hsm_type: HsmType::Hsm2mMedium,
+        expires_ms: 1_700_000_000_000,
+    };
+    assert_eq!(Replica::decode(&bytes), Ok(expected));
+}
+
 #[test]
 fn headers_read_back_and_nothing_else_does() {
     let (mut world, clone) = clusters();

@@ -7,8 +7,9 @@
 //!   without a root key no HSM starts. So nothing ever serves that is half a clone.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use strongroom_core::member::{Anchor, AnchorFound, Ledger, Withheld};
 use strongroom_core::{Batch, CloneRefusal, CloneTaker, Origin, Record, State, carried, check_clone};
@@ -28,6 +29,9 @@ use super::{Setup, StartError, StateError};
 
 /// A clone's first batch holds everything.
 const FIRST_REVISION: Revision = Revision(1);
+/// How long an earlier process that founds the same clone is waited for.
+const ALONE_WAIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(5);
 /// What stands before the name of a root key's file that is being written.
 const TEMPORARY: &str = ".new-";
 
@@ -58,6 +62,14 @@ pub enum CloneError {
         hsm: HsmId,
         /// Why.
         cause: Withheld,
+    },
+    /// Another process founds the clone, or the folder cannot be locked.
+    #[error("{} cannot be locked: {source}; another process may be making the clone", path.display())]
+    Lock {
+        /// The folder of the clone's store.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
     },
     /// There is a store already, of another clone or of none.
     #[error(
@@ -94,6 +106,7 @@ pub struct Founded {
 pub fn found_clone(origins: &[Setup], clone: &Setup, clock_ms: u64) -> Result<Founded, CloneError> {
     let first = check_together(origins).map_err(|(first, hsm)| CloneError::Apart { first, hsm })?;
     let root_key = RootKey::read(&first.root_key).map_err(StartError::from)?;
+    let _alone = alone(clone)?;
     let founded = match clone.store.database().symlink_metadata() {
         Ok(_) => founded_before(first, clone, &root_key)?,
         Err(_) => {
@@ -105,6 +118,23 @@ pub fn found_clone(origins: &[Setup], clone: &Setup, clock_ms: u64) -> Result<Fo
     };
     keep_root_key(&root_key, &clone.root_key)?;
     Ok(founded)
+}
+
+/// One process at a time founds a clone. An earlier one may still be at work, though whoever started it was killed: then it
+/// is waited for, and what it did is found done.
+fn alone(clone: &Setup) -> Result<fs::File, CloneError> {
+    let folder = clone.store.database().parent().unwrap_or(Path::new("."));
+    let failed = |source| CloneError::Lock { path: folder.to_owned(), source };
+    let lock = fs::File::open(folder).map_err(failed)?;
+    let deadline = Instant::now() + ALONE_WAIT;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(fs::TryLockError::WouldBlock) => return Err(failed(ErrorKind::WouldBlock.into())),
+            Err(fs::TryLockError::Error(source)) => return Err(failed(source)),
+        }
+    }
 }
 
 /// A store that an earlier run made.

@@ -42,7 +42,7 @@ use std::time::Instant;
 use arc_swap::Guard;
 use strongroom_core::member::LeaseKind;
 use strongroom_core::{Hsm, Reply, State};
-use strongroom_crypto_keys::seal::Sealer;
+use strongroom_crypto_keys::seal::{RootKey, Sealer};
 use strongroom_store::{SqliteConfig, SqliteStore, Store};
 use strongroom_types::{ClusterId, ClusterMode, HsmId, HsmType, RecordPath, Refusal, Revision};
 
@@ -121,6 +121,8 @@ impl Cluster {
         notices: Arc<dyn Notices>,
         watcher: Box<dyn Watcher>,
     ) -> Result<Arc<Cluster>, StartError> {
+        // Before a file is made: without a root key nothing begins.
+        RootKey::read(&setup.root_key)?;
         let store = setup.store.clone().lease_ms(u64::from(setup.lease_ms));
         let store = Arc::new(SqliteStore::open(store)?);
         Cluster::start_with(store, LeaseKind::Held, setup, notices, watcher)

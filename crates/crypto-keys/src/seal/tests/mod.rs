@@ -1,6 +1,7 @@
 //! The expected bytes were computed with Python (`hmac`, and AES-GCM of the `cryptography` package) from the text of
 //! `docs/spec/records.md`, where they stand as an example.
 
+mod history;
 mod root_key;
 mod wycheproof;
 

@@ -2,6 +2,7 @@
 
 mod anchors;
 mod bytes;
+mod clones;
 mod commits;
 mod damage;
 mod deltas;

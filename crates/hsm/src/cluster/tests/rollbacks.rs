@@ -19,10 +19,10 @@ use super::super::{AnchorError, Change, ChangeError, Changed, Cluster, Setup, St
 use super::world::{Asks, LONG, Steps, World, create, hsm_id, name};
 
 const WHO: Who = Who { uid: 1_000, login_uid: Some(1_001) };
-const MATERIAL: [u8; 32] = [9; 32];
+pub(super) const MATERIAL: [u8; 32] = [9; 32];
 
 /// Stories of a cluster in files.
-trait Files {
+pub(super) trait Files {
     fn up(&self, number: u8) -> Result<Arc<Cluster>, StartError>;
     fn setups(&self, numbers: &[u8]) -> Vec<Setup>;
     fn database(&self) -> PathBuf;
@@ -54,13 +54,13 @@ impl Files for World {
     }
 }
 
-fn crypto_user(cluster: &Cluster, user: &str) -> Actor {
+pub(super) fn crypto_user(cluster: &Cluster, user: &str) -> Actor {
     let now_ms = cluster.now_ms();
     let check = login_check(&cluster.state(), &name(user), Role::CryptoUser, now_ms).unwrap();
     Actor::Login(check.login(LoginId::from_bytes(random::bytes()), now_ms))
 }
 
-fn make_key(cluster: &Cluster, user: &str) -> KeyReference {
+pub(super) fn make_key(cluster: &Cluster, user: &str) -> KeyReference {
     let reference = KeyReference::from_u64(0x2e_06bf).unwrap();
     let sealed = cluster.sealer().seal_material(reference, &Secret::from(&MATERIAL[..])).into();
     let made = Made::Secret(MadeSecret { reference, sealed, check_value: Some([7; 3]) });
