@@ -24,6 +24,7 @@ mod samples;
 pub mod sealed;
 pub mod settings;
 pub mod tickets;
+pub mod wrapped_keys;
 
 /// One target.
 #[derive(Clone, Copy)]
@@ -66,6 +67,7 @@ targets! {
     sealed: 10_000,
     settings: 5_000,
     tickets: 20_000,
+    wrapped_keys: 1_000,
 }
 
 /// Writes the seeds of a target into the folder that `STRONGROOM_FUZZ_SEEDS` names, if it does: libFuzzer reads them

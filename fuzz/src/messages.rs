@@ -6,7 +6,7 @@ use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
 use strongroom_types::limits::{HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Outcome;
-use strongroom_wire::{KeyInfo, convert, frame, v1};
+use strongroom_wire::{KeyInfo, Wrapping, convert, frame, v1};
 
 /// The target.
 pub fn run(data: &[u8]) {
@@ -68,6 +68,12 @@ fn request_read(request: v1::Request) {
         Some(Operation::KeyReplicate(v1::KeyReplicate { replica: Some(replica) })) => {
             if let Ok(header) = Replica::decode(&replica.header) {
                 assert_eq!(header.encode(), replica.header);
+            }
+        }
+        Some(Operation::KeyWrap(v1::KeyWrap { wrapping: Some(wrapping), .. }))
+        | Some(Operation::KeyUnwrap(v1::KeyUnwrap { wrapping: Some(wrapping), .. })) => {
+            if let Ok(read) = Wrapping::try_from(&wrapping) {
+                assert_eq!(v1::Wrapping::from(&read), wrapping);
             }
         }
         Some(Operation::Decrypt(decrypt)) => {

@@ -245,6 +245,12 @@ pub(crate) fn operations() -> Vec<Operation> {
     let (rsa, aes) = (v1::Mechanism::RsaPkcsPss.into(), v1::KeyType::Aes.into());
     let hash = || v1::HashFunction::Sha256.into();
     let parameters = v1::RsaParameters { modulus_bits: 2048, public_exponent: vec![1, 0, 1] };
+    let wrapping = v1::Wrapping {
+        mechanism: v1::WrapMechanism::AesGcm.into(),
+        tag_bits: 128,
+        aad: vec![1, 2],
+        ..v1::Wrapping::default()
+    };
     vec![
         Operation::Hello(v1::Hello { client: "cloudhsm-cli".into() }),
         Operation::Login(v1::Login {
@@ -306,6 +312,21 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::KeyDelete(v1::KeyDelete { reference: 7 }),
         Operation::KeyShare(v1::KeyShare { reference: 7, user_name: user_name(), role: role() }),
         Operation::KeyUnshare(v1::KeyUnshare { reference: 7, user_name: user_name(), role: role() }),
+        Operation::KeyImport(v1::KeyImport {
+            public_key_info: vec![0x30, 0],
+            key_type: v1::KeyType::Ec.into(),
+            template: template.clone(),
+        }),
+        Operation::KeyWrap(v1::KeyWrap { payload: 7, wrapping_key: 8, wrapping: Some(wrapping.clone()) }),
+        Operation::KeyUnwrap(v1::KeyUnwrap {
+            unwrapping_key: 8,
+            wrapping: Some(v1::Wrapping { iv: vec![3; 12], ..wrapping }),
+            wrapped: vec![4; 48],
+            class: v1::KeyClass::Secret.into(),
+            key_type: aes,
+            template: template.clone(),
+            share_with: vec![user_name()],
+        }),
         Operation::KeySetAttribute(v1::KeySetAttribute { reference: 7, attribute: template.first().cloned() }),
         Operation::Sign(v1::Sign { key: 7, mechanism: rsa, hash: hash(), salt_length: 32, data: vec![7; 32] }),
         Operation::Verify(v1::Verify {
