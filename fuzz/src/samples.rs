@@ -326,6 +326,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             key_type: aes,
             template: template.clone(),
             share_with: vec![user_name()],
+            ..v1::KeyUnwrap::default()
         }),
         Operation::KeySetAttribute(v1::KeySetAttribute { reference: 7, attribute: template.first().cloned() }),
         Operation::Sign(v1::Sign { key: 7, mechanism: rsa, hash: hash(), salt_length: 32, data: vec![7; 32] }),

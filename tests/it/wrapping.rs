@@ -1,7 +1,9 @@
 //! Keys that leave and come in wrapped, with the `openssl` command on the other side.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
-use strongroom_tests::{Ran, World};
+use strongroom_tests::{Ran, World, run, run_with_input};
 
 /// The `data` of a command that is refused.
 #[track_caller]
@@ -69,4 +71,253 @@ fn every_aes_mechanism_brings_a_key_back() {
             refusal(unwrap(&["--data", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"], "no"));
         assert!(said.starts_with("the data cannot be unwrapped with this key to a key of this kind"), "{said}");
     }
+}
+
+/// A script that fails when one of its commands does, in a folder of the world's.
+#[track_caller]
+fn sh(world: &World, script: &str) -> Ran {
+    let mut command = Command::new("sh");
+    run(command.args(["-eu", "-c", script]).current_dir(world.file("")))
+}
+
+/// The option that the `openssl` command has for OAEP with this hash.
+fn oaep(hash: &str) -> String {
+    format!("-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:{hash} -pkeyopt rsa_mgf1_md:{hash}")
+}
+
+/// The answer's wrapped key is also in this file.
+#[track_caller]
+fn wrap_to(world: &World, mechanism: &[&str], payload: &str, wrapping: &[&str], file: &str) -> Value {
+    let file = world.name(file);
+    let keys = ["--payload-filter", payload, "--path", &file, "--wrapping-filter"];
+    world.data(&[&["key", "wrap"], mechanism, &keys, wrapping].concat())
+}
+
+const KEK_PUBLIC: [&str; 2] = ["attr.label=kek", "attr.class=public-key"];
+const KEK_PRIVATE: [&str; 2] = ["attr.label=kek", "attr.class=private-key"];
+
+/// An RSA pair `kek` of the cluster's own, and `partner.key`, which only openssl has, imported as `partner`.
+fn rsa_keys(world: &World) {
+    let pair = ["key", "generate-asymmetric-pair", "rsa", "--modulus-size-bits", "2048", "--public-exponent", "65537"];
+    let labels = ["--public-label", "kek", "--private-label", "kek", "--public-attributes", "wrap=true"];
+    world.data(&[&pair[..], &labels, &["--private-attributes", "unwrap=true"]].concat());
+    let file = world.name("kek.pem");
+    let pem = ["key", "generate-file", "--encoding", "pem", "--path", &file, "--filter"];
+    world.data(&[&pem[..], &KEK_PUBLIC].concat());
+    sh(world, "openssl genrsa -out partner.key 2048 && openssl pkey -in partner.key -pubout -out partner.pem").ok();
+    let file = world.name("partner.pem");
+    let import = ["key", "import", "pem", "--path", &file, "--label", "partner", "--key-type-class", "rsa-public"];
+    let imported = world.data(&[&import[..], &["--attributes", "wrap=true"]].concat());
+    assert_eq!(imported["message"], "Successfully imported key");
+}
+
+#[test]
+fn openssl_opens_what_rsa_mechanisms_wrapped_and_wraps_what_they_open() {
+    let world = World::quick(&["--mode", "NON_FIPS"]);
+    rsa_keys(&world);
+    // A known key, brought in under the pair.
+    let known = "printf '\\000\\001\\002\\003\\004\\005\\006\\007\\010\\011\\012\\013\\014\\015\\016\\017' > known";
+    sh(&world, known).ok();
+    for hash in ["sha1", "sha224", "sha256", "sha384", "sha512"] {
+        let parameters = ["--hash-function", hash, "--mgf", &format!("mgf1-{hash}")];
+        let data = world.name("known.wrapped");
+        let bring = |mechanism: &str, label: &str| {
+            let what = ["--key-type-class", "aes", "--label", label, "--data-path", &data, "--filter"];
+            let key = world.data(&[&["key", "unwrap", mechanism][..], &parameters, &what, &KEK_PRIVATE].concat());
+            assert_eq!(key["key"]["attributes"]["check-value"], "0xc6a13b", "{mechanism} {hash}");
+        };
+        let encrypt = format!("openssl pkeyutl -encrypt -pubin -inkey kek.pem {}", oaep(hash));
+        sh(&world, &format!("{encrypt} -in known -out known.wrapped")).ok();
+        let label = format!("oaep-{hash}");
+        bring("rsa-oaep", &label);
+        sh(
+            &world,
+            &format!(
+                "openssl rand -out t 32; openssl enc -id-aes256-wrap-pad -K $(xxd -p -c 64 t) -iv A65959A6 -in known -out b
+                 {encrypt} -in t -out known.wrapped; cat b >> known.wrapped"
+            ),
+        )
+        .ok();
+        bring("rsa-aes", &format!("aes-{hash}"));
+        // And out again, for the partner.
+        let payload = format!("attr.label={label}");
+        let partner = ["attr.label=partner"];
+        let decrypt = format!("openssl pkeyutl -decrypt -inkey partner.key {}", oaep(hash));
+        wrap_to(&world, &[&["rsa-oaep"][..], &parameters].concat(), &payload, &partner, "out.oaep");
+        sh(&world, &format!("{decrypt} -in out.oaep -out opened && cmp opened known")).ok();
+        wrap_to(&world, &[&["rsa-aes"][..], &parameters].concat(), &payload, &partner, "out.aes");
+        sh(
+            &world,
+            &format!(
+                "head -c 256 out.aes > f; tail -c +257 out.aes > b; {decrypt} -in f -out t; test $(wc -c < t) = 32
+                 openssl enc -d -id-aes256-wrap-pad -K $(xxd -p -c 64 t) -iv A65959A6 -in b -out opened; cmp opened known"
+            ),
+        )
+        .ok();
+    }
+    sh(&world, "openssl pkeyutl -encrypt -pubin -inkey kek.pem -in known -out known.wrapped").ok();
+    let data = world.name("known.wrapped");
+    let what = ["--key-type-class", "aes", "--label", "pkcs", "--data-path", &data, "--filter"];
+    let key = world.data(&[&["key", "unwrap", "rsa-pkcs"][..], &what, &KEK_PRIVATE].concat());
+    assert_eq!(key["key"]["attributes"]["check-value"], "0xc6a13b");
+    wrap_to(&world, &["rsa-pkcs"], "attr.label=pkcs", &["attr.label=partner"], "out.pkcs");
+    sh(&world, "openssl pkeyutl -decrypt -inkey partner.key -in out.pkcs -out opened && cmp opened known").ok();
+}
+
+#[test]
+fn openssl_opens_what_aes_mechanisms_wrapped() {
+    let world = World::new();
+    rsa_keys(&world);
+    sh(&world, "openssl rand -out kek 32; openssl rand -out payload 24").ok();
+    let encrypt = format!("openssl pkeyutl -encrypt -pubin -inkey kek.pem {}", oaep("sha256"));
+    let bring = |file: &str, attributes: &[&str]| {
+        sh(&world, &format!("{encrypt} -in {file} -out wrapped")).ok();
+        let data = world.name("wrapped");
+        let mechanism = ["key", "unwrap", "rsa-oaep", "--hash-function", "sha256", "--mgf", "mgf1-sha256"];
+        let what = ["--key-type-class", "aes", "--label", file, "--data-path", &data, "--filter"];
+        let key = [&mechanism[..], &what, &KEK_PRIVATE, &["--attributes"], attributes].concat();
+        world.data(&key)["key"]["key-reference"].as_str().expect("a reference").to_owned()
+    };
+    let kek = format!("key-reference={}", bring("kek", &["wrap=true", "unwrap=true"]));
+    let payload = format!("key-reference={}", bring("payload", &["extractable=true"]));
+    let kek = [kek.as_str()];
+    let key = "-K $(xxd -p -c 64 kek)";
+    wrap_to(&world, &["aes-no-pad"], &payload, &kek, "out");
+    sh(
+        &world,
+        &format!("openssl enc -d -id-aes256-wrap {key} -iv A6A6A6A6A6A6A6A6 -in out -out opened; cmp opened payload"),
+    )
+    .ok();
+    wrap_to(&world, &["aes-zero-pad"], &payload, &kek, "out");
+    sh(
+        &world,
+        &format!("openssl enc -d -id-aes256-wrap-pad {key} -iv A65959A6 -in out -out opened; cmp opened payload"),
+    )
+    .ok();
+    wrap_to(&world, &["aes-pkcs5-pad"], &payload, &kek, "out");
+    sh(
+        &world,
+        &format!(
+            "openssl enc -d -id-aes256-wrap {key} -iv A6A6A6A6A6A6A6A6 -in out -out opened; test $(wc -c < opened) = 32
+             head -c 24 opened | cmp - payload; test $(tail -c 8 opened | xxd -p) = 0808080808080808"
+        ),
+    )
+    .ok();
+    // GCM is CTR from the iv with counter 2 on (SP 800-38D §7.1), and a tag that the HSM checks.
+    let gcm = ["aes-gcm", "--tag-length-bits", "128", "--aad", "0x10"];
+    let wrapped = wrap_to(&world, &gcm, &payload, &kek, "out");
+    let iv = wrapped["iv"].as_str().and_then(|iv| iv.strip_prefix("0x")).expect("hexadecimal").to_owned();
+    let ctr = |iv: &str| {
+        format!("openssl enc -d -aes-256-ctr {key} -iv {iv}00000002 -in cipher -out opened; cmp opened payload")
+    };
+    sh(&world, &format!("head -c 24 out > cipher; {}", ctr(&iv))).ok();
+    let gcm = ["cloudhsm-aes-gcm", "--tag-length-bits", "64"];
+    assert_eq!(wrap_to(&world, &gcm, &payload, &kek, "out").get("iv"), None);
+    let iv = sh(&world, "test $(wc -c < out) = 44; head -c 12 out | xxd -p").ok().stdout.trim().to_owned();
+    sh(&world, &format!("tail -c +13 out | head -c 24 > cipher; {}", ctr(&iv))).ok();
+    // What openssl wrapped comes in.
+    sh(&world, &format!("openssl enc -id-aes256-wrap-pad {key} -iv A65959A6 -in payload -out wrapped")).ok();
+    let data = world.name("wrapped");
+    let what = ["--key-type-class", "aes", "--label", "by-openssl", "--data-path", &data, "--filter", kek[0]];
+    let back = world.data(&[&["key", "unwrap", "aes-zero-pad"][..], &what].concat());
+    let original = world.data(&["key", "list", "--verbose", "--filter", &payload]);
+    let check_value = &original["matched_keys"][0]["attributes"]["check-value"];
+    assert_eq!(back["key"]["attributes"]["check-value"], *check_value);
+}
+
+/// Every kind of private key goes out as PKCS #8 that openssl reads, and comes back.
+#[test]
+fn private_keys_of_every_curve_travel() {
+    let world = World::quick(&["--mode", "NON_FIPS"]);
+    sh(&world, "openssl genrsa -out partner.key 4096 && openssl pkey -in partner.key -pubout -out partner.pem").ok();
+    let file = world.name("partner.pem");
+    let import = ["key", "import", "pem", "--path", &file, "--label", "partner", "--key-type-class", "rsa-public"];
+    world.data(&[&import[..], &["--attributes", "wrap=true"]].concat());
+    aes(&world, "kek", &["wrap=true", "unwrap=true"]);
+    let oaep_parameters = ["rsa-oaep", "--hash-function", "sha256", "--mgf", "mgf1-sha256"];
+    for curve in ["prime256v1", "secp224r1", "secp384r1", "secp256k1", "secp521r1", "ed25519"] {
+        let labels = ["--public-label", curve, "--private-label", curve];
+        let made = world.data(&[&["key", "generate-asymmetric-pair", "ec", "--curve", curve], &labels[..]].concat());
+        let (public, private) = (&made["public_key"], &made["private_key"]);
+        let reference = |key: &Value| format!("key-reference={}", key["key-reference"].as_str().expect("a reference"));
+        let pem = world.name("public.pem");
+        world.data(&["key", "generate-file", "--encoding", "pem", "--path", &pem, "--filter", &reference(public)]);
+        wrap_to(&world, &oaep_parameters, &reference(private), &["attr.label=partner"], "out");
+        let decrypt = format!("openssl pkeyutl -decrypt -inkey partner.key {} -in out -out opened", oaep("sha256"));
+        sh(&world, &format!("{decrypt}; openssl pkey -in opened -inform DER -pubout | cmp - public.pem")).ok();
+        let len = std::fs::metadata(world.file("opened")).expect("a file").len();
+        assert_eq!(private["attributes"]["key-length-bytes"], len, "{curve}");
+        // Back under an AES key; the public half alone as well.
+        wrap_to(&world, &["aes-pkcs5-pad"], &reference(private), &["attr.label=kek"], "out");
+        let (data, label) = (world.name("out"), format!("{curve}-back"));
+        let what = ["--key-type-class", "ec-private", "--label", &label, "--data-path", &data];
+        let back = world.data(&[&["key", "unwrap", "aes-pkcs5-pad", "--filter", "attr.label=kek"], &what[..]].concat());
+        let import = ["key", "import", "pem", "--path", &pem, "--label", &label, "--key-type-class", "ec-public"];
+        let imported = world.data(&import);
+        for name in ["check-value", "ec-point", "curve", "key-type"] {
+            assert_eq!(back["key"]["attributes"][name], private["attributes"][name], "{curve} {name}");
+            assert_eq!(imported["key"]["attributes"][name], private["attributes"][name], "{curve} {name}");
+        }
+        assert_eq!(back["key"]["attributes"]["key-length-bytes"], len, "{curve}");
+    }
+}
+
+/// Session keys wrap, are wrapped and come in, in one login of the shell.
+#[test]
+fn a_shell_wraps_with_session_keys() {
+    let world = World::new();
+    let file = world.name("wrapped");
+    let (user, password) = (world.text("/crypto_user/username"), world.text("/crypto_user/password"));
+    let lines = [
+        format!("login --username {user} --role crypto-user --password {password}"),
+        "key generate-symmetric aes --label kek --key-length-bytes 32 --session --attributes wrap=true unwrap=true"
+            .into(),
+        "key generate-symmetric aes --label payload --key-length-bytes 16 --session".into(),
+        format!(
+            "key wrap aes-zero-pad --payload-filter attr.label=payload --wrapping-filter attr.label=kek --path {file}"
+        ),
+        format!(
+            "key unwrap aes-zero-pad --filter attr.label=kek --key-type-class aes --label back --data-path {file} --session"
+        ),
+        format!(
+            "key unwrap aes-zero-pad --filter attr.label=kek --key-type-class aes --label stays --data-path {file}"
+        ),
+        "key list --verbose".into(),
+        "quit".into(),
+    ];
+    let said = run_with_input(&mut world.bare_cli(&["interactive"]), &(lines.join("\n") + "\n")).ok().stdout;
+    let answers: Vec<Value> = serde_json::Deserializer::from_str(&said).into_iter().map_while(Result::ok).collect();
+    let codes: Vec<_> = answers.iter().map(|answer| answer["error_code"].clone()).collect();
+    assert_eq!(codes, vec![json!(0); 7], "{said}");
+    let all = answers[6]["data"]["matched_keys"].as_array().expect("keys").clone();
+    let of = |label: &str| {
+        let found =
+            all.iter().find(|key| key["attributes"]["label"] == label).unwrap_or_else(|| panic!("{label}: {said}"));
+        (found["attributes"]["token"].clone(), found["attributes"]["check-value"].clone())
+    };
+    let (_, value) = of("payload");
+    assert_eq!((of("back"), of("stays")), ((json!(false), value.clone()), (json!(true), value)));
+    // The next login has what stays, and no key that opens the file.
+    let left = world.data(&["key", "list", "--verbose"]);
+    assert_eq!(
+        (&left["total_key_count"], &left["matched_keys"][0]["attributes"]["label"]),
+        (&json!(1), &json!("stays"))
+    );
+}
+
+/// What came in is there after everything was killed, and goes out again.
+#[test]
+fn an_unwrapped_key_outlives_every_process() {
+    let mut world = World::new();
+    aes(&world, "kek", &["wrap=true", "unwrap=true"]);
+    aes(&world, "payload", &["extractable=true"]);
+    wrap_to(&world, &["aes-no-pad"], "attr.label=payload", &["attr.label=kek"], "out");
+    let data = world.name("out");
+    let what = ["--key-type-class", "aes", "--label", "back", "--data-path", &data, "--filter", "attr.label=kek"];
+    world.data(&[&["key", "unwrap", "aes-no-pad"][..], &what].concat());
+    world.kill_everything();
+    world.start();
+    let first = std::fs::read(world.file("out")).expect("a file");
+    wrap_to(&world, &["aes-no-pad"], "attr.label=back", &["attr.label=kek"], "again");
+    assert_eq!(std::fs::read(world.file("again")).expect("a file"), first, "KW has no randomness");
 }
