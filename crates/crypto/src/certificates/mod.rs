@@ -118,7 +118,7 @@ impl Certificate {
         &self.spki
     }
 
-    /// The public key, if it is RSA or on a supported curve.
+    /// The public key, if it is of an algorithm that [`spki`] knows.
     pub fn public_key(&self) -> Result<PublicPart, CertificateError> {
         Ok(spki::decode(&self.spki)?)
     }

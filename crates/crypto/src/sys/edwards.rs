@@ -41,14 +41,32 @@ const D: [u8; 32] = [
     0x4d, 0x41, 0x41, 0xd8, 0xab, 0x75, 0xeb, 0x4d, 0xca, 0x13, 0x59, 0x78, 0xa3,
 ];
 
-/// Whether 32 bytes are the one encoding of a point on the curve: y below p, and x² a square (RFC 8032 §5.1.3). AWS-LC
-/// takes any bytes for a public key and says so at the first signature only.
+/// y of the points whose order divides 8, big-endian: 0, 1, −1, and those of order 8. A public key of such an order has
+/// signatures that anybody can make, for any message.
+const OF_SMALL_ORDER: [[u8; 32]; 5] = {
+    let (mut one, mut minus_one) = ([0; 32], P);
+    one[31] = 1;
+    minus_one[31] -= 1;
+    let eighth = [
+        0x7a, 0x03, 0xac, 0x92, 0x77, 0xfd, 0xc7, 0x4e, 0xc6, 0xcc, 0x39, 0x2c, 0xfa, 0x53, 0x20, 0x2a, 0x0f, 0x67,
+        0x10, 0x0d, 0x76, 0x0b, 0x3c, 0xba, 0x4f, 0xd8, 0x4d, 0x3d, 0x70, 0x6a, 0x17, 0xc7,
+    ];
+    let minus_eighth = [
+        0x05, 0xfc, 0x53, 0x6d, 0x88, 0x02, 0x38, 0xb1, 0x39, 0x33, 0xc6, 0xd3, 0x05, 0xac, 0xdf, 0xd5, 0xf0, 0x98,
+        0xef, 0xf2, 0x89, 0xf4, 0xc3, 0x45, 0xb0, 0x27, 0xb2, 0xc2, 0x8f, 0x95, 0xe8, 0x26,
+    ];
+    [[0; 32], one, minus_one, eighth, minus_eighth]
+};
+
+/// Whether 32 bytes are the one encoding of a point on the curve that can be a public key: y below p, x² a square (RFC
+/// 8032 §5.1.3), and the order not a small one. AWS-LC takes any bytes for a public key, and says that they are no point
+/// at the first signature only.
 pub(crate) fn is_on_edwards25519(point: &[u8]) -> bool {
     let Ok(mut y) = <[u8; 32]>::try_from(point) else { return false };
     let negative = y[31] & 0x80 != 0;
     y[31] &= 0x7f;
     y.reverse();
-    y < P && x_squared_is_square(&y).is_some_and(|x_is_zero| !(x_is_zero && negative))
+    y < P && !OF_SMALL_ORDER.contains(&y) && x_squared_is_square(&y).is_some_and(|x_is_zero| !(x_is_zero && negative))
 }
 
 /// Whether x is 0, when there is an x for this y; none when there is not.
@@ -74,5 +92,24 @@ fn x_squared_is_square(y: &[u8; 32]) -> Option<bool> {
             && lc::BN_mod_exp(v, u, half, p, ctx) == 1;
         let (zero, square) = (lc::BN_is_zero(u) == 1, lc::BN_is_one(v) == 1);
         (done && (zero || square)).then_some(zero)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each is a point, and a signature of zeros and the key itself verifies for one message in a few: of such a key
+    /// nobody needs the private half.
+    #[test]
+    fn keys_of_small_order_are_points_that_anybody_signs_for() {
+        for mut y in OF_SMALL_ORDER {
+            assert!(x_squared_is_square(&y).is_some(), "{y:02x?} is no point");
+            y.reverse();
+            let signature = <[u8; 64]>::try_from([&y[..], &[0; 32]].concat()).unwrap();
+            let forged = (0..64_u8).filter(|message| verify_ed25519(&y, &[*message], &signature)).count();
+            assert!(forged > 0, "{y:02x?}");
+            assert!(!is_on_edwards25519(&y));
+        }
     }
 }
