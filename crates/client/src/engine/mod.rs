@@ -75,7 +75,7 @@ impl Drop for Wiped {
 }
 
 impl Engine {
-    pub(crate) fn new(cluster: ClusterConfig, name: ClientName, log: Log) -> Result<Engine, ConfigError> {
+    pub(crate) fn new(mut cluster: ClusterConfig, name: ClientName, log: Log) -> Result<Engine, ConfigError> {
         if cluster.servers.is_empty() {
             return Err(ConfigError::NoAddress);
         }
@@ -86,9 +86,10 @@ impl Engine {
         let anchors = Anchors::from_pem(&cluster.ca_pem, now_s)
             .map_err(|source| ConfigError::Ca { path: cluster.ca_path.clone(), source })?;
         let ca = cluster.ca_path.as_ref().map_or("the configuration".into(), |path| path.display().to_string());
-        let identity = cluster.certificate.as_ref().map(identity_of).transpose()?;
-        let certificate = cluster.certificate.as_ref();
-        if let Some(exposed) = certificate.filter(|certificate| certificate.is_key_exposed) {
+        // The key is TLS' from here on.
+        let certificate = cluster.certificate.take();
+        let identity = certificate.as_ref().map(identity_of).transpose()?;
+        if let Some(exposed) = certificate.as_ref().filter(|certificate| certificate.is_key_exposed) {
             let key = exposed.key_path.display();
             log.write(Level::Warn, &format!("others may read the client's private key {key}; chmod it to 0600"));
         }

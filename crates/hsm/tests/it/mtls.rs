@@ -212,14 +212,18 @@ fn nothing_is_answered_to_strangers_once_the_change_is_acknowledged() {
     let issued = Issued::new();
     register(&mut admin(connect(&world, None)), &issued.ca);
     let mut enforcer = admin(connect(&world, Some(&issued.client)));
-    let (address, anchors) = (world.address, anchors(&world));
+    let (_second, second_address) = world.second();
+    let anchors = anchors(&world);
     for round in 0..5 {
         let (acknowledged, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        // Both listen again for everybody.
+        connect_to(&world, second_address, None).hello();
         std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
+            for address in [world.address, second_address, world.address, second_address] {
+                let (acknowledged, done, anchors) = (&acknowledged, &done, &anchors);
+                scope.spawn(move || {
                     while !done.load(Ordering::SeqCst) {
-                        let Ok(mut stranger) = dial(address, &anchors, None) else { continue };
+                        let Ok(mut stranger) = dial(address, anchors, None) else { continue };
                         loop {
                             let begins_after = acknowledged.load(Ordering::SeqCst);
                             let id = random::bytes::<8>();
