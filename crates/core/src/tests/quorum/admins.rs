@@ -1,11 +1,13 @@
 //! What admins approve together.
 
-use strongroom_types::{QuorumService, Role, Status, TokenId};
+use strongroom_types::{CertificateFingerprint, MtlsEnforcement, QuorumService, Role, Status, TokenId};
 
+use super::super::mtls;
 use super::super::world::{SECOND, World, name};
 use super::{key, subject, three_admins};
 use crate::{
-    Actor, Approval, Approver, Command, Deregister, Made, Plan, PlanError, Reply, Request, check, list_tokens, plan,
+    Actor, Approval, Approver, Command, Deregister, Made, Plan, PlanError, Reply, Request, check, enforcement,
+    list_tokens, list_trust_anchors, plan,
 };
 
 fn create(user: &str) -> Command {
@@ -208,6 +210,35 @@ fn everything_of_the_service_user_needs_approval_but_ones_own_password() {
     let delete = Command::DeleteUser { name: name("alice"), role: Role::CryptoUser };
     assert_eq!(world.done(&admin, &delete, &Made::Nothing), Err(Status::QuorumRequired));
     world.done(&alice, &password("alice", Role::CryptoUser), &made).unwrap();
+}
+
+#[test]
+fn everything_of_the_service_cluster_needs_approval() {
+    let (mut world, [admin, ..]) = three_admins(1, 1);
+    let presented = Some(CertificateFingerprint([1; 32]));
+    let set = |level| Command::SetEnforcement { level, presented };
+    world.done(&admin, &mtls::register(1), &Made::Nothing).unwrap();
+    world.done(&admin, &mtls::register(2), &Made::Nothing).unwrap();
+    world.set_value(&admin, QuorumService::Cluster, 2).unwrap();
+    let commands = [
+        Command::DeregisterTrustAnchor("2".parse().unwrap()),
+        mtls::register(3),
+        set(MtlsEnforcement::Cluster),
+        set(MtlsEnforcement::None),
+    ];
+    for command in commands {
+        assert_eq!(world.done(&admin, &command, &Made::Nothing), Err(Status::QuorumRequired), "{command:?}");
+        let other = world.token(&admin, subject(QuorumService::User)).unwrap();
+        let approvers: &[(&str, u8)] = &[("admin", 1), ("bea", 2)];
+        let outcome = world.approved(&admin, &command, &Made::Nothing, (other, approvers));
+        assert_eq!(outcome, Err(Status::QuorumTokenInvalid), "{command:?}");
+        let token = world.token(&admin, subject(QuorumService::Cluster)).unwrap();
+        world.approved(&admin, &command, &Made::Nothing, (token, approvers)).unwrap();
+        assert!(world.state.quorum_token(token).is_none(), "{command:?}");
+    }
+    // Looking needs none.
+    list_trust_anchors(&world.state, &admin, world.now_ms).unwrap();
+    enforcement(&world.state, &admin, world.now_ms).unwrap();
 }
 
 #[test]
