@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, ClusterMode, Curve, Flag, GcmTag, HashFunction, HsmType, KeyClass, KeyReference,
-    KeyType, PublicPart, Role, Status, Template, WrapMechanism,
+    AttributeName, AttributeValue, ClusterMode, Curve, Filter, FilterTerm, Flag, GcmTag, HashFunction, HsmType,
+    KeyClass, KeyReference, KeyType, PublicPart, Role, Status, Template, WrapMechanism,
 };
 
 use super::world::{P256, World, name, public_of, rsa};
 use crate::{
     Actor, Command, KeyUse, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Reply, SessionKey, UnwrappingKey,
-    authorize, authorize_wrap, check_session_keys, session_keys,
+    authorize, authorize_wrap, check_session_keys, find_keys, session_keys,
 };
 
 const OAEP: WrapMechanism = WrapMechanism::RsaOaep { hash: HashFunction::Sha256 };
@@ -609,4 +609,33 @@ fn a_full_cluster_takes_no_key_in() {
     let request = world.request();
     let outcome = world.again(&alice, &unwrap_command(kek, &[]), &made, &request);
     assert_eq!(outcome, Err(Status::KeysFull));
+}
+
+/// Labels are anybody's: two public keys of one label are two, and the check value tells them apart.
+#[test]
+fn a_public_key_under_somebody_elses_label_is_one_more() {
+    let mut world = World::active();
+    let (alice, bob) = (world.crypto_user("alice"), world.crypto_user("bob"));
+    let label = (AttributeName::Label, AttributeValue::Text("partner".into()));
+    let template = || [flags(&[(Flag::Wrap, true)]), vec![label.clone()]].concat();
+    let mut bring = |actor: &Actor, value: u8| {
+        let made = MadeKey {
+            reference: world.reference(),
+            sealed: None,
+            public: Some(public_of(&rsa(2048))),
+            length_bytes: 0,
+            weak: false,
+            check_value: Some([value; 3]),
+        };
+        let command = Command::ImportKey { public: public_of(&rsa(2048)), template: template() };
+        world.done(actor, &command, &Made::Key(made)).unwrap();
+    };
+    bring(&alice, 1);
+    bring(&bob, 2);
+    let term = FilterTerm::Attribute(label.0, label.1.clone());
+    let found =
+        |terms: Vec<FilterTerm>| find_keys(&world.state, &alice, &Filter(terms), 0, 10, world.now_ms).unwrap().total;
+    assert_eq!(found(vec![term.clone()]), 2, "so that a filter by label selects neither");
+    let own = FilterTerm::Attribute(AttributeName::CheckValue, AttributeValue::Bytes(vec![1; 3]));
+    assert_eq!(found(vec![term, own]), 1);
 }

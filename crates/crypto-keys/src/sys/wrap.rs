@@ -1,7 +1,6 @@
 //! AES-GCM with any tag length, AES key wrap, and RSA encryption: what wraps users' keys.
 
 use std::ffi::c_uint;
-use std::mem::MaybeUninit;
 
 use zeroize::Zeroizing;
 
@@ -82,8 +81,8 @@ pub(crate) fn gcm_open(key: &Secret, tag_len: usize, iv: &[u8], associated: &[u8
     if done == 1 { plain.get(..written).map(Secret::from) } else { None }
 }
 
-/// An AES key's schedule, wiped when dropped.
-struct Schedule(lc::AES_KEY);
+/// An AES key's schedule, wiped when dropped. It stays where it is made: moving it would leave copies behind.
+struct Schedule(Box<lc::AES_KEY>);
 
 impl Schedule {
     /// For wrapping, or for unwrapping. None when the key has another length than an AES key.
@@ -92,14 +91,14 @@ impl Schedule {
             16 | 24 | 32 => c_uint::try_from(8 * key.len()).ok()?,
             _ => return None,
         };
-        let mut schedule = MaybeUninit::<lc::AES_KEY>::zeroed();
-        // SAFETY: reads `bits / 8` bytes of the key and writes the schedule, for which all zeros are valid as well.
-        let (done, schedule) = unsafe {
-            let done = match wraps {
-                true => lc::AES_set_encrypt_key(key.expose().as_ptr(), bits, schedule.as_mut_ptr()),
-                false => lc::AES_set_decrypt_key(key.expose().as_ptr(), bits, schedule.as_mut_ptr()),
-            };
-            (done, Schedule(schedule.assume_init()))
+        // SAFETY: a schedule is numbers, for which all zeros are valid.
+        let mut schedule = Schedule(Box::new(unsafe { std::mem::zeroed() }));
+        // SAFETY: reads `bits / 8` bytes of the key and writes the schedule.
+        let done = unsafe {
+            match wraps {
+                true => lc::AES_set_encrypt_key(key.expose().as_ptr(), bits, &mut *schedule.0),
+                false => lc::AES_set_decrypt_key(key.expose().as_ptr(), bits, &mut *schedule.0),
+            }
         };
         (done == 0).then_some(schedule)
     }
@@ -107,8 +106,8 @@ impl Schedule {
 
 impl Drop for Schedule {
     fn drop(&mut self) {
-        // SAFETY: writes zeros, which are a valid schedule, over exactly this value.
-        unsafe { lc::OPENSSL_cleanse((&raw mut self.0).cast(), size_of::<lc::AES_KEY>()) }
+        // SAFETY: writes zeros, which are a valid schedule, over exactly this one.
+        unsafe { lc::OPENSSL_cleanse((&raw mut *self.0).cast(), size_of::<lc::AES_KEY>()) }
     }
 }
 
@@ -120,7 +119,7 @@ pub(crate) fn kw_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
     let mut wrapped = vec![0; plain.len() + WRAP_LEN];
     // SAFETY: null is the default initial value; writes `plain.len() + 8` bytes, or nothing.
     let written =
-        unsafe { lc::AES_wrap_key(&schedule.0, ptr::null(), wrapped.as_mut_ptr(), plain.as_ptr(), plain.len()) };
+        unsafe { lc::AES_wrap_key(&*schedule.0, ptr::null(), wrapped.as_mut_ptr(), plain.as_ptr(), plain.len()) };
     (usize::try_from(written) == Ok(wrapped.len())).then_some(wrapped)
 }
 
@@ -131,7 +130,7 @@ pub(crate) fn kw_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
     let mut plain = Zeroizing::new(vec![0; wrapped.len().checked_sub(WRAP_LEN)?]);
     // SAFETY: null is the default initial value; writes `wrapped.len() - 8` bytes, or nothing.
     let written =
-        unsafe { lc::AES_unwrap_key(&schedule.0, ptr::null(), plain.as_mut_ptr(), wrapped.as_ptr(), wrapped.len()) };
+        unsafe { lc::AES_unwrap_key(&*schedule.0, ptr::null(), plain.as_mut_ptr(), wrapped.as_ptr(), wrapped.len()) };
     (usize::try_from(written) == Ok(plain.len())).then(|| Secret::from(plain.as_slice()))
 }
 
@@ -144,7 +143,7 @@ pub(crate) fn kwp_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
     // SAFETY: writes at most `wrapped.len()` bytes to `wrapped`, reads `plain.len()` bytes of `plain`.
     let done = unsafe {
         lc::AES_wrap_key_padded(
-            &schedule.0,
+            &*schedule.0,
             wrapped.as_mut_ptr(),
             &mut written,
             wrapped.len(),
@@ -164,7 +163,7 @@ pub(crate) fn kwp_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
     // SAFETY: writes at most `plain.len()` bytes to `plain`, reads `wrapped.len()` bytes of `wrapped`.
     let done = unsafe {
         lc::AES_unwrap_key_padded(
-            &schedule.0,
+            &*schedule.0,
             plain.as_mut_ptr(),
             &mut written,
             plain.len(),
