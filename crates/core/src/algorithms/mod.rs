@@ -181,7 +181,7 @@ pub(crate) fn check_secret(key_type: KeyType, length_bytes: u32, cluster: &Clust
 
 /// Whether a secret key of this type and length that was made elsewhere may come in. `weak` says what its material shows
 /// (`crypto_keys::import`).
-pub fn check_secret_from_outside(
+pub(crate) fn check_secret_from_outside(
     key_type: KeyType,
     length_bytes: u32,
     weak: bool,
@@ -210,7 +210,7 @@ pub fn check_secret_from_outside(
 
 /// Whether a public or private key with this public part that was made elsewhere may come in. The part itself was
 /// checked by `crypto`.
-pub fn check_public_from_outside(public: &PublicPart, cluster: &Cluster) -> Result<(), Refusal> {
+pub(crate) fn check_public_from_outside(public: &PublicPart, cluster: &Cluster) -> Result<(), Refusal> {
     match public {
         PublicPart::Rsa { modulus, public_exponent } => {
             let unused = modulus.first().map_or(0, |first| first.leading_zeros());

@@ -82,6 +82,29 @@ fn a_session_key_works_on_every_member_and_is_in_no_store() {
     assert_eq!(state.signatures, 2);
 }
 
+/// The largest public part there is, in both sealed halves.
+#[test]
+fn an_ml_dsa_pair_of_a_session_signs_on_every_member() {
+    let (world, first) = World::active();
+    let second = world.member(2);
+    let mut here = Client::alice(&first);
+    let algorithm = Some(v1::key_generate_pair::Algorithm::MlDsa(v1::MlDsaAlgorithm::MlDsa87.into()));
+    let made = here.ask(Operation::KeyGeneratePair(v1::KeyGeneratePair { algorithm, ..session_pair() })).unwrap();
+    let Answer::KeyGeneratePair(pair) = made else { panic!("another answer") };
+    let (public, private) = (pair.public_key.unwrap(), pair.private_key.unwrap());
+    assert_eq!((public.length_bytes, private.length_bytes), (2592, 4896));
+    for key in [&public, &private] {
+        assert!((2592..SESSION_KEY_LEN_MAX).contains(&key.sealed_session_key.len()));
+    }
+    let (mechanism, data) = (v1::Mechanism::MlDsa.into(), vec![7; 64]);
+    let sign =
+        Operation::Sign(v1::Sign { key: private.reference, mechanism, data: data.clone(), ..v1::Sign::default() });
+    let mut there = attached(&second, &here.ticket);
+    let signature = signed(there.ask_naming(&private, &private.sealed_session_key, sign)).unwrap();
+    let verify = v1::Verify { key: public.reference, mechanism, data, signature, ..v1::Verify::default() };
+    here.ask_naming(&public, &[], Operation::Verify(verify)).unwrap();
+}
+
 #[test]
 fn secret_keys_of_a_session_are_made_too() {
     let (_world, member) = World::active();
