@@ -7,8 +7,12 @@ use strongroom_client::{ClientError, ConfigError};
 use strongroom_crypto::pem::PemError;
 use strongroom_crypto::spki::SpkiError;
 use strongroom_types::limits::ED25519_DATA_LEN_MAX;
-use strongroom_types::{ClusterId, HashFunction, KeyType, NameError, PasswordError, Refusal, Status, TemplateError};
+use strongroom_types::{
+    ClusterId, HashFunction, KeyType, NameError, PasswordError, QuorumService, Refusal, Status, TemplateError,
+};
 use thiserror::Error;
+
+use crate::token_files::TokenFileError;
 
 /// The closed list.
 #[derive(Debug, Error)]
@@ -101,6 +105,20 @@ pub enum ExpectedError {
     /// Two inputs of one password.
     #[error("the passwords differ; nothing was changed")]
     PasswordsDiffer,
+    /// A token of a key's service without a key.
+    #[error("tokens of {0} are for one key: select it with --filter")]
+    FilterMissing(QuorumService),
+    /// A token file that cannot be used.
+    #[error("the token file {}: {source}", path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        source: TokenFileError,
+    },
+    /// No path could be read.
+    #[error("no path could be read: {0}; nothing was changed")]
+    PromptLine(io::Error),
     /// No password could be read.
     #[error("no password could be read: {0}; give it with --password")]
     Prompt(io::Error),

@@ -20,6 +20,7 @@ mod output;
 mod prompt;
 mod session;
 mod shell;
+mod token_files;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
@@ -77,6 +78,14 @@ pub fn printed_attributes(key: &strongroom_client::KeyInfo) -> Vec<(String, Stri
     let attributes = printed["key"]["attributes"].as_object().into_iter().flatten();
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     attributes.map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// For fuzzing: reads token files. Answers with what is signed, and how many signatures there are.
+#[cfg(feature = "fuzz")]
+pub fn read_token_file(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let _ = token_files::read_registration(bytes);
+    let _ = token_files::read_challenge(bytes, &[0; 32]);
+    token_files::read_approval(bytes).ok().map(|found| (found.approval_data, found.signatures.len()))
 }
 
 /// For fuzzing: reads a line as the shell does, without doing what it says. Answers with its words, if it has words.

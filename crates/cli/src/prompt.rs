@@ -67,6 +67,20 @@ fn ask(prompt: &str) -> Result<Secret, ExpectedError> {
     }
 }
 
+/// A line that may be seen, such as the path of a file.
+pub fn line(prompt: &str) -> Result<String, ExpectedError> {
+    say(prompt);
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line).map_err(ExpectedError::PromptLine)?;
+    if !io::stdin().is_terminal() {
+        say("\n");
+    }
+    match read {
+        0 => Err(ExpectedError::PromptLine(io::ErrorKind::UnexpectedEof.into())),
+        _ => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
+    }
+}
+
 /// Nobody may be there to read it.
 fn say(text: &str) {
     let mut stderr = io::stderr();

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use strongroom_types::{FilterTerm, HashFunction};
 
+use super::Approval;
 use crate::files::Base64;
 
 /// `crypto`.
@@ -33,6 +34,9 @@ Examples:
         /// Key, hash and data
         #[command(flatten)]
         what: Key,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Ed25519 of a message of up to 16,000 bytes (RFC 8032)
     #[command(after_long_help = "\
@@ -46,6 +50,9 @@ Example:
         /// Key and data
         #[command(flatten)]
         what: Input,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Ed25519ph: Ed25519 of a message's SHA-512 digest (RFC 8032), with an empty context
     #[command(after_long_help = "\
@@ -65,6 +72,9 @@ Examples:
         /// What the data is
         #[command(flatten)]
         hashed: Sha512Hashed,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// ML-DSA with an empty context (FIPS 204)
     #[command(after_long_help = "\
@@ -83,6 +93,9 @@ Example:
         /// What the data is
         #[command(flatten)]
         hashed: Shake256Hashed,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2)
     #[command(after_long_help = "\
@@ -97,6 +110,9 @@ Example:
         /// Key, hash and data
         #[command(flatten)]
         what: Key,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// RSASSA-PSS (RFC 8017 §8.1)
     #[command(after_long_help = "\
@@ -114,6 +130,9 @@ Example:
         /// Parameters
         #[command(flatten)]
         pss: Pss,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
 }
 

@@ -5,7 +5,7 @@ use strongroom_types::limits::KEY_PAGE_LEN_MAX;
 use strongroom_types::{AttributeName, AttributeValue, FilterTerm, Flag, MlDsaAlgorithm, TemplateError, UserName};
 
 use super::wrapping::{Import, Unwrap, Wrap};
-use super::{Between, Who};
+use super::{Approval, Between, KeyQuorumOptions, PrivateKeyQuorumOptions, Who};
 
 /// `key`.
 #[derive(Debug, Subcommand)]
@@ -123,6 +123,9 @@ Examples:
         /// Its new value, as key list --verbose prints it
         #[arg(long)]
         value: String,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Let another crypto user use one key of one's own
     #[command(after_long_help = "\
@@ -139,6 +142,9 @@ Example:
         /// With whom
         #[command(flatten)]
         who: Who,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Take back what key share gave
     #[command(after_long_help = "\
@@ -154,6 +160,9 @@ Example:
         /// With whom it is shared
         #[command(flatten)]
         who: Who,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Bring in a key that is wrapped
     #[command(subcommand)]
@@ -260,6 +269,9 @@ pub struct SecretOptions {
     /// Make a session key: it ends with this login, and is in no store
     #[arg(long)]
     pub session: bool,
+    /// Approvals that its use will need
+    #[command(flatten)]
+    pub quorum: KeyQuorumOptions,
 }
 
 /// `key generate-asymmetric-pair`.
@@ -354,6 +366,9 @@ pub struct PairOptions {
     /// Make session keys: they end with this login, and are in no store
     #[arg(long)]
     pub session: bool,
+    /// Approvals that its use will need
+    #[command(flatten)]
+    pub quorum: PrivateKeyQuorumOptions,
 }
 
 /// Named curves.

@@ -5,6 +5,7 @@ mod crypto;
 mod golden;
 mod keys;
 mod mtls;
+mod quorum;
 #[cfg(test)]
 pub(crate) mod reference;
 #[cfg(test)]
@@ -12,13 +13,16 @@ mod tests;
 mod users;
 mod wrapping;
 
+use std::path::PathBuf;
+
 use clap::{Args, Command as Tree, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use strongroom_types::{ClusterId, Role};
 
 pub use crypto::{Crypto, DataType, Input, Key as SigningKey, MuType, Pss, Sign, Signature, Verify};
 pub use keys::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 pub use mtls::Mtls;
-pub use users::User;
+pub use quorum::{Approval, KeyQuorumOptions, PrivateKeyQuorumOptions, Quorum, Scope, TokenSign};
+pub use users::{ChangeMfa, ChangeQuorum, ChangeQuorumTokenSign, User};
 pub use wrapping::{Gcm, Import, Oaep, Unwrap, UnwrapOptions, Wrap, WrapKeys};
 
 use crate::prompt::SecretArgument;
@@ -136,11 +140,16 @@ In single-command mode this checks the password; the commands themselves log in 
 
 Examples:
   cloudhsm-cli login --username alice --role crypto-user
-  cloudhsm-cli login --username admin --role admin")]
+  cloudhsm-cli login --username admin --role admin
+
+`cloudhsm-cli help login mfa-token-sign` explains how users with MFA log in.")]
     Login(Login),
     /// Log out on every HSM of the cluster
     #[command(after_long_help = "Example:\n  cloudhsm-cli logout")]
     Logout,
+    /// Have several users approve operations
+    #[command(subcommand)]
+    Quorum(Quorum),
     /// Manage users
     #[command(subcommand)]
     User(User),
@@ -179,6 +188,33 @@ pub struct Login {
     /// The password; asked for when it is not given. On the command line others who use this machine can see it
     #[arg(long)]
     pub password: Option<SecretArgument>,
+    /// What is signed beside the password
+    #[command(subcommand)]
+    pub mfa: Option<LoginMfa>,
+}
+
+/// How `login` takes a signature beside the password.
+#[derive(Debug, Subcommand)]
+pub enum LoginMfa {
+    /// Log in as a user with MFA: writes a file, and asks for it when it is signed
+    #[command(after_long_help = "\
+The file has a token to be signed with the user's own key, elsewhere: the base64 of the signature goes into `signed`. Then \
+the prompt takes the path of the signed file. A token is good for ten minutes, once.
+
+  jq -r .tokens[0].unsigned m.json | base64 -d > m.bin
+  openssl pkeyutl -sign -inkey alice.key -pkeyopt digest:sha256 \\
+    -in m.bin | base64 -w0
+
+In the shell the login lasts; single commands log in with CLOUDHSM_PIN, which a user with MFA cannot.
+
+Example:
+  cloudhsm-cli login --username alice --role crypto-user mfa-token-sign \\
+    --token m.json")]
+    MfaTokenSign {
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        token: PathBuf,
+    },
 }
 
 /// From which cluster to which. The tool must be configured for both.

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use strongroom_types::{MtlsEnforcement, TrustAnchorReference};
 
+use super::Approval;
+
 /// `cluster mtls`.
 #[derive(Debug, Subcommand)]
 pub enum Mtls {
@@ -16,6 +18,9 @@ Examples:
         /// The anchor's reference, in hexadecimal such as 0x01, or in decimal
         #[arg(long, value_name = "REFERENCE")]
         certificate_reference: TrustAnchorReference,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Show whether clients need a certificate
     #[command(after_long_help = "\
@@ -39,6 +44,9 @@ Example:
         /// The file with the CA's certificate and its chain
         #[arg(long, value_name = "PEM_FILE")]
         path: PathBuf,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Say whether clients need a certificate (the user admin only, connected with one)
     #[command(after_long_help = "\
@@ -53,6 +61,9 @@ Examples:
         /// Who may connect
         #[arg(long, value_parser = level())]
         level: MtlsEnforcement,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
 }
 

@@ -22,11 +22,11 @@ fn commands() -> String {
 fn section(text: &mut String, tree: &Tree, path: &str) {
     for command in tree.get_subcommands().filter(|command| command.get_name() != "help") {
         let path = format!("{path} {}", command.get_name()).trim_start().to_owned();
-        if command.has_subcommands() {
-            section(text, command, &path);
-        } else {
+        // A command that has commands and goes without them, too, is one itself.
+        if !command.is_subcommand_required_set() {
             leaf(text, command, &path);
         }
+        section(text, command, &path);
     }
 }
 

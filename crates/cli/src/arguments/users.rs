@@ -1,6 +1,8 @@
-use clap::Subcommand;
+use std::path::PathBuf;
 
-use super::{Between, Who};
+use clap::{Args, Subcommand};
+
+use super::{Approval, Between, Who};
 use crate::prompt::SecretArgument;
 
 /// `user`.
@@ -22,6 +24,9 @@ Examples:
         /// others who use this machine can see it
         #[arg(long)]
         password: Option<SecretArgument>,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Delete a user who owns no keys (admins)
     #[command(after_long_help = "Example:\n  cloudhsm-cli user delete --username alice --role crypto-user")]
@@ -29,6 +34,9 @@ Examples:
         /// Who
         #[command(flatten)]
         who: Who,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
     },
     /// List the users. Needs no login
     #[command(after_long_help = "Example:\n  cloudhsm-cli user list")]
@@ -67,5 +75,111 @@ Examples:
         /// line others who use this machine can see it
         #[arg(long)]
         password: Option<SecretArgument>,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
+        /// End the user's MFA too
+        #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = yes_or_no)]
+        deregister_mfa: Option<bool>,
+        /// Forget the key with which the user approves too
+        #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", value_parser = yes_or_no)]
+        deregister_quorum: Option<bool>,
+    },
+    /// Change what a user signs beside the password
+    #[command(subcommand)]
+    ChangeMfa(ChangeMfa),
+    /// Change what a user approves with
+    #[command(subcommand)]
+    ChangeQuorum(ChangeQuorum),
+}
+
+/// A flag that may carry a value.
+fn yes_or_no(text: &str) -> Result<bool, &'static str> {
+    match text {
+        "true" | "token-sign" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("expected no value, true or false"),
+    }
+}
+
+/// `user change-mfa`.
+#[derive(Debug, Subcommand)]
+pub enum ChangeMfa {
+    /// Enable MFA, change its key, or end it; sets a password (admins anyone's, crypto users their own)
+    #[command(after_long_help = "\
+With --token: writes a file, has it signed with the new key elsewhere as login mfa-token-sign does, and asks for the signed \
+file and for the public key in PEM (RSA of 2048 bits). The key is registered for approvals too when the user has none. \
+Every login of the user ends.
+
+Examples:
+  cloudhsm-cli user change-mfa token-sign --username alice \\
+    --role crypto-user --token m.json
+  cloudhsm-cli user change-mfa token-sign --username alice \\
+    --role crypto-user --deregister --change-quorum")]
+    TokenSign {
+        /// Who
+        #[command(flatten)]
+        who: Who,
+        /// The password from then on, which may be the old one; asked for twice when it is not given. On the command line
+        /// others who use this machine can see it
+        #[arg(long, value_name = "PASSWORD")]
+        change_password: Option<SecretArgument>,
+        /// What becomes of it
+        #[command(flatten)]
+        how: HowMfa,
+        /// Change the key for approvals in the same way
+        #[arg(long)]
+        change_quorum: bool,
+        /// Approvals
+        #[command(flatten)]
+        approval: Approval,
+    },
+}
+
+/// MFA with a key, or none.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct HowMfa {
+    /// Enable it, or change its key: the file to write
+    #[arg(long, value_name = "FILE")]
+    pub token: Option<PathBuf>,
+    /// End it
+    #[arg(long, alias = "disable")]
+    pub deregister: bool,
+}
+
+/// `user change-quorum`.
+#[derive(Debug, Subcommand)]
+pub enum ChangeQuorum {
+    /// With keys that sign tokens
+    #[command(subcommand)]
+    TokenSign(ChangeQuorumTokenSign),
+}
+
+/// `user change-quorum token-sign`.
+#[derive(Debug, Subcommand)]
+pub enum ChangeQuorumTokenSign {
+    /// Register the public key with which one approves; for the user who is logged in
+    #[command(
+        alias = "activate",
+        after_long_help = "\
+The token comes from quorum token-sign generate --service registration, in the same login, with the base64 of its signature \
+by the new key in `signed`. The key is RSA of 2048 bits, made outside the HSM.
+
+  jq -r .tokens[0].unsigned r.json | base64 -d > r.bin
+  openssl pkeyutl -sign -inkey bea.key -pkeyopt digest:sha256 \\
+    -in r.bin | base64 -w0
+
+Example:
+  cloudhsm-cli user change-quorum token-sign register \\
+    --public-key bea.pub.pem --signed-token r.json"
+    )]
+    Register {
+        /// The public key, PEM
+        #[arg(long, value_name = "FILE")]
+        public_key: PathBuf,
+        /// The registration token's file, signed
+        #[arg(long, value_name = "FILE")]
+        signed_token: PathBuf,
     },
 }

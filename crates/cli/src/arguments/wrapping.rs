@@ -5,6 +5,7 @@ use strongroom_types::{FilterTerm, GcmTag, KeyClass, KeyType, UserName};
 
 use super::crypto::{Data, Hash, Mgf};
 use super::keys::{Attribute, Filter, attribute};
+use super::{Approval, KeyQuorumOptions};
 use crate::files::Hex;
 
 /// `key import`.
@@ -190,6 +191,12 @@ pub struct WrapKeys {
     /// A file to write the wrapped key to, as it is
     #[arg(long, value_name = "FILE")]
     pub path: Option<PathBuf>,
+    /// A token file of the key to wrap that enough of its users have signed, when several must approve this
+    #[arg(long, value_name = "FILE")]
+    pub payload_approval: Option<PathBuf>,
+    /// The same of the key to wrap it under
+    #[arg(long, value_name = "FILE")]
+    pub wrapping_approval: Option<PathBuf>,
 }
 
 /// `key unwrap`.
@@ -340,6 +347,12 @@ pub struct UnwrapOptions {
     /// Make a session key: it ends with this login, and is in no store
     #[arg(long)]
     pub session: bool,
+    /// Approvals that its use will need
+    #[command(flatten)]
+    pub quorum: KeyQuorumOptions,
+    /// Approvals
+    #[command(flatten)]
+    pub approval: Approval,
 }
 
 /// Kinds of keys that come in wrapped.

@@ -5,22 +5,27 @@ use strongroom_crypto::ml_dsa::{MU_LEN, mu};
 use strongroom_types::limits::ED25519_DATA_LEN_MAX;
 use strongroom_types::{HashFunction, KeyReference, PublicPart, SignMechanism};
 
+use super::quorum::approved;
 use super::{Outcome, single};
-use crate::arguments::{Crypto, DataType, Input, MuType, Pss, Sign, Signature, SigningKey, Verify};
+use crate::arguments::{Approval, Crypto, DataType, Input, MuType, Pss, Sign, Signature, SigningKey, Verify};
 use crate::error::ExpectedError;
 use crate::{files, output};
 
 /// `crypto …`.
 pub fn run(client: &Client, command: Crypto) -> Outcome {
     match command {
-        Crypto::Sign(Sign::Ecdsa { what }) => sign(client, what, &Scheme::Ecdsa),
-        Crypto::Sign(Sign::Ed25519 { what }) => sign_whole(client, what, WholeScheme::Ed25519),
-        Crypto::Sign(Sign::Ed25519ph { what, hashed }) => {
-            sign_whole(client, what, WholeScheme::Ed25519ph(hashed.data_type))
+        Crypto::Sign(Sign::Ecdsa { what, approval }) => sign(client, (what, &approval), &Scheme::Ecdsa),
+        Crypto::Sign(Sign::Ed25519 { what, approval }) => sign_whole(client, (what, &approval), WholeScheme::Ed25519),
+        Crypto::Sign(Sign::Ed25519ph { what, hashed, approval }) => {
+            sign_whole(client, (what, &approval), WholeScheme::Ed25519ph(hashed.data_type))
         }
-        Crypto::Sign(Sign::MlDsa { what, hashed }) => sign_whole(client, what, WholeScheme::MlDsa(hashed.data_type)),
-        Crypto::Sign(Sign::RsaPkcs { what }) => sign(client, what, &Scheme::RsaPkcs),
-        Crypto::Sign(Sign::RsaPkcsPss { what, pss }) => sign(client, what, &Scheme::RsaPkcsPss(pss)),
+        Crypto::Sign(Sign::MlDsa { what, hashed, approval }) => {
+            sign_whole(client, (what, &approval), WholeScheme::MlDsa(hashed.data_type))
+        }
+        Crypto::Sign(Sign::RsaPkcs { what, approval }) => sign(client, (what, &approval), &Scheme::RsaPkcs),
+        Crypto::Sign(Sign::RsaPkcsPss { what, pss, approval }) => {
+            sign(client, (what, &approval), &Scheme::RsaPkcsPss(pss))
+        }
         Crypto::Verify(Verify::Ecdsa { what, signature }) => verify(client, what, &Scheme::Ecdsa, signature),
         Crypto::Verify(Verify::Ed25519 { what, signature }) => {
             verify_whole(client, what, WholeScheme::Ed25519, signature)
@@ -126,9 +131,9 @@ impl WholeScheme {
     }
 }
 
-fn sign_whole(client: &Client, what: Input, scheme: WholeScheme) -> Outcome {
+fn sign_whole(client: &Client, (what, approval): (Input, &Approval), scheme: WholeScheme) -> Outcome {
     let (key, input) = scheme.prepared(client, what)?;
-    Ok(signed(key, &client.sign(key, scheme.mechanism(), &input)?))
+    Ok(signed(key, &approved(client, approval)?.sign(key, scheme.mechanism(), &input)?))
 }
 
 fn verify_whole(client: &Client, what: Input, scheme: WholeScheme, signature: Signature) -> Outcome {
@@ -154,11 +159,11 @@ fn prepared(what: &SigningKey, scheme: &Scheme) -> Result<(SignMechanism, Vec<u8
     Ok((mechanism, scheme.input(hash, data, what.data_type)?))
 }
 
-fn sign(client: &Client, what: SigningKey, scheme: &Scheme) -> Outcome {
+fn sign(client: &Client, (what, approval): (SigningKey, &Approval), scheme: &Scheme) -> Outcome {
     let (mechanism, input) = prepared(&what, scheme)?;
     check_signable(mechanism, what.hash_function.into(), &input)?;
     let key = single(client, what.key_filter)?.reference;
-    Ok(signed(key, &client.sign(key, mechanism, &input)?))
+    Ok(signed(key, &approved(client, approval)?.sign(key, mechanism, &input)?))
 }
 
 /// Nobody's verification takes a bare digest where a DigestInfo must be, so none is signed as one.

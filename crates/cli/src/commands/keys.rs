@@ -4,6 +4,7 @@ use strongroom_client::{Client, KeyInfo, PairAlgorithm, reference_pem};
 use strongroom_crypto::{pem, spki};
 use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, Flag, KeyClass, KeyType, Template};
 
+use super::quorum::approved;
 use super::{Outcome, replicate, single, wrapping};
 use crate::arguments::{Encoding, GeneratePair, GenerateSymmetric, Key, PairOptions, SecretOptions, attribute_value};
 use crate::error::ExpectedError;
@@ -49,20 +50,23 @@ pub fn run(session: &mut Session, client: &Client, command: Key) -> Outcome {
             Ok(output::found(&found, offset, detail))
         }
         Key::Replicate { filter, between } => replicate::key(session, client, filter.filter, &between),
-        Key::SetAttribute { filter, name, value } => {
+        Key::SetAttribute { filter, name, value, approval } => {
             let value = attribute_value(name, &value)
                 .map_err(|source| ExpectedError::AttributeValue { name: name.as_str(), source })?;
-            client.key_set_attribute(single(client, filter.filter)?.reference, name, &value)?;
+            let key = single(client, filter.filter)?.reference;
+            approved(client, &approval)?.key_set_attribute(key, name, &value)?;
             Ok(output::message("Attribute set successfully"))
         }
-        Key::Share { filter, who } => {
+        Key::Share { filter, who, approval } => {
             let name = who.username.parse()?;
-            client.key_share(single(client, filter.filter)?.reference, &name, who.role)?;
+            let key = single(client, filter.filter)?.reference;
+            approved(client, &approval)?.key_share(key, &name, who.role)?;
             Ok(output::message("Key shared successfully"))
         }
-        Key::Unshare { filter, who } => {
+        Key::Unshare { filter, who, approval } => {
             let name = who.username.parse()?;
-            client.key_unshare(single(client, filter.filter)?.reference, &name, who.role)?;
+            let key = single(client, filter.filter)?.reference;
+            approved(client, &approval)?.key_unshare(key, &name, who.role)?;
             Ok(output::message("Key unshared successfully"))
         }
     }
@@ -78,13 +82,15 @@ pub(super) fn template(label: String, attributes: Vec<(AttributeName, AttributeV
 
 fn secret(client: &Client, key_type: KeyType, length_bytes: u32, options: SecretOptions) -> Outcome {
     let template = template(options.label, options.attributes, options.session);
-    Ok(output::key(&client.key_generate_secret(key_type, length_bytes, &template, &options.share_crypto_users)?))
+    let shares = (options.share_crypto_users.as_slice(), options.quorum.into());
+    Ok(output::key(&client.key_generate_secret_with_quorum(key_type, length_bytes, &template, shares)?))
 }
 
 fn pair(client: &Client, algorithm: &PairAlgorithm, options: PairOptions) -> Outcome {
     let public = template(options.public_label, options.public_attributes, options.session);
     let private = template(options.private_label, options.private_attributes, options.session);
-    let (public, private) = client.key_generate_pair(algorithm, &public, &private, &options.share_crypto_users)?;
+    let shares = (options.share_crypto_users.as_slice(), options.quorum.into());
+    let (public, private) = client.key_generate_pair_with_quorum(algorithm, &public, &private, shares)?;
     Ok(output::pair(&public, &private))
 }
 

@@ -3,15 +3,16 @@
 mod crypto;
 mod keys;
 mod mtls;
+mod quorum;
 mod replicate;
 mod users;
 mod wrapping;
 
 use serde_json::Value;
-use strongroom_client::{Client, KeyInfo};
+use strongroom_client::{Challenge, Client, KeyInfo, SignedChallenge};
 use strongroom_types::{ClusterId, Filter, FilterTerm};
 
-use crate::arguments::{Cluster, Command, Key, Login};
+use crate::arguments::{Cluster, Command, Key, Login, LoginMfa};
 use crate::error::ExpectedError;
 use crate::session::{Need, Session};
 use crate::{output, prompt};
@@ -46,6 +47,7 @@ pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: Command)
             session.client(cluster, Need::Login)?.logout()?;
             Ok(Value::from("Logout successful"))
         }
+        Command::Quorum(command) => quorum::run(session, cluster, command),
         Command::User(command) => users::run(session, cluster, command),
     }
 }
@@ -54,7 +56,14 @@ fn login(session: &mut Session, cluster: Option<&ClusterId>, options: Login) -> 
     let client = session.client(cluster, Need::Nothing)?;
     let name = options.who.username.parse()?;
     let password = prompt::for_login(options.password)?;
-    Ok(output::login(&client.login(&name, options.who.role, &password)?))
+    let role = options.who.role;
+    let Some(LoginMfa::MfaTokenSign { token }) = options.mfa else {
+        return Ok(output::login(&client.login(&name, role, &password)?));
+    };
+    let Challenge { challenge, digest } = client.login_challenge(&name, role, &password)?;
+    let signature = quorum::signed_elsewhere(&token, &digest)?;
+    let signed = SignedChallenge { challenge, signature };
+    Ok(output::login(&client.login_signed(&name, role, &password, &signed)?))
 }
 
 /// The one key that fits.

@@ -1,7 +1,9 @@
+use strongroom_client::Deregister;
 use strongroom_types::ClusterId;
 
-use super::{Outcome, replicate};
-use crate::arguments::User;
+use super::quorum::approved;
+use super::{Outcome, quorum, replicate};
+use crate::arguments::{ChangeQuorum, ChangeQuorumTokenSign, User};
 use crate::session::{Need, Session};
 use crate::{output, prompt};
 
@@ -9,17 +11,27 @@ use crate::{output, prompt};
 pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: User) -> Outcome {
     let user = match command {
         User::List => return Ok(output::users(&session.client(cluster, Need::Nothing)?.user_list()?)),
-        User::Create { who, password } => {
-            let client = session.client(cluster, Need::Login)?;
+        User::Create { who, password, approval } => {
+            let client = approved(&session.client(cluster, Need::Login)?, &approval)?;
             let name = who.username.parse()?;
             client.user_create(&name, who.role, &prompt::to_set(password)?)?
         }
-        User::Delete { who } => session.client(cluster, Need::Login)?.user_delete(&who.username.parse()?, who.role)?,
+        User::Delete { who, approval } => {
+            let client = approved(&session.client(cluster, Need::Login)?, &approval)?;
+            client.user_delete(&who.username.parse()?, who.role)?
+        }
         User::Replicate { who, between } => return replicate::user(session, &who, &between),
-        User::ChangePassword { who, password } => {
-            let client = session.client(cluster, Need::Login)?;
+        User::ChangePassword { who, password, approval, deregister_mfa, deregister_quorum } => {
+            let client = approved(&session.client(cluster, Need::Login)?, &approval)?;
             let name = who.username.parse()?;
-            client.user_change_password(&name, who.role, &prompt::to_set(password)?)?
+            let (mfa, quorum) = (deregister_mfa.unwrap_or(false), deregister_quorum.unwrap_or(false));
+            let password = prompt::to_set(password)?;
+            client.user_change_password_and_keys(&name, who.role, &password, Deregister { mfa, quorum })?
+        }
+        User::ChangeMfa(command) => quorum::change_mfa(&session.client(cluster, Need::Login)?, command)?,
+        User::ChangeQuorum(ChangeQuorum::TokenSign(command)) => {
+            let ChangeQuorumTokenSign::Register { public_key, signed_token } = command;
+            quorum::register(&session.client(cluster, Need::Login)?, &public_key, &signed_token)?
         }
     };
     Ok(output::user(&user))

@@ -6,6 +6,7 @@ use strongroom_crypto::{pem, spki};
 use strongroom_types::{HashFunction, PublicPart, WrapMechanism};
 
 use super::keys::template;
+use super::quorum::{approved, with_files};
 use super::{Outcome, single};
 use crate::arguments::{Gcm, Import, Oaep, Unwrap, UnwrapOptions, Wrap, WrapKeys};
 use crate::error::ExpectedError;
@@ -30,7 +31,8 @@ pub fn wrap(client: &Client, command: Wrap) -> Outcome {
 fn wrap_by(client: &Client, keys: WrapKeys, wrapping: &Wrapping) -> Outcome {
     let payload = single(client, keys.payload_filter)?.reference;
     let wrapping_key = single(client, keys.wrapping_filter)?.reference;
-    let wrapped = client.key_wrap(payload, wrapping_key, wrapping)?;
+    let approvals = keys.payload_approval.iter().chain(&keys.wrapping_approval);
+    let wrapped = with_files(client, approvals)?.key_wrap(payload, wrapping_key, wrapping)?;
     if let Some(path) = &keys.path {
         files::write(path, &wrapped.wrapped)?;
     }
@@ -68,14 +70,9 @@ fn unwrap_by(client: &Client, options: UnwrapOptions, wrapping: &Wrapping) -> Ou
     let template = template(options.label, options.attributes, options.session);
     let key = single(client, options.filter.filter)?.reference;
     let kind = options.key_type_class.into();
-    let made = client.key_unwrap(
-        key,
-        wrapping,
-        &wrapped,
-        kind,
-        &template,
-        (&options.share_crypto_users, strongroom_types::KeyQuorum::NONE),
-    )?;
+    let shares = (options.share_crypto_users.as_slice(), options.quorum.into());
+    let client = approved(client, &options.approval)?;
+    let made = client.key_unwrap(key, wrapping, &wrapped, kind, &template, shares)?;
     Ok(output::key(&made))
 }
 

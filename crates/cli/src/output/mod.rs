@@ -3,7 +3,7 @@
 mod key;
 
 use serde_json::{Map, Value, json};
-use strongroom_client::{ClusterInfo, HsmInfo, LoggedIn, TrustAnchorInfo, UserInfo};
+use strongroom_client::{ClusterInfo, HsmInfo, LoggedIn, TokenInfo, TrustAnchorInfo, UserInfo};
 use strongroom_types::{ClusterMode, Role};
 
 pub use key::{Detail, found, hex, key, pair, replicated_key};
@@ -60,6 +60,30 @@ fn listed_user(user: &UserInfo) -> Value {
         "quorum": enabled(user.quorum),
         "cluster-coverage": "full",
     })
+}
+
+/// `quorum token-sign list`. Numbers are plain; the guide's other pages wrap each as `{"value": 2}`.
+pub fn tokens(tokens: &[TokenInfo]) -> Value {
+    let token = |token: &TokenInfo| {
+        let (user, service) = (token.user.as_str(), token.subject.service.as_str());
+        match token.subject.key {
+            Some(key) => json!({
+                "username": user,
+                "service": service,
+                "key-reference": key.to_string(),
+                "minimum-token-count": token.count,
+            }),
+            None => json!({
+                "username": user,
+                "service": service,
+                "approvals-required": token.approvals_required,
+                "number-of-approvals": 0,
+                "token-timeout-seconds": token.seconds,
+                "cluster-coverage": "full",
+            }),
+        }
+    };
+    json!({ "tokens": tokens.iter().map(token).collect::<Vec<_>>() })
 }
 
 /// `cluster hsm-info`.
