@@ -24,6 +24,7 @@ mod samples;
 pub mod sealed;
 pub mod settings;
 pub mod tickets;
+pub mod token_files;
 pub mod wrapped_keys;
 
 /// One target.
@@ -67,6 +68,7 @@ targets! {
     sealed: 10_000,
     settings: 5_000,
     tickets: 20_000,
+    token_files: 5_000,
     wrapped_keys: 1_000,
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use strongroom_core::member::{Anchor, AnchorFound};
 use strongroom_core::{
-    Asker, Cluster, Creation, Credential, Effect, EndedLogin, Head, HistoryKey, Hsm, Key, Lock, Origin, Outcome,
-    QuorumToken, QuorumValues, Receipt, Record, Replica, Replicated, Rollback, SessionKey, Settings, SpentChallenge,
-    SumOfMacs, Ticket, TrustAnchor, User,
+    Asker, Challenge, ChallengePurpose, Cluster, Creation, Credential, Effect, EndedLogin, Head, HistoryKey, Hsm, Key,
+    Lock, Origin, Outcome, QuorumToken, QuorumValues, Receipt, Record, Replica, Replicated, Rollback, SessionKey,
+    Settings, SpentChallenge, SumOfMacs, Ticket, TrustAnchor, User,
 };
 use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
@@ -117,6 +117,17 @@ pub(crate) fn session_keys() -> Vec<SessionKey> {
         SessionKey { reference: reference(number), login, credential, owner, attributes, sealed, created_ms: 5 }
     };
     (1..).zip(attributes()).map(key).collect()
+}
+
+pub(crate) fn challenges() -> [Challenge; 2] {
+    let purposes = [ChallengePurpose::Login, ChallengePurpose::Enable(LoginId::from_bytes([1; 16]))];
+    purposes.map(|purpose| Challenge {
+        id: ChallengeId::from_bytes([6; 16]),
+        user: UserId::from_bytes(USER),
+        credential: CredentialId::from_bytes([2; 16]),
+        purpose,
+        until_ms: 12,
+    })
 }
 
 fn token_key(last: u8) -> TokenKey {

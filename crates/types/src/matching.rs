@@ -34,10 +34,10 @@ impl Attributes {
             (Name::KeyLengthBytes, Value::Number(length), _) => self.length_bytes == *length,
             (Name::Flag(flag), Value::Bool(wanted), _) => self.flags.has(flag) == *wanted,
             (Name::Modulus, Value::Bytes(bytes), Some(PublicPart::Rsa { modulus, .. })) => {
-                modulus == without_leading_zeros(bytes)
+                without_leading_zeros(modulus) == without_leading_zeros(bytes)
             }
             (Name::PublicExponent, Value::Bytes(bytes), Some(PublicPart::Rsa { public_exponent, .. })) => {
-                public_exponent == without_leading_zeros(bytes)
+                without_leading_zeros(public_exponent) == without_leading_zeros(bytes)
             }
             (Name::ModulusSizeBits, Value::Number(bits), Some(PublicPart::Rsa { modulus, .. })) => {
                 modulus.len() * 8 == to_usize(*bits)
