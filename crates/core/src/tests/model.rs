@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use strongroom_types::{
     AttributeName, AttributeValue, Attributes, ClusterMode, Curve, DecryptMechanism, Flag, Flags, GcmTag, HashFunction,
-    HsmType, KeyClass, KeyReference, KeyType, MlDsaAlgorithm, PublicPart, Refusal, RequestId, Role, SignMechanism,
-    Status, UserId, WrapMechanism,
+    HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, PublicPart, Refusal, RequestId, Role,
+    SignMechanism, Status, UserId, WrapMechanism,
 };
 
 use super::world::{World, name};
@@ -114,8 +114,22 @@ fn kinds() -> Vec<Kind> {
     secrets.into_iter().map(|key_type| (KeyClass::SecretKey, key_type, None)).chain(pairs).collect()
 }
 
-/// What the rules say, or the first of them that is broken. In a cluster of `hsm2m.medium`.
-fn model(who: Who, (class, key_type, public): &Kind, flags: Flags, mode: ClusterMode, what: What) -> Option<Status> {
+/// What the rules say, or the first of them that is broken. In a cluster of `hsm2m.medium`, by requests without approvals.
+fn model(who: Who, kind: &Kind, flags: Flags, quorum: KeyQuorum, mode: ClusterMode, what: What) -> Option<Status> {
+    let several = match what {
+        What::Verify(_) | What::Delete => 0,
+        What::Sign(_) | What::Decrypt(_) => quorum.usage,
+        // Whoever trusts a key does not manage it.
+        What::Set(..) if who == Who::Admin => 0,
+        What::Unwrap(_) | What::WrapOther(_) | What::BeWrapped { .. } | What::Share | What::Unshare | What::Set(..) => {
+            quorum.manage
+        }
+    };
+    alone(who, kind, flags, mode, what).or((several > 1).then_some(Status::QuorumFailed))
+}
+
+/// The same, but for what several users must approve.
+fn alone(who: Who, (class, key_type, public): &Kind, flags: Flags, mode: ClusterMode, what: What) -> Option<Status> {
     use KeyClass::{PrivateKey, PublicKey};
     let refuse = |broken: bool, status: Status| broken.then_some(status);
     let fips = mode == ClusterMode::Fips;
@@ -199,7 +213,8 @@ struct Asked {
     world: World,
     callers: Vec<(Who, Actor)>,
     owner: UserId,
-    sharer: UserId,
+    /// Two: with one of them less, the key still has as many users as its quorum values ask for.
+    sharers: BTreeSet<UserId>,
     creation: Creation,
     /// What the key in question wraps.
     payload: KeyReference,
@@ -211,12 +226,13 @@ impl Asked {
     fn new(mode: ClusterMode) -> Asked {
         let mut world = World::of(HsmType::Hsm2mMedium, mode);
         let [owner, sharer, stranger] = ["owner", "sharer", "stranger"].map(|user| world.crypto_user(user));
+        world.create("other", Role::CryptoUser).unwrap();
         let admin = world.admin();
         let sharing = ["sharer", "stranger"];
         let payload = world.aes_reference(&owner, &sharing);
         let [trusted, untrusted] = [(); 2].map(|()| world.aes_reference(&owner, &sharing));
         let id = |user: &str| world.state.user_named(&name(user)).unwrap().id;
-        let (owner_id, sharer_id) = (id("owner"), id("sharer"));
+        let (owner_id, sharers) = (id("owner"), BTreeSet::from([id("sharer"), id("other")]));
         let creation = world.state.key(payload).unwrap().creation;
         let callers = vec![
             (Who::Nobody, Actor::Anonymous),
@@ -225,8 +241,7 @@ impl Asked {
             (Who::Sharer, sharer),
             (Who::Stranger, stranger),
         ];
-        let mut asked =
-            Asked { world, callers, owner: owner_id, sharer: sharer_id, creation, payload, trusted, untrusted };
+        let mut asked = Asked { world, callers, owner: owner_id, sharers, creation, payload, trusted, untrusted };
         for (reference, trusts) in [(trusted, true), (untrusted, false)] {
             let key = asked.world.state.key(reference).unwrap().as_ref().clone();
             let flags = key.attributes.flags.with(Flag::Wrap, true).with(Flag::Trusted, trusts);
@@ -242,7 +257,7 @@ impl Asked {
     }
 
     /// The key in question, whatever its attributes.
-    fn place(&mut self, (class, key_type, public): &Kind, flags: Flags) -> KeyReference {
+    fn place(&mut self, (class, key_type, public): &Kind, flags: Flags, quorum: KeyQuorum) -> KeyReference {
         let reference = self.world.reference();
         let request = RequestId::from_bytes(self.world.draw());
         let mut key = self.world.state.key(self.payload).unwrap().as_ref().clone();
@@ -254,7 +269,8 @@ impl Asked {
         self.put(Key {
             reference,
             owner: self.owner,
-            shared: BTreeSet::from([self.sharer]),
+            shared: self.sharers.clone(),
+            quorum,
             attributes: Attributes { class, key_type, label, id, check_value, flags, length_bytes, public },
             sealed,
             creation: Creation { request, ..self.creation },
@@ -342,7 +358,7 @@ fn wrapped_len(mechanism: WrapMechanism) -> usize {
     }
 }
 
-/// All attributes, none, and some drawn by xorshift.
+/// All attributes and none, often enough for each quorum value, and some drawn by xorshift.
 fn drawn() -> Vec<Flags> {
     let all = Flag::ALL.iter().fold(Flags::NONE, |flags, flag| flags.with(*flag, true));
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -353,7 +369,13 @@ fn drawn() -> Vec<Flags> {
         Flag::ALL.iter().enumerate().fold(Flags::NONE, |flags, (bit, flag)| flags.with(*flag, random >> bit & 1 == 1))
     };
     let some: Vec<Flags> = (0..DRAWS).map(|_| draw()).collect();
-    [all, Flags::NONE].into_iter().chain(some).collect()
+    [all, Flags::NONE].into_iter().cycle().take(2 * quorums().len()).chain(some).collect()
+}
+
+/// An odd number of them, so that each meets each set of attributes that is not drawn.
+fn quorums() -> [KeyQuorum; 5] {
+    let values = [(0, 0), (2, 0), (0, 2), (1, 1), (2, 2)];
+    values.map(|(manage, usage)| KeyQuorum { manage, usage })
 }
 
 #[test]
@@ -362,19 +384,24 @@ fn every_decision_is_the_models() {
     for mode in [ClusterMode::Fips, ClusterMode::NonFips] {
         let mut asked = Asked::new(mode);
         for kind in kinds() {
-            for flags in drawn() {
-                let key = asked.place(&kind, flags);
+            for (flags, quorum) in drawn().into_iter().zip(quorums().into_iter().cycle()) {
+                // Public keys have none.
+                let quorum = if kind.0 == KeyClass::PublicKey { KeyQuorum::NONE } else { quorum };
+                let key = asked.place(&kind, flags, quorum);
                 for (who, actor) in &asked.callers {
                     for what in everything() {
-                        let expected = model(*who, &kind, flags, mode, what);
+                        let expected = model(*who, &kind, flags, quorum, mode, what);
                         let decision = asked.decision(actor, key, what);
                         let (class, key_type) = (kind.0, kind.1);
-                        assert_eq!(decision, expected, "{what:?} by {who:?}: {class} {key_type} {flags:?} in {mode}");
+                        assert_eq!(
+                            decision, expected,
+                            "{what:?} by {who:?}: {class} {key_type} {flags:?} {quorum:?} in {mode}"
+                        );
                         refused.insert(decision);
                     }
                 }
             }
         }
     }
-    assert_eq!(refused.len(), 16, "every refusal of the model, and no other: {refused:?}");
+    assert_eq!(refused.len(), 17, "every refusal of the model, and no other: {refused:?}");
 }

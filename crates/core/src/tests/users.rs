@@ -55,17 +55,21 @@ fn an_id_that_is_taken_is_drawn_again() {
 
 #[test]
 fn a_cluster_holds_as_many_users_as_its_type_allows() {
-    let mut world = World::of(HsmType::Hsm1Medium, ClusterMode::Fips);
-    let most = HsmType::Hsm1Medium.capacity().users_max;
-    // The first admin is one of them, the cluster's own user is not.
-    for number in 1..most {
-        world.create(&format!("user-{number}"), Role::CryptoUser).unwrap();
+    for hsm_type in [HsmType::Hsm1Medium, HsmType::Hsm2mMedium] {
+        let mut world = World::of(hsm_type, ClusterMode::Fips);
+        let most = hsm_type.capacity().users_max;
+        // The first admin is one of them, the cluster's own user is not.
+        let admin = world.admin();
+        for number in 1..most {
+            let (made, request) = (world.made_user(), world.request());
+            let create = Command::CreateUser { name: name(&format!("user-{number}")), role: Role::CryptoUser };
+            world.again(&admin, &create, &made, &request).unwrap();
+        }
+        assert_eq!(world.state.users_len(), most);
+        assert_eq!(world.create("one-too-many", Role::CryptoUser), Err(Status::UsersFull));
+        world.done(&admin, &delete("user-1", Role::CryptoUser), &Made::Nothing).unwrap();
+        world.create("room-again", Role::CryptoUser).unwrap();
     }
-    assert_eq!(world.state.users_len(), most);
-    assert_eq!(world.create("one-too-many", Role::CryptoUser), Err(Status::UsersFull));
-    let admin = world.admin();
-    world.done(&admin, &delete("user-1", Role::CryptoUser), &Made::Nothing).unwrap();
-    world.create("room-again", Role::CryptoUser).unwrap();
 }
 
 #[test]
