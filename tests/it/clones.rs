@@ -252,6 +252,34 @@ fn a_clone_of_a_stopped_cluster_and_of_a_clone() {
     assert_eq!(steady(&second.up), steady(&before));
 }
 
+/// The page, run as it stands.
+#[test]
+fn the_page_for_operators_is_right() {
+    const PAGE: &str = include_str!("../../docs/operating/clone-a-cluster.md");
+    /// Stops what the page starts.
+    struct Folder(tempfile::TempDir);
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            for state in ["a", "b"] {
+                run(Command::new(program("strongroom")).args(["down", "--state"]).arg(self.0.path().join(state)));
+            }
+        }
+    }
+    let folder = Folder(tempfile::tempdir().expect("a folder"));
+    let script: String =
+        PAGE.lines().filter_map(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
+    let path = format!(
+        "{}:{}",
+        program("strongroom").parent().expect("a folder").display(),
+        std::env::var("PATH").expect("a path")
+    );
+    let mut command = Command::new("sh");
+    let ran = run(command.args(["-eu", "-c", &script]).current_dir(folder.0.path()).env("PATH", path)).ok();
+    for expected in ["Successfully replicated user", "Successfully replicated key", "\"extractable\": false"] {
+        assert!(ran.stdout.contains(expected), "{expected}: {ran:?}");
+    }
+}
+
 /// What is refused, and that nothing is left that serves.
 #[test]
 fn what_is_no_clone_is_refused_with_the_reason() {

@@ -19,7 +19,7 @@ use crate::records::Lock;
 use crate::users::whole;
 use crate::{
     Actor, Credential, Effect, Key, PLANNED_RECORDS_MAX, Plan, PlanError, Planned, Record, Replica, Replicated, Reply,
-    State, User, UserView, keys,
+    State, User, UserView, keys, quorum,
 };
 
 /// Decides whether `actor` may take a key to a clone, and says what is to be sealed with it: the owner, and admins every
@@ -80,6 +80,7 @@ pub(crate) fn check_key(asking: &Asking<'_>, replica: &Replica, key: &Key) -> Re
         return Err(Status::KeyNotOwned.into());
     }
     check_users(state, key)?;
+    quorum::check_key_values(key.quorum, 1 + key.shared.len())?;
     match state.key(key.reference) {
         Some(here) if alike(state, here) == alike(state, key) => return Ok(Taken::Here),
         Some(here) => {

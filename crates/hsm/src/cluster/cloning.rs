@@ -172,20 +172,18 @@ impl Read {
 
 fn read_origin(origins: &[Setup], root_key: &RootKey) -> Result<Read, CloneError> {
     let first = origins.first().expect("there is a first: the folders were looked at");
-    let read = || {
-        let loaded = read_database(&first.store).map_err(StartError::from)?;
-        Ok::<_, CloneError>(Read::of(root_key, &first.cluster_id, loaded)?)
-    };
+    let load = || read_database(&first.store).map_err(StartError::from);
     // The anchors first, by the keys of an earlier look: an HSM that runs may go on to write both, and the store that is
     // read after its anchor is the newer one.
-    let before = read()?;
+    let before = Read::of(root_key, &first.cluster_id, load()?)?;
     let named = |hsm: &HsmId| origins.iter().find(|setup| setup.hsm.id == *hsm);
     let mut seen: Vec<(HsmId, AnchorFound)> = Vec::with_capacity(origins.len());
     for hsm in before.state.hsms() {
         let setup = named(&hsm.id).ok_or_else(|| CloneError::LeftOut(hsm.id.clone()))?;
         seen.push((hsm.id.clone(), found(setup, &before.keys, &before.state)?));
     }
-    let read = read()?;
+    let loaded = load()?;
+    let read = if loaded == before.loaded { before } else { Read::of(root_key, &first.cluster_id, loaded)? };
     for (hsm, anchor) in seen {
         anchor.check(&read.anchor).map_err(|cause| CloneError::Withheld { hsm, cause })?;
     }

@@ -2,6 +2,7 @@
 
 mod admins;
 mod bounds;
+mod clones;
 mod keys;
 mod mfa;
 mod model;

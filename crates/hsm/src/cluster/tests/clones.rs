@@ -6,12 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use strongroom_core::member::{AnchorConflict, Withheld};
-use strongroom_core::{Actor, CloneRefusal, Command, Made};
-use strongroom_crypto_keys::seal::RootKeyError;
-use strongroom_store::OfflineDatabase;
-use strongroom_types::{ClusterId, ClusterMode, ClusterState, HsmType, KeyReference, RecordKind, Status};
+use strongroom_core::{Actor, Batch, CloneRefusal, Command, Key, Made, Record};
+use strongroom_crypto_keys::seal::{RootKey, RootKeyError};
+use strongroom_store::{Loaded, OfflineDatabase, StoredRecord};
+use strongroom_types::limits::HSM2M_KEYS_MAX;
+use strongroom_types::{
+    ClusterId, ClusterMode, ClusterState, HsmType, KeyReference, RecordKind, RecordPath, Secret, Status,
+};
 
 use super::super::cloning::{CloneError, found_clone};
+use super::super::keys::Keys;
+use super::super::view::View;
 use super::super::{Cluster, Setup, StartError};
 use super::rollbacks::{Files, MATERIAL, crypto_user, make_key};
 use super::world::{Asks, Steps, World, hsm_id};
@@ -272,4 +277,38 @@ fn an_older_cluster_is_given_its_history_key_at_the_next_start_and_by_one_hsm_on
     assert!(
         matches!(refused, super::super::ChangeError::Refused(refusal) if refusal.status == Status::RoleNotPermitted)
     );
+}
+
+/// As many keys as the larger type allows, each of an RSA-4096 pair's size. Takes a few seconds without optimisation.
+#[test]
+fn a_full_cluster_is_cloned_within_a_minute() {
+    let (world, clone, key) = story();
+    let setup = world.setup(1);
+    let root_key = RootKey::read(&setup.root_key).unwrap();
+    let loaded = OfflineDatabase::open(&setup.store).unwrap().load().unwrap();
+    let keys = Keys::open(&root_key, &setup.cluster_id, &loaded).unwrap();
+    let (sealer, revision) = (keys.sealer(), loaded.revision.next());
+    let view = View::load(&sealer, keys.epoch, &loaded).unwrap();
+    let one = view.state().key(key).unwrap();
+    let numbers = 1..=u64::try_from(HSM2M_KEYS_MAX - 1).unwrap();
+    let more = numbers.map(|number| {
+        let reference = KeyReference::from_u64(number).unwrap();
+        let sealed = sealer.seal_material(reference, &Secret::from(&[7; 2_400][..]));
+        Record::Key(Key { reference, revision, sealed: Some(sealed.into()), ..Key::clone(one) })
+    });
+    let batch = Batch { revision, time_ms: view.head().time_ms, puts: more.collect(), deletes: Vec::new() };
+    let sealed = view.seal(&sealer, &batch).unwrap().unwrap();
+    let stored = |(path, sealed)| StoredRecord { path, revision, sealed };
+    let mut records: Vec<StoredRecord> =
+        loaded.records.into_iter().filter(|record| record.path != RecordPath::HEAD).collect();
+    records.extend(sealed.puts.into_iter().map(stored));
+    records.sort_by_key(|record| record.path);
+    OfflineDatabase::open(&setup.store).unwrap().replace(&Loaded { revision, records }).unwrap();
+    let began = std::time::Instant::now();
+    found(&world, &clone).unwrap();
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(60), "{took:?}");
+    eprintln!("cloned in {took:?}");
+    let cluster = up(&world, &clone).unwrap();
+    assert_eq!(cluster.state().keys_len(), HSM2M_KEYS_MAX);
 }
