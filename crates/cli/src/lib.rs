@@ -26,8 +26,6 @@ use std::ffi::OsString;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::arguments::{Arguments, Top};
 use crate::session::Session;
 
@@ -37,7 +35,7 @@ const EXIT_USAGE: u8 = 2;
 /// Runs the command line `arguments` (program name first) and returns the process's exit code: 0 done, 1 refused,
 /// failed or not printed, 2 not understood.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match Arguments::read(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output with code 0.

@@ -110,6 +110,12 @@ impl Session {
         Ok(client)
     }
 
+    /// The clusters of the configuration that have an id, as far as it was read.
+    pub fn cluster_ids(&self) -> Vec<String> {
+        let clusters = self.config.iter().flat_map(|config| &config.clusters);
+        clusters.filter_map(|cluster| cluster.cluster_id.as_ref().map(ToString::to_string)).collect()
+    }
+
     /// What stands before a line of the shell: with several clusters, who is logged in on the one that the next command
     /// means, or on the one that was used last.
     pub fn prompt(&self) -> String {

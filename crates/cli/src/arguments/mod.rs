@@ -13,6 +13,7 @@ mod tests;
 mod users;
 mod wrapping;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Command as Tree, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -38,6 +39,7 @@ const PROGRAM: &str = "cloudhsm-cli ";
 #[command(
     name = "cloudhsm-cli",
     version,
+    propagate_version = true,
     arg_required_else_help = true,
     max_term_width = 100,
     after_long_help = "Single commands log in with CLOUDHSM_ROLE (admin or crypto-user) and CLOUDHSM_PIN \
@@ -55,6 +57,31 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Top,
+}
+
+impl Arguments {
+    /// The tree of single commands.
+    pub fn tree() -> Tree {
+        of_the_tool(Arguments::command())
+    }
+
+    /// Reads a command line, program name first.
+    pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+        let mut tree = Arguments::tree();
+        let matches = tree.try_get_matches_from_mut(words)?;
+        Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut tree))
+    }
+}
+
+/// Lets every command say the tool's version as the tool's.
+fn of_the_tool(tree: Tree) -> Tree {
+    within(tree, of_the_tool).display_name("cloudhsm-cli")
+}
+
+/// Every command of a tree changed so.
+fn within(tree: Tree, change: fn(Tree) -> Tree) -> Tree {
+    let names: Vec<String> = tree.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    names.into_iter().fold(tree, |tree, name| tree.mut_subcommand(name, change))
 }
 
 /// What a command line asks for.
@@ -75,7 +102,14 @@ Example:
 
 /// Commands of the shell; a login lasts until logout, another login, or the shell's end
 #[derive(Debug, Parser)]
-#[command(name = "", no_binary_name = true, disable_version_flag = true, max_term_width = 100)]
+#[command(
+    name = "",
+    override_usage = "COMMAND [OPTIONS]",
+    no_binary_name = true,
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub struct Line {
     /// Which of the configured clusters to use, instead of the one the shell was started with
     #[arg(long, global = true, value_name = "CLUSTER_ID")]
@@ -88,7 +122,7 @@ pub struct Line {
 impl Line {
     /// The tree of the shell, whose examples are what one types there.
     pub fn tree() -> Tree {
-        in_shell(Line::command())
+        of_the_tool(in_shell(Line::command()))
     }
 
     /// Reads the words of a line.
@@ -102,8 +136,7 @@ impl Line {
 /// Takes the program's name out of examples.
 fn in_shell(tree: Tree) -> Tree {
     let examples = tree.get_after_long_help().map(|text| text.to_string().replace(PROGRAM, ""));
-    let names: Vec<String> = tree.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    let tree = names.into_iter().fold(tree, |tree, name| tree.mut_subcommand(name, in_shell));
+    let tree = within(tree, in_shell);
     match examples {
         Some(examples) => tree.after_long_help(examples),
         None => tree,

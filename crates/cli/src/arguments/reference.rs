@@ -12,7 +12,7 @@ const BEGIN: &str = "<!-- made from the command tree: begin -->\n";
 const END: &str = "<!-- made from the command tree: end -->\n";
 
 fn commands() -> String {
-    let mut tree = Arguments::command();
+    let mut tree = Arguments::tree();
     tree.build();
     let mut text = String::new();
     section(&mut text, &tree, "");
@@ -39,8 +39,9 @@ fn leaf(text: &mut String, command: &Tree, path: &str) {
 pub(crate) fn content(text: &mut String, command: &Tree) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let _ = write!(text, "\n{}.\n", about.trim_end_matches('.'));
-    let mut own =
-        command.get_arguments().filter(|argument| !["help", "cluster_id"].contains(&argument.get_id().as_str()));
+    let mut own = command
+        .get_arguments()
+        .filter(|argument| !["help", "version", "cluster_id"].contains(&argument.get_id().as_str()));
     let rows: Vec<String> = own.by_ref().map(|argument| row(command, argument)).collect();
     if !rows.is_empty() {
         let _ = write!(text, "\n| Option | Meaning |\n| --- | --- |\n{}", rows.concat());

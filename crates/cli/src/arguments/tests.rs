@@ -1,4 +1,3 @@
-use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
 use super::*;
@@ -9,7 +8,7 @@ const HELP_WIDTH: usize = 80;
 
 fn read(line: &str) -> Result<Arguments, clap::Error> {
     let words = words::split(line).expect("the line is whole");
-    Arguments::try_parse_from(std::iter::once("cloudhsm-cli".to_owned()).chain(words))
+    Arguments::read(std::iter::once("cloudhsm-cli".to_owned()).chain(words).map(OsString::from))
 }
 
 /// Every command that has none below it, with the words that lead to it.
@@ -32,13 +31,13 @@ fn examples(text: &str) -> Vec<String> {
 
 #[test]
 fn the_tree_is_sound() {
-    Arguments::command().debug_assert();
+    Arguments::tree().debug_assert();
     Line::tree().debug_assert();
 }
 
 #[test]
 fn every_command_has_examples_which_are_understood() {
-    let all = leaves(&Arguments::command(), "");
+    let all = leaves(&Arguments::tree(), "");
     assert!(all.len() >= 20, "{}", all.len());
     for (path, command) in all {
         let text = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
@@ -59,7 +58,7 @@ fn every_command_has_examples_which_are_understood() {
 
 #[test]
 fn every_option_says_what_it_is_for() {
-    let mut pending = vec![Arguments::command(), Line::tree()];
+    let mut pending = vec![Arguments::tree(), Line::tree()];
     while let Some(mut command) = pending.pop() {
         command.build();
         for argument in command.get_arguments() {
@@ -88,6 +87,22 @@ fn help_is_at_every_level() {
     check("key generate-asymmetric-pair ec -h", "secp521r1");
     check("user create --help", "[possible values: crypto-user, admin]");
     check("key generate-file --help", "reference-pem");
+}
+
+#[test]
+fn every_command_tells_the_version() {
+    let version = format!("cloudhsm-cli {}\n", env!("CARGO_PKG_VERSION"));
+    for (path, _) in leaves(&Arguments::tree(), "") {
+        for line in [format!("{path} --version"), format!("{path} -V")] {
+            let error = read(&line).map(|_| ()).expect_err("a version is no command");
+            assert_eq!((error.exit_code(), error.to_string()), (0, version.clone()), "{line}");
+        }
+    }
+    for line in ["-V", "key -V", "key list --version", "quit -V"] {
+        let words = words::split(line).expect("the line is whole");
+        let error = Line::read(&words).map(|_| ()).expect_err("a version is no command");
+        assert_eq!((error.exit_code(), error.to_string()), (0, version.clone()), "{line}");
+    }
 }
 
 #[test]

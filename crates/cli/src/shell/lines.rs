@@ -20,10 +20,14 @@ const HISTORY_LEN: usize = 1_000;
 pub enum Typed {
     /// A line.
     Line(String),
+    /// A line with something in it that is no UTF-8, and has been replaced here.
+    NotText(String),
     /// Ctrl-C: nothing of it is meant.
     GivenUp,
     /// Ctrl-D, or the end of a pipe.
     End,
+    /// The same within a command, behind a line that ended with `\`.
+    EndWithin,
 }
 
 /// Where lines come from.
@@ -35,7 +39,8 @@ pub enum Lines {
 }
 
 impl Lines {
-    pub fn open() -> io::Result<Lines> {
+    /// Opens them; `clusters` are the ids to complete.
+    pub fn open(clusters: Vec<String>) -> io::Result<Lines> {
         if !io::stdin().is_terminal() {
             return Ok(Lines::Pipe);
         }
@@ -44,7 +49,7 @@ impl Lines {
         let config = config.completion_type(CompletionType::List).build();
         let history = MemHistory::with_config(&config);
         let mut editor = Editor::with_history(config, history).map_err(io::Error::other)?;
-        editor.set_helper(Some(Completion::new()));
+        editor.set_helper(Some(Completion::new(clusters)));
         // The editor swallows Ctrl-C while a command runs, which may wait for HSMs long after a person has given up.
         interrupts::end_the_process();
         Ok(Lines::Terminal(Box::new(editor)))
@@ -53,8 +58,14 @@ impl Lines {
     /// A line with those that continue it.
     pub fn whole_line(&mut self, prompt: &str) -> io::Result<Typed> {
         let typed = whole_line(prompt, |prompt| self.next(prompt))?;
-        if let Typed::Line(line) = &typed {
-            self.remember(line);
+        match (&typed, &self) {
+            (Typed::Line(line), _) => self.remember(line),
+            // A person has changed their mind, as with Ctrl-C; a script was cut off.
+            (Typed::EndWithin, Lines::Terminal(_)) => {
+                eprintln!("the command is not finished, and was not run");
+                return Ok(Typed::GivenUp);
+            }
+            (Typed::EndWithin, Lines::Pipe) | (Typed::NotText(_) | Typed::GivenUp | Typed::End, _) => {}
         }
         Ok(typed)
     }
@@ -69,11 +80,13 @@ impl Lines {
                 Err(error) => Err(io::Error::other(error)),
             },
             Lines::Pipe => {
-                let mut line = String::new();
-                match io::stdin().lock().read_line(&mut line)? {
-                    0 => Ok(Typed::End),
-                    _ => Ok(Typed::Line(line.trim_end_matches(['\r', '\n']).to_owned())),
+                let mut line = Vec::new();
+                if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
+                    return Ok(Typed::End);
                 }
+                let is_text = std::str::from_utf8(&line).is_ok();
+                let line = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+                Ok(if is_text { Typed::Line(line) } else { Typed::NotText(line) })
             }
         }
     }
@@ -90,21 +103,22 @@ impl Lines {
     }
 }
 
-/// Joins lines that end with `\`. Half a command is not run: Ctrl-C gives up all of it, and the end of input within it
-/// is an error.
+/// Joins lines that end with `\`. Half a command is not run: Ctrl-C gives up all of it, and so does the end of input.
 fn whole_line(prompt: &str, mut next: impl FnMut(&str) -> io::Result<Typed>) -> io::Result<Typed> {
-    let mut line = match next(prompt)? {
-        Typed::Line(line) => line,
+    let (mut line, mut is_text) = match next(prompt)? {
+        Typed::Line(line) => (line, true),
+        Typed::NotText(line) => (line, false),
         other => return Ok(other),
     };
     while let Some(begun) = continued(&line) {
         match next(CONTINUED)? {
             Typed::Line(rest) => line = format!("{begun} {rest}"),
-            Typed::GivenUp => return Ok(Typed::GivenUp),
-            Typed::End => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the input ends within a command")),
+            Typed::NotText(rest) => (line, is_text) = (format!("{begun} {rest}"), false),
+            Typed::End => return Ok(Typed::EndWithin),
+            other @ (Typed::GivenUp | Typed::EndWithin) => return Ok(other),
         }
     }
-    Ok(Typed::Line(line))
+    Ok(if is_text { Typed::Line(line) } else { Typed::NotText(line) })
 }
 
 /// What stands before the `\` that continues a line. `\\` is a character of the line itself.
@@ -157,9 +171,15 @@ mod tests {
     fn half_a_command_is_not_run() {
         let delete = || line("key delete --filter attr.label=x \\");
         assert_eq!(typed(vec![delete(), Typed::GivenUp]), Ok(Typed::GivenUp));
-        assert_eq!(typed(vec![delete(), Typed::End]), Err(io::ErrorKind::UnexpectedEof));
-        assert_eq!(typed(vec![delete()]), Err(io::ErrorKind::UnexpectedEof));
+        assert_eq!(typed(vec![delete(), Typed::End]), Ok(Typed::EndWithin));
+        assert_eq!(typed(vec![delete()]), Ok(Typed::EndWithin));
         assert_eq!(typed(vec![Typed::GivenUp]), Ok(Typed::GivenUp));
+        let not_text = || Typed::NotText("gr\u{fffd}n \\".to_owned());
+        assert_eq!(typed(vec![not_text(), line("x")]), Ok(Typed::NotText("gr\u{fffd}n  x".to_owned())));
+        assert_eq!(
+            typed(vec![line("x \\"), not_text(), line("y")]),
+            Ok(Typed::NotText("x  gr\u{fffd}n  y".to_owned()))
+        );
         assert_eq!(typed(vec![Typed::End]), Ok(Typed::End));
     }
 

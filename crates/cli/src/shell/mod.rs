@@ -17,7 +17,7 @@ pub fn run(session: &mut Session) -> ExitCode {
         crate::print(&output::envelope(Err(error)));
         return ExitCode::FAILURE;
     }
-    let mut lines = match Lines::open() {
+    let mut lines = match Lines::open(session.cluster_ids()) {
         Ok(lines) => lines,
         Err(error) => {
             eprintln!("the terminal cannot be used: {error}");
@@ -31,8 +31,13 @@ pub fn run(session: &mut Session) -> ExitCode {
                     return ExitCode::SUCCESS;
                 }
             }
+            Ok(Typed::NotText(_)) => eprintln!("error: the line is no UTF-8, and was not run"),
             Ok(Typed::GivenUp) => {}
             Ok(Typed::End) => return ExitCode::SUCCESS,
+            Ok(Typed::EndWithin) => {
+                eprintln!("the input ends within a command, which was not run");
+                return ExitCode::FAILURE;
+            }
             Err(error) => {
                 eprintln!("no more lines can be read: {error}");
                 return ExitCode::FAILURE;

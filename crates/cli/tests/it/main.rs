@@ -245,6 +245,20 @@ fn half_a_command_is_not_run_at_the_end_of_input() {
 }
 
 #[test]
+fn a_line_that_is_no_text_is_not_run() {
+    let home = Home::one();
+    let mut command = home.command(&["interactive"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let lines = b"key list \\\n  --filter attr.label=gr\xf6n \\\n  -v\nkey list --filter attr.label=\"gr\xc3\xb6n\"\n";
+    child.stdin.take().expect("piped").write_all(lines).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && stderr.contains("no UTF-8"), "{stderr}");
+    assert_eq!(stdout.matches("error_code").count(), 1, "{stdout}");
+}
+
+#[test]
 fn the_shell_outlives_what_it_does_not_understand() {
     let home = Home::one();
     let ran = home.shell(&[], "\n  \nnonsense\nkey list --filter \"open\nkey list\nhelp key list\nexit\nuser list\n");
