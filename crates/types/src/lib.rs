@@ -12,6 +12,7 @@ mod attributes;
 mod cluster;
 mod filter;
 mod ids;
+mod kinds;
 pub mod limits;
 pub mod matching;
 mod mechanism;
@@ -23,8 +24,7 @@ mod secret;
 mod status;
 
 pub use attributes::{
-    AttributeName, AttributeValue, Attributes, CheckValue, Curve, Flag, Flags, KeyClass, KeyType, MlDsaAlgorithm,
-    PublicPart, Template, TemplateError, parse_hex,
+    AttributeName, AttributeValue, Attributes, CheckValue, Flag, Flags, Template, TemplateError, parse_hex,
 };
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use filter::{Filter, FilterError, FilterTerm};
@@ -32,6 +32,7 @@ pub use ids::{
     ChallengeId, ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId,
     RequestId, Revision, TokenId, UserId,
 };
+pub use kinds::{Curve, KeyClass, KeyType, MlDsaAlgorithm, PublicPart};
 pub use mechanism::{DecryptMechanism, GCM_IV_LEN, GcmTag, HashFunction, MechanismError, SignMechanism, WrapMechanism};
 pub use mtls::{CertificateFingerprint, MtlsEnforcement, TrustAnchorReference};
 pub use names::{NameError, Password, PasswordError, Role, RoleError, UserName};
