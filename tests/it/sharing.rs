@@ -67,13 +67,19 @@ const GIVEN: usize = 2;
 
 /// Gives and takes a right while others try it on every HSM without a pause. What an HSM answers to a request that began
 /// after the answer to a change is what that change says.
-fn under_load(world: &World, key: KeyReference, user: (&str, &str), refused: Status, change: impl Fn(bool)) {
+pub(crate) fn under_load(
+    world: &World,
+    user: (&str, &str),
+    attempt: impl Fn(&mut Hand) -> Result<(), Status> + Sync,
+    refused: Status,
+    change: impl Fn(bool),
+) {
     let (phase, stop) = (AtomicUsize::new(TAKEN), AtomicBool::new(false));
     let counts: [AtomicUsize; 4] = Default::default();
     let try_it = |mut hand: Hand| {
         while !stop.load(Ordering::SeqCst) {
             let before = phase.load(Ordering::SeqCst);
-            let outcome = sign(&mut hand, key);
+            let outcome = attempt(&mut hand);
             let unchanged = before == phase.load(Ordering::SeqCst);
             match (before % 4, outcome) {
                 (TAKEN, Ok(())) if unchanged => return Err(format!("honoured after it was taken in phase {before}")),
@@ -127,7 +133,7 @@ fn a_share_is_given_and_taken_back_everywhere_at_once() {
     on_every_hsm(&mut bobs, key, Ok(()));
     share(false);
     on_every_hsm(&mut bobs, key, Err(Status::KeyUnknown));
-    under_load(&world, key, ("bob", PASSWORD), Status::KeyUnknown, share);
+    under_load(&world, ("bob", PASSWORD), |hand| sign(hand, key), Status::KeyUnknown, share);
     on_every_hsm(&mut bobs, key, Err(Status::KeyUnknown));
 }
 
@@ -143,7 +149,7 @@ fn an_attribute_acts_everywhere_at_once() {
     };
     set(false);
     on_every_hsm(&mut hands(&world, &user, &password), key, Err(Status::KeyFunctionNotPermitted));
-    under_load(&world, key, (&user, &password), Status::KeyFunctionNotPermitted, set);
+    under_load(&world, (&user, &password), |hand| sign(hand, key), Status::KeyFunctionNotPermitted, set);
     on_every_hsm(&mut hands(&world, &user, &password), key, Err(Status::KeyFunctionNotPermitted));
 }
 

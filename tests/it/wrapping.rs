@@ -3,7 +3,15 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use strongroom_client::Wrapping;
 use strongroom_tests::{Ran, World, run, run_with_input};
+use strongroom_types::{AttributeName, AttributeValue, Flag, KeyReference, Role, Status, WrapMechanism};
+use strongroom_wire::v1;
+use strongroom_wire::v1::request::Operation;
+
+use crate::crash::login;
+use crate::hand::Hand;
+use crate::sharing::under_load;
 
 /// The `data` of a command that is refused.
 #[track_caller]
@@ -320,4 +328,45 @@ fn an_unwrapped_key_outlives_every_process() {
     let first = std::fs::read(world.file("out")).expect("a file");
     wrap_to(&world, &["aes-no-pad"], "attr.label=back", &["attr.label=kek"], "again");
     assert_eq!(std::fs::read(world.file("again")).expect("a file"), first, "KW has no randomness");
+}
+
+/// Taking `wrap` or `unwrap` away is answered when no HSM wraps or unwraps with the key any more, also under load.
+#[test]
+fn what_was_taken_away_wraps_and_unwraps_on_no_hsm() {
+    let world = World::quick(&["--hsms", "3"]);
+    let (user, password) = (world.text("/crypto_user/username"), world.text("/crypto_user/password"));
+    let reference = |key: &Value| -> KeyReference {
+        key["key-reference"].as_str().expect("a reference").parse().expect("a reference")
+    };
+    let payload = reference(&aes(&world, "payload", &["extractable=true"]));
+    let kek = reference(&aes(&world, "kek", &["wrap=true", "unwrap=true"]));
+    let alice = login(&world, &user, Role::CryptoUser);
+    let kwp = Wrapping::of(WrapMechanism::AesZeroPad);
+    let wrapped = alice.key_wrap(payload, kek, &kwp).expect("wrapped").wrapped;
+    let wrap = |hand: &mut Hand| {
+        let (payload, wrapping_key) = (payload.as_u64(), kek.as_u64());
+        hand.ask(Operation::KeyWrap(v1::KeyWrap { payload, wrapping_key, wrapping: Some((&kwp).into()) })).map(drop)
+    };
+    let of_session = v1::Attribute { name: "token".into(), value: Some(v1::attribute::Value::Boolean(false)) };
+    let unwrap = |hand: &mut Hand| {
+        let message = v1::KeyUnwrap {
+            unwrapping_key: kek.as_u64(),
+            wrapping: Some((&kwp).into()),
+            wrapped: wrapped.clone(),
+            class: v1::KeyClass::Secret.into(),
+            key_type: v1::KeyType::Aes.into(),
+            template: vec![of_session.clone()],
+            ..v1::KeyUnwrap::default()
+        };
+        hand.ask(Operation::KeyUnwrap(message)).map(drop)
+    };
+    let set = |flag, value| {
+        let (name, value) = (AttributeName::Flag(flag), AttributeValue::Bool(value));
+        alice.key_set_attribute(kek, name, &value).expect("set");
+    };
+    let user = (user.as_str(), password.as_str());
+    set(Flag::Wrap, false);
+    under_load(&world, user, wrap, Status::KeyFunctionNotPermitted, |given| set(Flag::Wrap, given));
+    set(Flag::Unwrap, false);
+    under_load(&world, user, unwrap, Status::KeyFunctionNotPermitted, |given| set(Flag::Unwrap, given));
 }

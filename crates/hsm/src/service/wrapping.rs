@@ -12,7 +12,7 @@ use strongroom_core::{
 };
 use strongroom_crypto::spki::{self, SpkiError};
 use strongroom_crypto_keys::wrap::{self, Beside, Unwrapped};
-use strongroom_types::limits::DATA_LEN_MAX;
+use strongroom_types::limits::PUBLIC_KEY_INFO_LEN_MAX;
 use strongroom_types::{KeyClass, KeyReference, KeyType, PublicPart, QuorumService, QuorumSubject, Refusal, Status};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{Wrapping, convert, v1};
@@ -22,9 +22,6 @@ use super::keys::{drawn_reference, key_message, key_quorum, key_reference, names
 use super::session_keys::UsableKey;
 use super::{Asked, Service, Session};
 use crate::session_keys::HeldSessionKey;
-
-/// Bytes of a SubjectPublicKeyInfo. The longest that can be imported, RSA-4096, has 550.
-const PUBLIC_KEY_INFO_LEN_MAX: usize = 4 * 1024;
 
 /// One of the keys that a wrapping names.
 enum Named {
@@ -106,9 +103,6 @@ impl Service {
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
         let Wrapping { mechanism, aad, iv } = wrapping(message.wrapping.as_ref())?;
-        if message.wrapped.len() > DATA_LEN_MAX {
-            return Err(Refusal::new(Status::MalformedRequest, "wrapped"));
-        }
         let kind = (convert::key_class(message.class)?, convert::key_type(message.key_type)?);
         let (template, share_with) = (convert::template(&message.template)?, names(&message.share_with)?);
         let quorum = key_quorum(message.manage_quorum, message.use_quorum)?;

@@ -252,7 +252,8 @@ fn refusals_name_their_cause() {
     refused(wrap(&mut alice, payload, 0, no_pad()), Status::KeyUnknown);
     refused(wrap(&mut alice, kek, payload, no_pad()), Status::KeyFunctionNotPermitted);
     refused(unwrap(&mut alice, 0, no_pad(), &kw, AES), Status::KeyUnknown);
-    refused(unwrap(&mut alice, kek, no_pad(), &vec![0; 16 * 1024 + 1], AES), Status::MalformedRequest);
+    refused(unwrap(&mut alice, kek, no_pad(), &vec![0; 16 * 1024 + 8], AES), Status::DataLengthInvalid);
+    refused(unwrap(&mut alice, kek, no_pad(), &vec![0; 16 * 1024], AES), Status::UnwrappingFailed);
     let public_aes = (v1::KeyClass::Public, v1::KeyType::Aes);
     refused(unwrap(&mut alice, kek, no_pad(), &kw, public_aes), Status::PayloadInvalid);
     let mut bob = Client::logged_in(&member, "bob", super::world::CRYPTO_USER);
@@ -382,7 +383,9 @@ fn a_public_key_that_is_none_is_refused_by_cause() {
     refused(import(&mut alice, spki::encode(&three), v1::KeyType::Rsa, &[]), Status::AttributeValueInvalid);
     let long = PublicPart::Rsa { modulus: vec![0xff; 544], public_exponent: vec![1, 0, 1] };
     refused(import(&mut alice, spki::encode(&long), v1::KeyType::Rsa, &[]), Status::KeySizeInvalid);
-    refused(import(&mut alice, vec![0x30; 4 * 1024 + 1], v1::KeyType::Rsa, &[]), Status::MalformedRequest);
+    let of_len = |len| vec![0x30; len];
+    refused(import(&mut alice, of_len(4 * 1024), v1::KeyType::Rsa, &[]), Status::AttributeValueInvalid);
+    refused(import(&mut alice, of_len(4 * 1024 + 1), v1::KeyType::Rsa, &[]), Status::MalformedRequest);
     let message = v1::KeyImport { public_key_info: info, key_type: v1::KeyType::Ec.into(), template: Vec::new() };
     refused(Client::admin(&member).change(Operation::KeyImport(message)), Status::RoleNotPermitted);
 }
