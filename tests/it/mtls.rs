@@ -13,6 +13,7 @@ use strongroom_tests::{
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::{frame, v1};
 
+use crate::disk::{Signing, ec_pair, sign, users};
 use crate::hand::Hand;
 use crate::https::two_sites;
 
@@ -307,6 +308,46 @@ fn anchors_are_replaced_while_clients_go_on_and_a_deregistered_one_ends_its_conn
     let list = world.admin_cli(&["cluster", "mtls", "list-trust-anchors"]).ok().json();
     assert_eq!(list["data"]["trust_anchors"], serde_json::json!([]));
     Hand::at(&world, &world.hsm_ips()[0]).ask(info()).expect("an answer");
+}
+
+/// Services with a certificate sign on while the rules change under them: over connections from before anybody was asked for
+/// one, while it is enforced, and while another CA takes the place of theirs.
+#[test]
+fn no_signature_fails_while_it_is_enforced_and_while_the_ca_is_replaced() {
+    let world = World::quick(&["--hsms", "3"]);
+    let pki = Pki::new(&world);
+    for (ca, client) in [("old-ca", "old"), ("new-ca", "new")] {
+        pki.ca(ca, P256);
+        pki.client(ca, client, P256);
+    }
+    pki.configure("configure-cli", "old", "old");
+    let of_old = users(&world);
+    let key = ec_pair(&of_old[0]);
+    let mut old = String::new();
+    Signing::during(&of_old, key, |signing| {
+        signing.more(100);
+        old = register(&world, &pki.crt("old-ca"));
+        signing.more(100);
+        enforce(&world, "cluster");
+        signing.more(100);
+        enforce(&world, "none");
+        signing.more(100);
+        enforce(&world, "cluster");
+        register(&world, &pki.crt("new-ca"));
+        signing.more(100);
+    });
+    pki.configure("configure-cli", "new", "new");
+    let of_new = users(&world);
+    Signing::during(&of_new[..2], key, |moved| {
+        // Those that are not restarted yet.
+        Signing::during(&of_old[..2], key, |signing| {
+            signing.more(100);
+            moved.more(100);
+        });
+        deregister(&world, &old);
+        moved.more(200);
+    });
+    assert!(sign(&of_old[0], key).is_err(), "the old CA is gone");
 }
 
 /// A session of the tool goes on over the change: what it was connected with is not enough any more, and it connects anew.
