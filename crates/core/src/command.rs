@@ -224,12 +224,7 @@ pub enum Command {
     /// Deregisters one; connections with certificates under it are over. Needs [`Made::Nothing`].
     DeregisterTrustAnchor(TrustAnchorReference),
     /// Says who may connect. Needs [`Made::Nothing`].
-    SetEnforcement {
-        /// Who.
-        level: MtlsEnforcement,
-        /// The trust anchor of the connection over which this is asked.
-        presented: Option<CertificateFingerprint>,
-    },
+    SetEnforcement(MtlsEnforcement),
     /// Changes one attribute of a key: by its owner, `trusted` by an admin. Needs [`Made::Nothing`].
     SetAttribute {
         /// The key.
@@ -414,7 +409,17 @@ pub struct MadePair {
 /// an unkeyed digest in a record would be a fast hash of the password.
 pub type CommandDigest = [u8; 32];
 
-/// What comes beside a command: what makes it act once, and who approved it.
+/// Over what a command came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// Nothing that certificates concern: the HSM asks itself, or the control plane does over its socket.
+    #[default]
+    Inside,
+    /// A client's connection, with the trust anchor under which its certificate was good; none without a certificate.
+    Client(Option<CertificateFingerprint>),
+}
+
+/// What comes beside a command: what makes it act once, who approved it, and over what it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Chosen by the client; drawn by the HSM for its own changes.
@@ -423,12 +428,14 @@ pub struct Request {
     pub digest: CommandDigest,
     /// Approvals whose signatures the HSM has verified. No part of the digest: a repeat may come with others.
     pub approvals: Vec<Approval>,
+    /// Looked at again when the change is committed: what a connection asked for that has come to its end since is refused.
+    pub via: Via,
 }
 
 impl Request {
-    /// Without approvals.
+    /// Without approvals, from inside.
     pub fn new(id: RequestId, digest: CommandDigest) -> Request {
-        Request { id, digest, approvals: Vec::new() }
+        Request { id, digest, approvals: Vec::new(), via: Via::Inside }
     }
 }
 

@@ -62,7 +62,7 @@ pub use challenge::{Challenge, ChallengePurpose, CorruptChallenge};
 pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{
     Approval, Approver, Checked, Command, CommandDigest, Deregister, Effect, Made, MadeKey, MadePair, MadeSecret,
-    MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, TokenTime, UnwrappingKey,
+    MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, TokenTime, UnwrappingKey, Via,
 };
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};

@@ -12,7 +12,7 @@ use strongroom_types::{CertificateFingerprint, HsmType, MtlsEnforcement, Refusal
 use crate::permissions::{Operation, permit};
 use crate::plan::{Asking, internal};
 use crate::records::{Outcome, TrustAnchor};
-use crate::{Actor, Cluster, Effect, Plan, PlanError, Planned, Record, Reply, State, receipts};
+use crate::{Actor, Cluster, Effect, Plan, PlanError, Planned, Record, Reply, State, Via, receipts};
 
 /// The only user who sets the enforcement level.
 const ENFORCER: &str = "admin";
@@ -107,29 +107,22 @@ pub(crate) fn deregister(asking: &Asking<'_>, reference: TrustAnchorReference) -
 
 /// Only the user `admin`, and only over a connection with a client certificate that is good: whoever enforces mutual TLS
 /// has shown to be able to go on with it.
-pub(crate) fn check_set_enforcement(
-    asking: &Asking<'_>,
-    presented: Option<&CertificateFingerprint>,
-) -> Result<(), Refusal> {
+pub(crate) fn check_set_enforcement(asking: &Asking<'_>) -> Result<(), Refusal> {
     if asking.user()?.name.as_str() != ENFORCER {
         return Err(Refusal::new(Status::RoleNotPermitted, "only the user admin sets the enforcement level"));
     }
     let refused = |about: &str| Err(Refusal::new(Status::ClientCertificateRequired, about));
-    match presented {
-        Some(anchor) if asking.state.trust_anchor_of(anchor).is_some() => Ok(()),
-        None if asking.state.trust_anchors().next().is_none() => {
+    match &asking.request.via {
+        Via::Client(Some(anchor)) if asking.state.trust_anchor_of(anchor).is_some() => Ok(()),
+        Via::Client(None) if asking.state.trust_anchors().next().is_none() => {
             refused("register a trust anchor first, then connect with a certificate under it")
         }
         _ => refused("the enforcement level is set over a connection with a client certificate only"),
     }
 }
 
-pub(crate) fn set_enforcement(
-    asking: &Asking<'_>,
-    level: MtlsEnforcement,
-    presented: Option<&CertificateFingerprint>,
-) -> Result<Plan, PlanError> {
-    check_set_enforcement(asking, presented)?;
+pub(crate) fn set_enforcement(asking: &Asking<'_>, level: MtlsEnforcement) -> Result<Plan, PlanError> {
+    check_set_enforcement(asking)?;
     let cluster = cluster(asking)?;
     if cluster.mtls_enforcement == level {
         return Ok(asking.done(Vec::new(), Effect::Revoking));

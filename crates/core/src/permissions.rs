@@ -268,7 +268,7 @@ impl Command {
             Command::SetAttribute { .. } => Operation::KeySetAttribute,
             Command::RegisterTrustAnchor { .. } => Operation::MtlsRegisterTrustAnchor,
             Command::DeregisterTrustAnchor(_) => Operation::MtlsDeregisterTrustAnchor,
-            Command::SetEnforcement { .. } => Operation::MtlsSetEnforcement,
+            Command::SetEnforcement(_) => Operation::MtlsSetEnforcement,
             Command::ReplicateKey { .. } => Operation::KeyReplicate,
             Command::ReplicateUser { .. } => Operation::UserReplicate,
             Command::ForgetUser(_) => Operation::ForgetUser,

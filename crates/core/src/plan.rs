@@ -10,8 +10,8 @@ use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, QuorumToken, Record, Replayed, Reply,
-    Request, State, User, UserView, attributes, keys, lifecycle, logins, mtls, quorum, receipts, replicate, sharing,
-    users, wrapping,
+    Request, State, User, UserView, Via, attributes, keys, lifecycle, logins, mtls, quorum, receipts, replicate,
+    sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -131,9 +131,7 @@ fn planned(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, 
             mtls::register(asking, chain_pem, fingerprint)
         }
         (Command::DeregisterTrustAnchor(reference), Made::Nothing) => mtls::deregister(asking, *reference),
-        (Command::SetEnforcement { level, presented }, Made::Nothing) => {
-            mtls::set_enforcement(asking, *level, presented.as_ref())
-        }
+        (Command::SetEnforcement(level), Made::Nothing) => mtls::set_enforcement(asking, *level),
         (Command::ReplicateKey { replica, key }, Made::Nothing) => replicate::key(asking, replica, key),
         (Command::ReplicateUser { replica, user }, Made::User { id, credential }) if *id == user.id => {
             replicate::user(asking, replica, user, credential)
@@ -151,7 +149,9 @@ enum Asked<'a> {
 
 /// A repeat is answered before what it asks for is looked at. The login comes first, except that a change that ends the
 /// very login it comes with is answered all the same: who logged out, or set a new password of their own, learns what
-/// became of it. Nothing else is told to a login that has ended, whatever it may have been told before.
+/// became of it. Nothing else is told to a login that has ended, whatever it may have been told before; and nothing is
+/// done over a connection that may be no more, also when the change was on its way before. What is done already, such as ending that
+/// very connection, is answered: whether the answer can still leave is the HSM's business.
 fn ask<'a>(
     state: &'a State,
     actor: &'a Actor,
@@ -166,6 +166,9 @@ fn ask<'a>(
             Err(refusal) if refusal.status == Status::LoginEnded && !ends_own_login(command) => Err(refusal),
             _ => Ok(Asked::Replayed(replayed)),
         };
+    }
+    if let Via::Client(presented) = &request.via {
+        mtls::check_connection(state, presented.as_ref())?;
     }
     let user = permitted?;
     replayed?;
@@ -183,7 +186,7 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::UnshareKey { .. }
         | Command::SetAttribute { .. }
         | Command::DeregisterTrustAnchor(_)
-        | Command::SetEnforcement { .. }
+        | Command::SetEnforcement(_)
         | Command::ReplicateKey { .. }
         | Command::RegisterQuorumKey { .. }
         | Command::GenerateQuorumToken(_)
@@ -269,7 +272,7 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         }
         Command::RegisterTrustAnchor { chain_pem, fingerprint } => mtls::check_register(asking, chain_pem, fingerprint),
         Command::DeregisterTrustAnchor(reference) => mtls::check_deregister(asking, *reference).map(drop),
-        Command::SetEnforcement { presented, .. } => mtls::check_set_enforcement(asking, presented.as_ref()),
+        Command::SetEnforcement(_) => mtls::check_set_enforcement(asking),
         Command::ReplicateKey { replica, key } => replicate::check_key(asking, replica, key).map(drop),
         Command::ReplicateUser { replica, user } => replicate::check_user(asking, replica, user).map(drop),
         Command::ForgetUser(user) => replicate::check_forget(asking, *user),

@@ -7,8 +7,8 @@ use strongroom_types::{
 
 use super::world::World;
 use crate::{
-    Actor, Batch, Command, CorruptState, Draft, Effect, Made, Plan, Record, Reply, TrustAnchor, apply,
-    check_connection, enforcement, list_trust_anchors,
+    Actor, Batch, Command, CorruptState, Draft, Effect, Made, Plan, PlanError, Record, Reply, Request, TrustAnchor,
+    Via, apply, check_connection, enforcement, list_trust_anchors,
 };
 
 fn fingerprint(number: u8) -> CertificateFingerprint {
@@ -27,8 +27,12 @@ fn deregister(number: u32) -> Command {
     Command::DeregisterTrustAnchor(reference(number))
 }
 
-fn set(level: MtlsEnforcement, presented: Option<u8>) -> Command {
-    Command::SetEnforcement { level, presented: presented.map(fingerprint) }
+/// Over a connection that came with this anchor, or with none.
+fn set(world: &mut World, actor: &Actor, level: MtlsEnforcement, presented: Option<u8>) -> Result<Reply, Status> {
+    world.via = Via::Client(presented.map(fingerprint));
+    let outcome = world.done(actor, &Command::SetEnforcement(level), &Made::Nothing);
+    world.via = Via::Inside;
+    outcome
 }
 
 #[track_caller]
@@ -94,26 +98,26 @@ fn admins_register_and_only_admin_enforces_over_a_connection_with_a_certificate(
     let bea = world.login("bea", Role::Admin);
     let level = MtlsEnforcement::Cluster;
     for (actor, status) in [(alice, Status::RoleNotPermitted), (Actor::Anonymous, Status::NotLoggedIn)] {
-        for command in [register(1), deregister(1), set(level, Some(1))] {
+        for command in [register(1), deregister(1), Command::SetEnforcement(level)] {
             assert_eq!(world.done(&actor, &command, &Made::Nothing), Err(status), "{command:?}");
         }
     }
     assert_eq!(enforcement(&world.state, &Actor::Anonymous, 0).unwrap_err().status, Status::NotLoggedIn);
     let required = Err(Status::ClientCertificateRequired);
-    assert_eq!(world.done(&admin, &set(level, None), &Made::Nothing), required);
+    assert_eq!(set(&mut world, &admin, level, None), required);
     // Nobody can have come with it, so it is not believed.
-    assert_eq!(world.done(&admin, &set(level, Some(1)), &Made::Nothing), required);
+    assert_eq!(set(&mut world, &admin, level, Some(1)), required);
     assert_eq!(registered(&mut world, &bea, 1), 1);
-    assert_eq!(world.done(&admin, &set(level, None), &Made::Nothing), required);
-    assert_eq!(world.done(&admin, &set(level, Some(2)), &Made::Nothing), required);
-    assert_eq!(world.done(&bea, &set(level, Some(1)), &Made::Nothing), Err(Status::RoleNotPermitted));
+    assert_eq!(set(&mut world, &admin, level, None), required);
+    assert_eq!(set(&mut world, &admin, level, Some(2)), required);
+    assert_eq!(set(&mut world, &bea, level, Some(1)), Err(Status::RoleNotPermitted));
     assert_eq!(enforcement(&world.state, &alice, world.now_ms), Ok(MtlsEnforcement::None));
-    assert_eq!(world.done(&admin, &set(level, Some(1)), &Made::Nothing), Ok(Reply::Done));
+    assert_eq!(set(&mut world, &admin, level, Some(1)), Ok(Reply::Done));
     assert_eq!(enforcement(&world.state, &alice, world.now_ms), Ok(level));
     // What is so already is done again, and taken back by the same rules.
-    assert_eq!(world.done(&admin, &set(level, Some(1)), &Made::Nothing), Ok(Reply::Done));
-    assert_eq!(world.done(&admin, &set(MtlsEnforcement::None, None), &Made::Nothing), required);
-    assert_eq!(world.done(&admin, &set(MtlsEnforcement::None, Some(1)), &Made::Nothing), Ok(Reply::Done));
+    assert_eq!(set(&mut world, &admin, level, Some(1)), Ok(Reply::Done));
+    assert_eq!(set(&mut world, &admin, MtlsEnforcement::None, None), required);
+    assert_eq!(set(&mut world, &admin, MtlsEnforcement::None, Some(1)), Ok(Reply::Done));
     assert_eq!(enforcement(&world.state, &alice, world.now_ms), Ok(MtlsEnforcement::None));
 }
 
@@ -128,14 +132,14 @@ fn connections_are_judged_by_the_newest_state() {
     for presented in [None, Some(1), Some(2)] {
         assert_eq!(connection(&world, presented), Ok(()));
     }
-    world.done(&admin, &set(MtlsEnforcement::Cluster, Some(1)), &Made::Nothing).unwrap();
+    set(&mut world, &admin, MtlsEnforcement::Cluster, Some(1)).unwrap();
     assert_eq!([None, Some(1), Some(2), Some(3)].map(|p| connection(&world, p)), [REQUIRED, Ok(()), Ok(()), REQUIRED]);
     world.done(&admin, &deregister(1), &Made::Nothing).unwrap();
     assert_eq!([None, Some(1), Some(2)].map(|p| connection(&world, p)), [REQUIRED, REQUIRED, Ok(())]);
     // Another anchor under the same reference is another anchor.
     registered(&mut world, &admin, 4);
     assert_eq!([Some(1), Some(4)].map(|p| connection(&world, p)), [REQUIRED, Ok(())]);
-    world.done(&admin, &set(MtlsEnforcement::None, Some(2)), &Made::Nothing).unwrap();
+    set(&mut world, &admin, MtlsEnforcement::None, Some(2)).unwrap();
     assert_eq!([None, Some(1), Some(2)].map(|p| connection(&world, p)), [Ok(()), REQUIRED, Ok(())]);
 }
 
@@ -145,11 +149,11 @@ fn the_last_anchor_stays_while_mutual_tls_is_enforced() {
     let admin = world.admin();
     registered(&mut world, &admin, 1);
     registered(&mut world, &admin, 2);
-    world.done(&admin, &set(MtlsEnforcement::Cluster, Some(2)), &Made::Nothing).unwrap();
+    set(&mut world, &admin, MtlsEnforcement::Cluster, Some(2)).unwrap();
     assert_eq!(world.done(&admin, &deregister(2), &Made::Nothing), Ok(Reply::Done));
     assert_eq!(world.done(&admin, &deregister(1), &Made::Nothing), Err(Status::TrustAnchorInUse));
     assert_eq!(world.done(&admin, &deregister(2), &Made::Nothing), Err(Status::TrustAnchorUnknown));
-    world.done(&admin, &set(MtlsEnforcement::None, Some(1)), &Made::Nothing).unwrap();
+    set(&mut world, &admin, MtlsEnforcement::None, Some(1)).unwrap();
     assert_eq!(world.done(&admin, &deregister(1), &Made::Nothing), Ok(Reply::Done));
     assert_eq!(listed(&world), []);
 }
@@ -165,7 +169,9 @@ fn repeats_are_answered_as_the_first_time() {
     };
     let register_request = world.request();
     let first = world.again(&admin, &register(1), &Made::Nothing, &register_request).unwrap();
-    for command in [set(MtlsEnforcement::Cluster, Some(1)), set(MtlsEnforcement::None, Some(1)), deregister(1)] {
+    world.via = Via::Client(Some(fingerprint(1)));
+    let levels = [MtlsEnforcement::Cluster, MtlsEnforcement::None].map(Command::SetEnforcement);
+    for command in levels.into_iter().chain([deregister(1)]) {
         let request = world.request();
         let Plan::Replayed(replayed) = plan(&world, &register(1), &register_request) else { panic!() };
         assert_eq!((&replayed.reply, replayed.effect), (&first, Effect::Revoking));
@@ -200,4 +206,36 @@ fn a_step_over_several_changes_may_move_an_anchor_and_doubles_none() {
     let twice = apply(&mut state, &batch(vec![Record::TrustAnchor(moved[0].clone())]));
     assert_eq!(twice, Err(CorruptState::TrustAnchor(reference(1))));
     assert_eq!(state, world.state);
+}
+
+/// A change that was on its way over a connection when that came to its end is not made afterwards.
+#[test]
+fn what_a_connection_asked_for_ends_with_it() {
+    let mut world = World::active();
+    let admin = world.admin();
+    registered(&mut world, &admin, 1);
+    registered(&mut world, &admin, 2);
+    let create = Command::CreateUser { name: super::world::name("alice"), role: Role::CryptoUser };
+    let refused = |world: &mut World, draft: &mut Draft, presented: Option<u8>| {
+        world.via = Via::Client(presented.map(fingerprint));
+        let (request, made) = (world.request(), world.made_user());
+        world.via = Via::Inside;
+        match draft.plan(&admin, &create, &made, &request, world.now_ms) {
+            Err(PlanError::Refused(refusal)) => Some(refusal.status),
+            outcome => outcome.map(|_| None).unwrap(),
+        }
+    };
+    // In the very batch that ends it.
+    let mut draft = Draft::new(world.state.clone());
+    assert_eq!(refused(&mut world, &mut draft.clone(), None), None);
+    let request = Request { via: Via::Client(Some(fingerprint(1))), ..world.request() };
+    let enforced = Command::SetEnforcement(MtlsEnforcement::Cluster);
+    draft.plan(&admin, &enforced, &Made::Nothing, &request, world.now_ms).unwrap();
+    let required = Some(Status::ClientCertificateRequired);
+    assert_eq!(refused(&mut world, &mut draft, None), required);
+    assert_eq!(refused(&mut world, &mut draft.clone(), Some(2)), None);
+    let request = Request { via: Via::Client(Some(fingerprint(2))), ..world.request() };
+    draft.plan(&admin, &deregister(2), &Made::Nothing, &request, world.now_ms).unwrap();
+    assert_eq!(refused(&mut world, &mut draft, Some(2)), required);
+    assert_eq!(refused(&mut world, &mut draft, Some(1)), None);
 }

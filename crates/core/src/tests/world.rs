@@ -10,7 +10,7 @@ use strongroom_types::{
 
 use crate::{
     Actor, Batch, CloneRefusal, CloneTaker, Command, Credential, Draft, Hsm, Made, MadePair, MadeSecret, PairAlgorithm,
-    Plan, PlanError, Record, Reply, Request, State, apply, carried, check_clone, login_check,
+    Plan, PlanError, Record, Reply, Request, State, Via, apply, carried, check_clone, login_check,
 };
 
 pub(crate) const SECOND: u64 = 1_000;
@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) now_ms: u64,
     pub(crate) hsm_type: HsmType,
     pub(crate) mode: ClusterMode,
+    /// Over what commands come.
+    pub(crate) via: Via,
     drawn: u64,
     /// What a store would hold.
     stored: BTreeMap<RecordPath, (Revision, Secret)>,
@@ -71,6 +73,7 @@ impl World {
             now_ms: 1_700_000_000_000,
             hsm_type: HsmType::Hsm2mMedium,
             mode: ClusterMode::NonFips,
+            via: Via::Inside,
             drawn: 0,
             stored: BTreeMap::new(),
         }
@@ -190,7 +193,7 @@ impl World {
 
     pub(crate) fn request(&mut self) -> Request {
         let id = self.draw();
-        Request::new(RequestId::from_bytes(id), [id[15]; 32].map(|byte| byte ^ id[7]))
+        Request { via: self.via, ..Request::new(RequestId::from_bytes(id), [id[15]; 32].map(|byte| byte ^ id[7])) }
     }
 
     pub(crate) fn made_user(&mut self) -> Made {

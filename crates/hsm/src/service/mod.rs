@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use strongroom_core::member::rests_on_absence;
-use strongroom_core::{Request, State};
+use strongroom_core::{Request, State, Via};
 use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
@@ -138,12 +138,12 @@ impl Service {
     }
 
     fn outcome(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> Result<Answer, Refusal> {
-        session.check_connection(&self.cluster.state())?;
         let deadline = arrived + time_of(request.deadline_ms);
         let seen = Revision(request.seen_revision);
-        let change = self.change_of(&request);
+        let change = self.change_of(&request, session.via());
         // Before anything is refused: a refused request's secrets are wiped as well.
         let operation = request.operation.map(Wiped);
+        session.check_connection(&self.cluster.state())?;
         let change = change?;
         let mut operation = operation.ok_or(Status::OperationUnknown)?;
         if Instant::now() >= deadline {
@@ -218,14 +218,14 @@ impl Service {
 
     /// The id and digest of a change; none without an id. The digest covers the operation with everything in it, and
     /// not what differs when the same change is sent again.
-    fn change_of(&self, request: &v1::Request) -> Result<Option<Request>, Refusal> {
+    fn change_of(&self, request: &v1::Request, via: Via) -> Result<Option<Request>, Refusal> {
         if request.request_id.is_empty() {
             return Ok(None);
         }
         let malformed = |_| Refusal::new(Status::MalformedRequest, "request_id");
         let id = RequestId::try_from(request.request_id.as_slice()).map_err(malformed)?;
         let bytes = Zeroizing::new(changes::operation_bytes(request));
-        Ok(Some(Request::new(id, self.cluster.sealer().command_digest(&[&bytes]))))
+        Ok(Some(Request { via, ..Request::new(id, self.cluster.sealer().command_digest(&[&bytes])) }))
     }
 
     /// Asks the state; when it refuses for something that is not there, once more after the store was asked for its

@@ -70,7 +70,7 @@ impl Service {
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
         let level = convert::enforcement(message.level)?;
-        self.change_only(session, asked, &Command::SetEnforcement { level, presented: session.presented() })?;
+        self.change_only(session, asked, &Command::SetEnforcement(level))?;
         self.log.info(format_args!(
             "{session} set {}",
             match level {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use strongroom_core::{Actor, LoginActor, State, check_connection};
+use strongroom_core::{Actor, LoginActor, State, Via, check_connection};
 use strongroom_types::{CertificateFingerprint, Refusal};
 
 /// What a connection is to the service: who is at its other end, and who is logged in.
@@ -48,8 +48,12 @@ impl Session {
         self.is_over
     }
 
-    pub(super) fn presented(&self) -> Option<CertificateFingerprint> {
-        self.presented
+    /// Over what its commands come.
+    pub(super) fn via(&self) -> Via {
+        match self.peer {
+            Peer::Appliance => Via::Inside,
+            Peer::Client(_) => Via::Client(self.presented),
+        }
     }
 
     /// Whether the connection may be, with what its client has shown. The control plane's is no matter of certificates.

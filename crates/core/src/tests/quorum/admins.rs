@@ -6,7 +6,7 @@ use super::super::mtls;
 use super::super::world::{SECOND, World, name};
 use super::{key, subject, three_admins};
 use crate::{
-    Actor, Approval, Approver, Command, Deregister, Made, Plan, PlanError, Reply, Request, check, enforcement,
+    Actor, Approval, Approver, Command, Deregister, Made, Plan, PlanError, Reply, Request, Via, check, enforcement,
     list_tokens, list_trust_anchors, plan,
 };
 
@@ -215,17 +215,16 @@ fn everything_of_the_service_user_needs_approval_but_ones_own_password() {
 #[test]
 fn everything_of_the_service_cluster_needs_approval() {
     let (mut world, [admin, ..]) = three_admins(1, 1);
-    let presented = Some(CertificateFingerprint([1; 32]));
-    let set = |level| Command::SetEnforcement { level, presented };
     world.done(&admin, &mtls::register(1), &Made::Nothing).unwrap();
     world.done(&admin, &mtls::register(2), &Made::Nothing).unwrap();
     world.set_value(&admin, QuorumService::Cluster, 2).unwrap();
     let commands = [
         Command::DeregisterTrustAnchor("2".parse().unwrap()),
         mtls::register(3),
-        set(MtlsEnforcement::Cluster),
-        set(MtlsEnforcement::None),
+        Command::SetEnforcement(MtlsEnforcement::Cluster),
+        Command::SetEnforcement(MtlsEnforcement::None),
     ];
+    world.via = Via::Client(Some(CertificateFingerprint([1; 32])));
     for command in commands {
         assert_eq!(world.done(&admin, &command, &Made::Nothing), Err(Status::QuorumRequired), "{command:?}");
         let other = world.token(&admin, subject(QuorumService::User)).unwrap();
