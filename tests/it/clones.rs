@@ -115,6 +115,7 @@ fn users_and_keys_are_replicated_to_a_cloned_cluster() {
     let private = ["attr.label=later", "attr.class=private-key"];
     let missing = refusal(two.replicate_key(owner, &private));
     assert!(missing.contains("1 of the 1 users it is shared with are missing") && missing.contains("user replicate"));
+    assert!(missing.ends_with(": later"), "{missing}");
     let refused = refusal(two.replicate_user(owner, "later"));
     assert!(refused.contains("role does not permit"), "{refused}");
     let replicated = data(two.replicate_user(admin, "later"));
@@ -196,6 +197,100 @@ fn replicate_needs_two_clones_and_a_login_to_each() {
     assert!(said["data"].as_str().expect("a text").starts_with(&expected), "{said}");
     assert_eq!(ask(&line(&there))["error_code"], 0);
     assert_eq!(ask(&replicate)["data"]["message"], "Successfully replicated key");
+}
+
+/// A shell that is logged in to both as the admin.
+fn admin_of_both(two: &Two) -> Shell {
+    let mut shell = Shell::start(&mut two.world.bare_cli(&["interactive"]));
+    for world in [&two.world, &two.clone] {
+        let (id, password) = (world.text("/cluster_id"), world.text("/admin/password"));
+        told(&mut shell, &format!("login --cluster-id {id} --username admin --role admin --password {password}"));
+    }
+    shell
+}
+
+/// What a command answers that must succeed.
+#[track_caller]
+fn told(shell: &mut Shell, line: &str) -> Value {
+    let answer: Value = serde_json::from_str(&shell.ask(&format!("{line}\n"))).expect("an envelope");
+    assert_eq!(answer["error_code"], 0, "{line}: {answer}");
+    answer["data"].clone()
+}
+
+/// Signs what stands in a token file, as its user does outside of the cluster.
+fn sign_token(world: &World, field: &str, file: &str, key: &str) -> String {
+    let script = format!(
+        "jq -r '{field}' {file} | base64 -d | openssl pkeyutl -sign -inkey {key} -pkeyopt digest:sha256 | base64 -w0"
+    );
+    let mut command = Command::new("sh");
+    run(command.args(["-ec", &script]).current_dir(world.file(""))).ok().stdout
+}
+
+fn edit(world: &World, file: &str, change: impl Fn(&mut Value)) {
+    let path = world.file(file);
+    let mut json: Value = serde_json::from_slice(&fs::read(&path).expect("read")).expect("JSON");
+    change(&mut json);
+    fs::write(path, json.to_string()).expect("written");
+}
+
+/// Keys for approvals are the user's, and are good in the clone; what admins approve in one cluster is approved in that one.
+#[test]
+fn approvals_and_their_keys_hold_in_the_clone() {
+    let world = World::quick(&["--hsms", "1"]);
+    let bea = ["user", "create", "--username", "bea", "--role", "admin", "--password", "long-enough"];
+    world.admin_cli(&bea).ok();
+    // Both admins register keys.
+    for (user, pin) in [("admin", world.admin_pin()), ("bea", "bea:long-enough".into())] {
+        let (key, public, token) = (format!("{user}.key"), format!("{user}.pem"), format!("{user}.json"));
+        world.plain_openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", &key]).ok();
+        world.plain_openssl(&["pkey", "-in", &key, "-pubout", "-out", &public]).ok();
+        let mut shell = Shell::start(&mut world.bare_cli(&["interactive"]));
+        let password = pin.split_once(':').expect("a pin").1.to_owned();
+        told(&mut shell, &format!("login --username {user} --role admin --password {password}"));
+        let file = world.name(&token);
+        told(&mut shell, &format!("quorum token-sign generate --service registration --token {file}"));
+        let signed = sign_token(&world, ".tokens[0].unsigned", &token, &key);
+        edit(&world, &token, |json| json["tokens"][0]["signed"] = signed.clone().into());
+        let public = world.name(&public);
+        told(
+            &mut shell,
+            &format!("user change-quorum token-sign register --public-key {public} --signed-token {file}"),
+        );
+    }
+    world.admin_cli(&["quorum", "token-sign", "set-quorum-value", "--service", "user", "--value", "2"]).ok();
+    let two = Two::of(world);
+    let listed = two.clone.admin_cli(&["user", "list"]).ok().json();
+    let admins = listed["data"]["users"].as_array().expect("users").iter().filter(|user| user["role"] == "admin");
+    assert!(admins.clone().count() == 2 && admins.clone().all(|user| user["quorum"][0]["status"] == "enabled"));
+
+    // A user whom both admins approved in the first goes to the clone when both approve it there.
+    let (here, there) = (two.world.text("/cluster_id"), two.clone.text("/cluster_id"));
+    let mut shell = admin_of_both(&two);
+    let token = |shell: &mut Shell, cluster: &str, name: &str| {
+        let file = two.world.name(name);
+        told(shell, &format!("quorum token-sign generate --cluster-id {cluster} --service user --token {file}"));
+        let approvals = ["admin", "bea"].map(|user| {
+            let signature = sign_token(&two.world, ".token", name, &format!("{user}.key"));
+            serde_json::json!({ "username": user, "role": "admin", "signature": signature })
+        });
+        edit(&two.world, name, |json| json["signatures"] = approvals.to_vec().into());
+        file
+    };
+    let file = token(&mut shell, &here, "create.json");
+    let create = "user create --username later --role crypto-user --password long-enough";
+    told(&mut shell, &format!("{create} --cluster-id {here} --approval {file}"));
+    let replicate = format!("user replicate --username later --role crypto-user {}", two.between().join(" "));
+    let refused: Value = serde_json::from_str(&shell.ask(&format!("{replicate}\n"))).expect("an envelope");
+    assert_eq!(refused["data"], "Quorum approval is required for this operation");
+    // One of the first cluster is none there.
+    let file = token(&mut shell, &here, "other.json");
+    let refused: Value = serde_json::from_str(&shell.ask(&format!("{replicate} --approval {file}\n"))).expect("one");
+    assert_eq!(refused["error_code"], 1, "{refused}");
+    let file = token(&mut shell, &there, "replicate.json");
+    let replicated = told(&mut shell, &format!("{replicate} --approval {file}"));
+    assert_eq!(replicated["message"], "Successfully replicated user");
+    let refused: Value = serde_json::from_str(&shell.ask(&format!("{replicate} --approval {file}\n"))).expect("one");
+    assert_eq!(refused["error_code"], 1, "it was good once: {refused}");
 }
 
 /// The third way: the password changes in a clone, and the service moves over.

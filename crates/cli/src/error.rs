@@ -8,7 +8,7 @@ use strongroom_crypto::pem::PemError;
 use strongroom_crypto::spki::SpkiError;
 use strongroom_types::limits::ED25519_DATA_LEN_MAX;
 use strongroom_types::{
-    ClusterId, HashFunction, KeyType, NameError, PasswordError, QuorumService, Refusal, Status, TemplateError,
+    ClusterId, HashFunction, KeyType, NameError, PasswordError, QuorumService, Refusal, Status, TemplateError, UserName,
 };
 use thiserror::Error;
 
@@ -169,6 +169,14 @@ pub enum ExpectedError {
         /// Why.
         source: ClientError,
     },
+    /// Users of a key are missing at the destination, and these are.
+    #[error("{}: {}", client_text(source), join(names))]
+    ReplicaUsers {
+        /// Who.
+        names: Vec<UserName>,
+        /// What the destination said.
+        source: ClientError,
+    },
     /// Source and destination are one.
     #[error("--source-cluster-id and --destination-cluster-id name the same cluster; name two")]
     SameCluster,
@@ -186,6 +194,10 @@ pub enum ExpectedError {
         /// Why.
         source: io::Error,
     },
+}
+
+fn join(names: &[UserName]) -> String {
+    names.iter().map(UserName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn client_text(error: &ClientError) -> String {

@@ -46,6 +46,9 @@ Examples:
 Clones are clusters of one origin (strongroom up --clone-of). The user keeps name, role, password, MFA and quorum key, \
 and whether they are locked. A user who is there already and is the same is left as they are; one who differs is refused.
 
+Where several admins of the destination must approve user management, give their token file with --approval, as for user \
+create.
+
 Single commands log in to the source with CLOUDHSM_ROLE and CLOUDHSM_PIN, to the destination with \
 DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; in the shell, log in to both first.
 
@@ -60,6 +63,9 @@ Example:
         /// Between which clusters
         #[command(flatten)]
         between: Between,
+        /// Approvals of admins of the destination
+        #[command(flatten)]
+        approval: Approval,
     },
     /// Set a user's password, unlock the user, end the user's logins (admins anyone's, crypto users their own)
     #[command(after_long_help = "\

@@ -20,7 +20,7 @@ pub fn run(session: &mut Session, cluster: Option<&ClusterId>, command: User) ->
             let client = approved(&session.client(cluster, Need::Login)?, &approval)?;
             client.user_delete(&who.username.parse()?, who.role)?
         }
-        User::Replicate { who, between } => return replicate::user(session, &who, &between),
+        User::Replicate { who, between, approval } => return replicate::user(session, &who, &between, &approval),
         User::ChangePassword { who, password, approval, deregister_mfa, deregister_quorum } => {
             let client = approved(&session.client(cluster, Need::Login)?, &approval)?;
             let name = who.username.parse()?;
