@@ -36,10 +36,15 @@ impl Shell {
         Shell { child, input, said, read: 0 }
     }
 
-    /// What it answers to these lines: one object, and its line's end.
-    pub fn ask(&mut self, lines: &str) -> String {
+    /// Types these lines without waiting for an answer: the command asks for more.
+    pub fn type_in(&mut self, lines: &str) {
         let input = self.input.as_mut().expect("it is open");
         input.write_all(lines.as_bytes()).expect("the shell reads");
+    }
+
+    /// What it answers to these lines: one object, and its line's end.
+    pub fn ask(&mut self, lines: &str) -> String {
+        self.type_in(lines);
         let mut answer = None;
         wait_for("an answer of the shell", Duration::from_secs(60), || {
             let said = self.said.lock().expect("no reader panicked");
