@@ -177,6 +177,16 @@ fn the_engine_signs_with_what_its_tool_wrote() {
     assert!(said.contains("configure-dyn -a"), "{said}");
     home.configure("dyn", &["-a", &world.hsm_ips()[0]]).ok();
     sign().ok();
+    // It has no way to say which of several.
+    let file = home.file("cloudhsm-dyn.cfg");
+    let one = home.json("cloudhsm-dyn.cfg");
+    let mut two = one.clone();
+    two["clusters"] = json!([one["clusters"][0], one["clusters"][0]]);
+    fs::write(&file, two.to_string()).expect("written");
+    let said = sign().failed().stderr;
+    assert!(said.contains("leave that one in it") && !said.contains("--cluster-id"), "{said}");
+    fs::write(&file, one.to_string()).expect("written");
+    sign().ok();
     world.plain_openssl(&["pkey", "-in", "configured.key", "-pubout", "-out", "configured.pub"]).ok();
     let verify = ["dgst", "-sha256", "-verify", "configured.pub", "-signature", "configured.sig", "configured.data"];
     world.plain_openssl(&verify).ok();

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use strongroom_client::{Client, ClientName, ClusterConfig, Component, Config, ConfigError, Level, Log};
 use strongroom_types::{NameError, Password, Role, Secret, UserName};
@@ -19,6 +20,12 @@ pub(crate) enum SettingsError {
     /// The configuration or the CA.
     #[error("{0}")]
     Config(#[from] ConfigError),
+    /// More than one cluster, and nothing that could say which.
+    #[error("{} names several clusters, and the engine uses one; leave that one in it", path.display())]
+    SeveralClusters {
+        /// The configuration.
+        path: PathBuf,
+    },
     /// No colon, or nothing on one side of it.
     #[error("{variable} is not of the form <user>:<password>")]
     PinForm {
@@ -56,7 +63,12 @@ pub(crate) struct Loaded {
 pub(crate) fn load() -> Result<Loaded, SettingsError> {
     let config = Config::load(Component::Dyn)?;
     let log = Log::new(&config.logging);
-    let cluster = ClusterConfig::select(&config, None)?.clone();
+    let cluster = match ClusterConfig::select(&config, None) {
+        Err(ConfigError::SeveralClusters { .. }) => {
+            return Err(SettingsError::SeveralClusters { path: Component::Dyn.path() });
+        }
+        selected => selected?.clone(),
+    };
     let credentials = credentials(|variable| std::env::var_os(variable))?;
     let client = Client::open_with_log(cluster, ClientName::new("cloudhsm-openssl-engine"), log.clone())?;
     let has_credentials = credentials.is_some();

@@ -158,7 +158,8 @@ impl<'a> Running<'a> {
             let line = self.names.filled_in(line);
             run(Command::new("sh").arg("-ec").arg(line).current_dir(self.folder.path())).ok();
         } else if let Some(file) = text("file") {
-            let content = std::fs::read_to_string(self.folder.path().join(file)).map_err(|error| error.to_string())?;
+            let content = std::fs::read_to_string(self.folder.path().join(file));
+            let content = content.map_err(|error| format!("{file}: {error}"))?;
             found.insert("holds".to_owned(), self.answer(&content, step.get("holds")));
         } else if let (Some(name), Some(line)) = (text("shell"), text("run")) {
             let answer = self.asked_in_shell(name, line, text("input"), text("as"));

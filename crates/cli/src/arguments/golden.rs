@@ -8,9 +8,7 @@ use super::*;
 /// Commands without a golden file, and why.
 const WITHOUT: &[(&str, &str)] = &[
     ("login mfa-token-sign", "what it asks for is signed in between: tests/it/mfa.rs"),
-    ("quorum token-sign generate", "what it writes differs from run to run: tests/it/quorum.rs"),
     ("user change-mfa token-sign", "what it asks for is signed in between: tests/it/mfa.rs"),
-    ("user change-quorum token-sign register", "it takes what was signed: tests/it/quorum.rs"),
     ("key replicate", "it needs two clusters: tests/it/clones.rs"),
     ("user replicate", "it needs two clusters: tests/it/clones.rs"),
 ];
