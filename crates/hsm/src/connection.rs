@@ -63,6 +63,9 @@ pub enum End {
     /// Whoever is there without a login asks for what is refused, again and again.
     #[error("{REFUSALS_WITHOUT_LOGIN_MAX} requests without a login were refused")]
     Refused,
+    /// It was ended from here: it may be no more.
+    #[error("it was ended: {0}")]
+    Ended(Refusal),
     /// Too many others shake hands, or have large frames on their way.
     #[error("{0}")]
     Busy(Refusal),

@@ -193,14 +193,14 @@ impl Client {
             // Before the state is asked about it: whichever change comes meanwhile finds it here or is found there.
             entry.set_presented(presented);
             let mut session = Session::of_client(peer, presented);
-            let (gates, entry) = (Some(&common.gates), Some(&mut entry));
-            let end = converse(&mut channel, &common.service, &mut session, &common.limits, gates, entry);
+            let (gates, guest) = (Some(&common.gates), Some(&mut entry));
+            let end = converse(&mut channel, &common.service, &mut session, &common.limits, gates, guest);
             channel.close();
-            Err::<(), End>(end)
+            let fault = common.service.fault_of(&session).filter(|_| entry.is_ended());
+            Err::<(), End>(fault.map_or(end, End::Ended))
         })();
         if let Err(end) = end
-            && !matches!(end, End::Closed)
-            && !entry.is_ended()
+            && (matches!(end, End::Ended(_)) || !(matches!(end, End::Closed) || entry.is_ended()))
         {
             common.log.client(Level::Info, format_args!("the connection of {peer} ended: {end}"));
         }

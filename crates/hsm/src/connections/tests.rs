@@ -186,3 +186,37 @@ fn stopping_ends_all_and_takes_no_more() {
     assert!(is_ended(&socket));
     assert!(enter(&connections).1.is_none());
 }
+
+/// Records how it was ended.
+#[derive(Default)]
+struct Told(Mutex<Vec<Shutdown>>);
+
+impl Endable for Told {
+    fn end(&self, how: Shutdown) {
+        self.0.lock().unwrap().push(how);
+    }
+}
+
+#[test]
+fn connections_that_may_be_no_more_are_ended_when_it_is_known_what_they_have_shown() {
+    let connections = connections(10, 10);
+    let enter = || {
+        let socket = Arc::new(Told::default());
+        let origin = Origin::of("192.0.2.1".parse().unwrap());
+        let entry = connections.enter(Arc::clone(&socket) as Arc<dyn Endable>, origin).unwrap();
+        (socket, entry)
+    };
+    let anchor = |number: u8| Some(CertificateFingerprint([number; 32]));
+    let (shaking, plain, shown, other, last) = (enter(), enter(), enter(), enter(), enter());
+    for (entry, presented) in [(&plain.1, None), (&shown.1, anchor(1)), (&other.1, anchor(2)), (&last.1, None)] {
+        entry.set_presented(presented);
+    }
+    last.1.set_last_word(true);
+    connections.end_those(|presented| presented != Some(&CertificateFingerprint([1; 32])));
+    let told = |(socket, entry): &(Arc<Told>, Entry)| (socket.0.lock().unwrap().clone(), entry.is_ended());
+    assert_eq!(told(&shaking), (vec![], false));
+    assert_eq!(told(&plain), (vec![Shutdown::Both], true));
+    assert_eq!(told(&shown), (vec![], false));
+    assert_eq!(told(&other), (vec![Shutdown::Both], true));
+    assert_eq!(told(&last), (vec![Shutdown::Read], true));
+}

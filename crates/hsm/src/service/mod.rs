@@ -114,6 +114,11 @@ impl Service {
         self.response(session, id, outcome)
     }
 
+    /// Why a connection may be no more, if that is so now.
+    pub fn fault_of(&self, session: &Session) -> Option<Refusal> {
+        session.fault(&self.cluster.state())
+    }
+
     /// The response to bytes that are no request.
     pub fn refuse(&self, refusal: Refusal) -> v1::Response {
         refused(0, refusal)

@@ -48,6 +48,14 @@ impl Session {
         self.is_over
     }
 
+    /// Why the connection may be no more, if that is so.
+    pub fn fault(&self, state: &State) -> Option<Refusal> {
+        match self.via() {
+            Via::Inside => None,
+            Via::Client(presented) => check_connection(state, presented.as_ref()).err(),
+        }
+    }
+
     /// Over what its commands come.
     pub(super) fn via(&self) -> Via {
         match self.peer {
@@ -58,9 +66,12 @@ impl Session {
 
     /// Whether the connection may be, with what its client has shown. The control plane's is no matter of certificates.
     pub(super) fn check_connection(&mut self, state: &State) -> Result<(), Refusal> {
-        match self.peer {
-            Peer::Appliance => Ok(()),
-            Peer::Client(_) => check_connection(state, self.presented.as_ref()).inspect_err(|_| self.is_over = true),
+        match self.fault(state) {
+            None => Ok(()),
+            Some(refusal) => {
+                self.is_over = true;
+                Err(refusal)
+            }
         }
     }
 

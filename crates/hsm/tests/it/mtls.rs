@@ -127,6 +127,13 @@ fn enforcing_ends_what_came_without_a_certificate_on_both_hsms_before_it_is_answ
     enforce(&mut enforcer, v1::MtlsEnforcement::Cluster).unwrap();
     // Nobody waits for anything here: they are ended by now.
     assert!(plain_admin.is_closed() && plain.iter_mut().all(Connection::is_closed));
+    wait_until("the log tells of it", || {
+        world
+            .log()
+            .matches("ended: it was ended: a client certificate under a registered trust anchor is required")
+            .count()
+            == 4
+    });
     shown.hello();
     enforcer.hello();
     assert_eq!(alert(connect(&world, None)), AlertDescription::CertificateRequired);
@@ -164,7 +171,9 @@ fn a_handshake_that_was_under_way_is_judged_at_its_first_request() {
     let mut late = Connection::over(stream);
     assert_eq!(late.ask(hello()).err(), Some(Status::ClientCertificateRequired));
     assert!(late.is_closed());
-    assert!(world.log().contains("its client certificate, or having none, is not enough any more"));
+    wait_until("the log tells of it", || {
+        world.log().contains("its client certificate, or having none, is not enough any more")
+    });
 }
 
 #[test]
