@@ -28,7 +28,8 @@ Examples:
     /// Write a key file: a public key in PEM, or a reference to a private key for OpenSSL
     #[command(after_long_help = "\
 A reference file takes the place of a private key's file: OpenSSL with the engine cloudhsm, and servers \
-that use it, sign with the key in the HSMs. It holds no secret. A file that exists is written over.
+that use it, sign with the key in the HSMs. It holds no secret. Keys on ed25519 and ML-DSA keys have none. \
+A file that exists is written over.
 
 Examples:
   cloudhsm-cli key generate-file --encoding reference-pem --path site.key \\

@@ -1,6 +1,6 @@
 use num_bigint::BigUint;
 use strongroom_crypto::{der, spki};
-use strongroom_types::{Curve, KeyType, MlDsaAlgorithm, Secret, SignMechanism};
+use strongroom_types::{Curve, KeyType, MlDsaAlgorithm, PublicPart, Secret, SignMechanism};
 
 use super::{ec, ml_dsa, pkcs8_of, rsa, unhex};
 use crate::import::{self, ImportError};
@@ -128,6 +128,28 @@ fn nothing_rides_along() {
     let mut with = [plain.expose(), &attributes].concat();
     with[1] += u8::try_from(attributes.len()).unwrap();
     assert_eq!(private(KeyType::Ec, &with).as_deref(), Some(plain.expose()));
+}
+
+/// RFC 5958: version 2 carries the public key, which must be the seed's, and does not stay.
+#[test]
+fn an_ed25519_key_with_its_public_key_is_checked_against_it() {
+    let pair = ec(Curve::Ed25519).0;
+    let PublicPart::Ec { point, .. } = &pair.public else { panic!("not EC") };
+    let with = |point: &[u8]| {
+        let public = [&[0x81, u8::try_from(1 + point.len()).unwrap(), 0][..], point].concat();
+        let mut bytes = [pair.pkcs8.expose(), &public].concat();
+        bytes[1] += u8::try_from(public.len()).unwrap();
+        // INTEGER 0 is version 1.
+        assert_eq!(bytes[2..5], [0x02, 0x01, 0x00]);
+        bytes[4] = 1;
+        bytes
+    };
+    assert_eq!(private(KeyType::Ec, &with(point)).as_deref(), Some(pair.pkcs8.expose()));
+    let mut other = point.clone();
+    other[0] ^= 1;
+    assert_eq!(private(KeyType::Ec, &with(&other)), None);
+    assert_eq!(private(KeyType::Ec, &with(&point[..31])), None);
+    assert_eq!(private(KeyType::Ec, &with(&[])), None);
 }
 
 /// Numbers that are no primes, and everything else computed as if they were: AWS-LC reads such a key, and its check of

@@ -21,6 +21,7 @@ fn every_case_is_decided_rightly() {
         let mut file = File::new(name, &[]);
         for group in &set.test_groups {
             let public = spki::decode(&group.der).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(spki::encode(&public), group.der[..], "{name}: one key has one form");
             for case in &group.tests {
                 let accepted = verify(&public, SignMechanism::Ed25519, &case.msg, &case.sig).is_ok();
                 file.case(case.tc_id, &case.comment, case.result, accepted);

@@ -30,6 +30,9 @@ fn every_signature_is_decided_rightly() {
         let mut file = File::new(name, &lists::ML_DSA_VERIFY);
         for group in &set.test_groups {
             let public = spki::decode(&group.der).ok();
+            if let Some(public) = &public {
+                assert_eq!(spki::encode(public), group.der[..], "{name}: one key has one form");
+            }
             for case in &group.tests {
                 let accepted = public.as_ref().is_some_and(|public| {
                     let mu = mu(key_bytes(public), &case.msg);
