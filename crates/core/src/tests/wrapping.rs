@@ -540,6 +540,12 @@ fn what_is_allowed_by_design() {
     let decrypt =
         KeyUse::Decrypt(strongroom_types::DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 }, &[1; 256]);
     assert!(authorize(&world.state, &alice, decrypt, private, world.now_ms).is_ok());
+    // And one that may not decrypt, but signs whole blocks, which is the same operation.
+    let (public, private) =
+        pair(&mut world, &alice, &rsa(2048), (&[(Flag::Wrap, true)], &[(Flag::Sign, true), (Flag::Decrypt, false)]));
+    assert_eq!(wrap(&world, &alice, OAEP, (public, payload)), None);
+    let sign = KeyUse::Sign(strongroom_types::SignMechanism::RsaX509, &[1; 256]);
+    assert!(authorize(&world.state, &alice, sign, private, world.now_ms).is_ok());
 }
 
 /// The guard: a payload that leaves under trusted keys alone, and a trusted key that only wraps and stays so.

@@ -1,6 +1,6 @@
 use num_bigint::BigUint;
 use strongroom_crypto::digest::digest;
-use strongroom_types::{Curve, DecryptMechanism, HashFunction};
+use strongroom_types::{Curve, DecryptMechanism, HashFunction, SignMechanism};
 
 use super::{RSA_BITS, block, ec, numbers, opened_pem, public_operation, rsa, unhex};
 use crate::{KeyError, PrivateKey};
@@ -53,6 +53,15 @@ fn what_openssl_encrypted_is_decrypted() {
         count += 1;
     }
     assert_eq!(count, 6);
+}
+
+/// Why the private half of a trusted wrapping key must not sign (`docs/internals/key-extraction.md`).
+#[test]
+fn signing_raw_is_decrypting_raw() {
+    let (pair, key) = rsa(2048);
+    let padded = oaep(HashFunction::Sha256, 256, b"", 1, &[7; 32]);
+    let wrapped = public_operation(&pair.public, &padded);
+    assert_eq!(key.sign(SignMechanism::RsaX509, &wrapped).unwrap(), padded);
 }
 
 #[test]
