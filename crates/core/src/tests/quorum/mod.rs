@@ -8,6 +8,7 @@ mod mfa;
 mod model;
 mod registration;
 mod values;
+mod wrapping;
 
 use strongroom_types::{
     KeyQuorum, KeyReference, KeyType, QuorumService, QuorumSubject, Role, Status, Template, TokenId, TokenKey,
