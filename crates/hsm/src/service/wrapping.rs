@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use strongroom_core::permissions::{Operation, permit};
 use strongroom_core::{
     Command, KeyUse, Made, MadeKey, NamedKey, Reply, UnwrappingKey, WrapKeys, authorize_wrap, authorize_wrap_approved,
     is_for_session,
@@ -40,6 +41,7 @@ impl Named {
 
 impl Service {
     pub(super) fn key_wrap(&self, session: &Session, message: &v1::KeyWrap, asked: &Asked) -> Result<Answer, Refusal> {
+        self.permitted(session, Operation::KeyWrap, asked)?;
         let Wrapping { mechanism, aad, iv } = wrapping(message.wrapping.as_ref())?;
         if !iv.is_empty() {
             // The HSM draws it: nobody else may choose what must not come twice.
@@ -64,11 +66,7 @@ impl Service {
         (wrapping, payload): (Result<KeyReference, Refusal>, Result<KeyReference, Refusal>),
         asked: &Asked,
     ) -> Result<(UsableKey, UsableKey), Refusal> {
-        let actor = session.actor();
-        let operation = strongroom_core::permissions::Operation::KeyWrap;
-        self.fresh(asked.deadline, |state| {
-            strongroom_core::permissions::permit(state, &actor, operation, asked.now_ms).map(drop)
-        })?;
+        let (actor, operation) = (session.actor(), Operation::KeyWrap);
         let named = |reference: Result<KeyReference, Refusal>| -> Result<Named, Refusal> {
             let reference = reference?;
             match asked.session_key(reference) {
@@ -102,6 +100,7 @@ impl Service {
         message: &v1::KeyUnwrap,
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
+        self.permitted(session, Operation::KeyUnwrap, asked)?;
         let Wrapping { mechanism, aad, iv } = wrapping(message.wrapping.as_ref())?;
         let kind = (convert::key_class(message.class)?, convert::key_type(message.key_type)?);
         let (template, share_with) = (convert::template(&message.template)?, names(&message.share_with)?);
@@ -109,8 +108,7 @@ impl Service {
         let reference = key_reference(message.unwrapping_key);
         let with = match reference.as_ref().ok().and_then(|reference| asked.session_key(*reference)) {
             Some(named) => {
-                let operation = strongroom_core::permissions::Operation::KeyUnwrap;
-                let held = self.named_session_key(session, operation, named, asked)?;
+                let held = self.named_session_key(session, Operation::KeyUnwrap, named, asked)?;
                 UnwrappingKey::OfSession(Box::new(held.key().clone()))
             }
             None => UnwrappingKey::Stored(reference?),
@@ -150,6 +148,8 @@ impl Service {
         message: &v1::KeyImport,
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
+        // Strangers give nobody numbers to check.
+        self.permitted(session, Operation::KeyImport, asked)?;
         let public = public_part(&message.public_key_info)?;
         if public.key_type() != convert::key_type(message.key_type)? {
             return Err(Refusal::new(Status::TemplateInconsistent, "key-type"));
@@ -161,6 +161,11 @@ impl Service {
             Ok(Made::Key(MadeKey { reference, sealed: None, public, length_bytes: 0, weak: false, check_value }))
         };
         self.one_key(session, asked, &command, make).map(Answer::KeyImport)
+    }
+
+    /// Refuses whoever may do no such thing, before anything of what they sent is looked at.
+    fn permitted(&self, session: &Session, operation: Operation, asked: &Asked) -> Result<(), Refusal> {
+        self.fresh(asked.deadline, |state| permit(state, &session.actor(), operation, asked.now_ms).map(drop))
     }
 
     /// A change, or the making of a session key, whose answer is one key.

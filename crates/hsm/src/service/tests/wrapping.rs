@@ -267,7 +267,9 @@ fn refusals_name_their_cause() {
     refused(wrap(&mut Client::admin(&member), payload, kek, no_pad()), Status::RoleNotPermitted);
     refused(wrap(&mut Client::of(&member), payload, kek, no_pad()), Status::NotLoggedIn);
     refused(wrap(&mut Client::appliance(&member), payload, kek, no_pad()), Status::RoleNotPermitted);
-    refused(unwrap(&mut Client::of(&member), kek, no_pad(), &kw, AES), Status::NotLoggedIn);
+    for key in [kek, 0] {
+        refused(unwrap(&mut Client::of(&member), key, no_pad(), &kw, AES), Status::NotLoggedIn);
+    }
     alice.change(set_flag(kek, "unwrap", false)).unwrap();
     refused(unwrap(&mut alice, kek, no_pad(), &kw, AES), Status::KeyFunctionNotPermitted);
     alice.change(set_flag(payload, "extractable", false)).unwrap();
@@ -386,6 +388,11 @@ fn a_public_key_that_is_none_is_refused_by_cause() {
     let of_len = |len| vec![0x30; len];
     refused(import(&mut alice, of_len(4 * 1024), v1::KeyType::Rsa, &[]), Status::AttributeValueInvalid);
     refused(import(&mut alice, of_len(4 * 1024 + 1), v1::KeyType::Rsa, &[]), Status::MalformedRequest);
-    let message = v1::KeyImport { public_key_info: info, key_type: v1::KeyType::Ec.into(), template: Vec::new() };
-    refused(Client::admin(&member).change(Operation::KeyImport(message)), Status::RoleNotPermitted);
+    // Who may not bring keys in learns nothing of one.
+    for info in [info, vec![0x30; 40]] {
+        let message = v1::KeyImport { public_key_info: info, key_type: v1::KeyType::Ec.into(), template: Vec::new() };
+        let operation = || Operation::KeyImport(message.clone());
+        refused(Client::admin(&member).change(operation()), Status::RoleNotPermitted);
+        refused(Client::of(&member).change(operation()), Status::NotLoggedIn);
+    }
 }
