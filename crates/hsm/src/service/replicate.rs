@@ -15,6 +15,7 @@ use super::changes::{internal, user_name};
 use super::keys::{key_message, key_reference};
 use super::users::user_of;
 use super::{Asked, Service, Session};
+use crate::log::Level;
 
 impl Service {
     pub(super) fn key_export(
@@ -40,7 +41,7 @@ impl Service {
                 material.map_err(|error| self.damaged(&format!("the material of key {reference}"), error))?;
             *sealed = Arc::from(history.seal_replica_material(&header, &material));
         }
-        self.log.info(format_args!("key {reference} was sealed for {destination} by {session}"));
+        self.log.client(Level::Info, format_args!("key {reference} was sealed for {destination} by {session}"));
         let sealed = history.seal_replica(&header, Record::Key(key).encode().expose());
         Ok(Answer::KeyExport(v1::Replica { header, sealed }))
     }
@@ -58,7 +59,7 @@ impl Service {
             self.fresh(asked.deadline, |state| export_user(state, &actor, (&name, role), &destination, asked.now_ms))?;
         let header = replica.encode();
         let sealed = self.history_key()?.seal_replica(&header, Record::User(user).encode().expose());
-        self.log.info(format_args!("user {name} was sealed for {destination} by {session}"));
+        self.log.client(Level::Info, format_args!("user {name} was sealed for {destination} by {session}"));
         Ok(Answer::UserExport(v1::Replica { header, sealed }))
     }
 
@@ -77,9 +78,10 @@ impl Service {
             let material = history.open_replica_material(&header, sealed).map_err(|_| Status::NotClones)?;
             *sealed = Arc::from(self.cluster.sealer().seal_material(key.reference, &material));
         }
-        let reference = key.reference;
+        let (reference, source) = (key.reference, replica.source.clone());
         let command = Command::ReplicateKey { replica, key: Box::new(key) };
         self.change_only(session, asked, &command)?;
+        self.log.client(Level::Info, format_args!("key {reference} of {source} was taken in by {session}"));
         // A repeat may find that the key was deleted since.
         let actor = session.actor();
         let view: KeyView = self.fresh(asked.deadline, |state| key_view(state, &actor, reference, asked.now_ms))?;
@@ -97,6 +99,7 @@ impl Service {
         let Record::User(user) = record else {
             return Err(Refusal::new(Status::MalformedRequest, "replica: it holds no user"));
         };
+        let source = replica.source.clone();
         self.forget_shares(&user, asked)?;
         let made = || {
             let credential = user.credential.clone().ok_or_else(|| internal("credential"))?;
@@ -104,8 +107,9 @@ impl Service {
             Ok(Made::User { id: user.id, credential: strongroom_core::Credential { id, ..credential } })
         };
         let command = Command::ReplicateUser { replica, user: Box::new(user.clone()) };
-        let (user, _) = user_of(self.change(session, asked, &command, made)?)?;
-        Ok(Answer::UserReplicate(user))
+        let (taken, _) = user_of(self.change(session, asked, &command, made)?)?;
+        self.log.client(Level::Info, format_args!("user {} of {source} was taken in by {session}", user.name));
+        Ok(Answer::UserReplicate(taken))
     }
 
     /// What an earlier life of the user left on share lists goes before the user comes.

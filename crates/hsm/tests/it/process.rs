@@ -241,3 +241,30 @@ fn accepting_a_rollback_has_exit_codes_of_its_own() {
     refused(&[], 2, "there is no root key");
     assert_eq!(output(program().arg("accept-rollback")).status.code(), Some(2));
 }
+
+#[test]
+fn founding_a_clone_has_exit_codes_of_its_own() {
+    let (place, clone) = (Place::new(), Place::new());
+    let refused = |arguments: &[&str], code: i32, expected: &str| {
+        let mut command = program();
+        command.args(["clone", "--origin-folder"]).arg(place.0.path()).args(arguments);
+        let output = output(command.arg("--folder").arg(clone.0.path()));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(expected) && output.stdout.is_empty(), "{said}");
+        assert!(!clone.path("cluster.sqlite").exists());
+    };
+    refused(&[], 1, "cluster.sqlite");
+    let mut running = place.start();
+    // Both folders name the same cluster.
+    refused(&[], 5, "cannot be a clone of itself");
+    running.stop("-TERM");
+    refused(&["--origin-folder", "/nowhere"], 2, "/nowhere/hsm.json");
+    std::fs::remove_file(place.path("anchor")).unwrap();
+    refused(&[], 4, "does not start on the origin's store");
+    std::fs::write(place.path("cluster.sqlite"), vec![7; 8_192]).unwrap();
+    refused(&[], 4, "cluster.sqlite");
+    std::fs::rename(place.path("root.key"), place.path("kept")).unwrap();
+    refused(&[], 2, "there is no root key");
+    assert_eq!(output(program().arg("clone")).status.code(), Some(2));
+}

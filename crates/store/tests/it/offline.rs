@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use strongroom_store::{Changes, Loaded, OfflineDatabase, SqliteError, SqliteStore, Store, StoredRecord};
+use strongroom_store::{
+    Changes, Loaded, OfflineDatabase, SqliteError, SqliteStore, Store, StoredRecord, read_database,
+};
 use strongroom_types::{HsmId, RecordKind, RecordPath, Revision};
 
 use crate::config;
@@ -155,15 +157,25 @@ fn child_that_replaces_a_little() {
     }
 }
 
+/// Child: makes the database, and says what came of it.
+#[test]
+fn child_that_creates_a_little() {
+    let Some(folder) = told_folder() else { return };
+    match OfflineDatabase::create(&config(&folder), &a_little()) {
+        Ok(()) => say(format_args!("created")),
+        Err(error) => say(format_args!("not created: {error}")),
+    }
+}
+
 /// What the child says, when `strace` is told to `inject` this into its calls that change the folder's files.
-fn told(folder: &Path, inject: &[String]) -> String {
+fn told(folder: &Path, child: &str, inject: &[String]) -> String {
     let mut strace = Command::new("strace");
     strace.args(["-f", "-qq", "-o"]).arg(folder.with_extension("trace")).arg("-P").arg(folder);
     for name in ["cluster.sqlite", ".new-cluster.sqlite", "cluster.sqlite.before-rollback-2"] {
         strace.arg("-P").arg(folder.join(name));
     }
     strace.args(["-e", &format!("trace={}", CHANGING.join(","))]).args(inject);
-    let child = ["--exact", "offline::child_that_replaces_a_little", "--nocapture", "--include-ignored"];
+    let child = ["--exact", child, "--nocapture", "--include-ignored"];
     strace.arg(std::env::current_exe().expect("this binary")).args(child).env(FOLDER, folder);
     let ran = strace.output().unwrap_or_else(|error| {
         panic!("strace makes a disk fail for this test and cannot be started ({error}): `cargo xtask test` installs it")
@@ -174,8 +186,85 @@ fn told(folder: &Path, inject: &[String]) -> String {
 }
 
 const CHANGING: [&str; 6] = ["pwrite64", "fsync", "ftruncate", "linkat", "rename", "unlink"];
+const REPLACES: &str = "offline::child_that_replaces_a_little";
+const CREATES: &str = "offline::child_that_creates_a_little";
 /// Of writes of pages, every so many-th fails; of the other calls, each.
 const PAGES_STEP: usize = 7;
+
+/// The calls of a trace that are to fail, each by its name and its number among those of the name.
+fn calls(trace: &str) -> Vec<(&'static str, usize)> {
+    let count = |call: &str| trace.matches(&format!(" {call}(")).count();
+    let of_one = |call: &&'static str| {
+        let step = if *call == "pwrite64" { PAGES_STEP } else { 1 };
+        let call = *call;
+        (1..=count(call)).step_by(step).map(move |number| (call, number))
+    };
+    CHANGING.iter().flat_map(of_one).collect()
+}
+
+#[test]
+fn a_database_is_made_where_there_is_none_and_read_while_it_is_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = || config(folder.path());
+    assert!(matches!(read_database(&config()), Err(SqliteError::Inaccessible { .. })));
+    assert!(!folder.path().join("cluster.sqlite").exists(), "looking makes nothing");
+    OfflineDatabase::create(&config(), &another()).expect("made");
+    assert_eq!(read_database(&config()).expect("read"), another());
+    let refused = OfflineDatabase::create(&config(), &a_little()).expect_err("there is one");
+    assert!(matches!(refused, SqliteError::Inaccessible { .. }), "{refused}");
+    let store = SqliteStore::open(config()).expect("opens");
+    assert_eq!(store.load().expect("loaded"), another());
+    assert_eq!(store.changes_since(Revision(0)).expect("told"), Changes::TooOld);
+    store.join(&HsmId::from_random([9; 7]), Revision(1_000), 0).expect("joined");
+    let put = (record(7, 0, 0).path, vec![1]);
+    store.commit(Revision(1_000), &[put], &[]).expect("committed");
+    assert_eq!(read_database(&config()).expect("read beside a member"), store.load().expect("loaded"));
+    store.while_writing(|| {
+        assert_eq!(read_database(&config()).expect("read beside a writer").revision, Revision(1_001));
+    });
+    let refused = OfflineDatabase::create(&config(), &a_little()).expect_err("somebody is in");
+    assert!(matches!(refused, SqliteError::InUse { .. }), "{refused}");
+    drop(store);
+    fs::set_permissions(folder.path().join("cluster.sqlite"), fs::Permissions::from_mode(0o644)).expect("set");
+    assert!(matches!(read_database(&config()), Err(SqliteError::Access(_))));
+    for entry in fs::read_dir(folder.path()).expect("listed") {
+        let name = entry.expect("an entry").file_name();
+        assert!(!name.to_string_lossy().starts_with(".new-"), "{name:?}");
+    }
+}
+
+#[test]
+fn whichever_call_fails_or_is_the_last_the_database_is_made_whole_or_not_at_all() {
+    let world = tempfile::tempdir().expect("a folder");
+    let made = |name: &str| {
+        let folder = world.path().join(name);
+        fs::create_dir(&folder).expect("made");
+        folder
+    };
+    let folder = made("counted");
+    let said = told(&folder, CREATES, &[]);
+    assert!(said.contains("created") && !said.contains("not created"), "{said}");
+    let trace = fs::read_to_string(folder.with_extension("trace")).expect("read");
+    let mut faults = 0;
+    for (call, number) in calls(&trace) {
+        for fault in ["signal=KILL", "error=EIO", "error=ENOSPC"] {
+            faults += 1;
+            let context = format!("{call} {number} {fault}");
+            let folder = made(&format!("{call}-{number}-{}", fault.replace('=', "-")));
+            let said = told(&folder, CREATES, &["-e".to_owned(), format!("inject={call}:{fault}:when={number}")]);
+            let is_said = said.contains("created") && !said.contains("not created");
+            let is_there = folder.join("cluster.sqlite").exists();
+            assert!(is_there || !is_said, "{context}: {said}");
+            if !is_there {
+                OfflineDatabase::create(&config(&folder), &a_little())
+                    .unwrap_or_else(|error| panic!("after {context}: {error}"));
+            }
+            let store = SqliteStore::open(config(&folder)).unwrap_or_else(|error| panic!("after {context}: {error}"));
+            assert_eq!(store.load().expect("loads"), a_little(), "after {context}");
+        }
+    }
+    assert!(faults >= 30, "{faults}:\n{trace}");
+}
 
 #[test]
 fn whichever_call_fails_or_is_the_last_the_database_is_the_old_or_the_new_one() {
@@ -187,21 +276,16 @@ fn whichever_call_fails_or_is_the_last_the_database_is_the_old_or_the_new_one() 
         (folder, old)
     };
     let (folder, _) = made("counted");
-    let said = told(&folder, &[]);
+    let said = told(&folder, REPLACES, &[]);
     assert!(said.contains("replaced") && !said.contains("not replaced"), "{said}");
     let trace = fs::read_to_string(folder.with_extension("trace")).expect("read");
-    let count = |call: &&str| trace.matches(&format!(" {call}(")).count();
-    let calls = CHANGING.iter().flat_map(|call| {
-        let step = if *call == "pwrite64" { PAGES_STEP } else { 1 };
-        (1..=count(call)).step_by(step).map(move |number| (*call, number))
-    });
     let mut faults = 0;
-    for (call, number) in calls {
+    for (call, number) in calls(&trace) {
         for fault in ["signal=KILL", "error=EIO", "error=ENOSPC"] {
             faults += 1;
             let context = format!("{call} {number} {fault}");
             let (folder, old) = made(&format!("{call}-{number}-{}", fault.replace('=', "-")));
-            let said = told(&folder, &["-e".to_owned(), format!("inject={call}:{fault}:when={number}")]);
+            let said = told(&folder, REPLACES, &["-e".to_owned(), format!("inject={call}:{fault}:when={number}")]);
             let is_said = said.contains("replaced") && !said.contains("not replaced");
             let mut database = OfflineDatabase::open(&config(&folder)).expect("opens");
             let loaded = database.load().expect("loads");
