@@ -16,6 +16,7 @@ use strongroom_wire::{frame, v1};
 use crate::disk::{Signing, ec_pair, sign, users};
 use crate::hand::Hand;
 use crate::https::two_sites;
+use crate::quorum::{PASSWORD, Person, REQUIRED, approve, make_user};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -405,6 +406,42 @@ fn nginx_goes_on_under_mutual_tls_and_a_client_without_a_certificate_does_not_ha
     let refused = world.openssl(&sign).failed();
     assert!(refused.stderr.contains("the HSM takes clients with a certificate only"), "{}", refused.stderr);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+/// Tokens belong to a login, not to a connection: they outlive the one that enforcing ends.
+#[test]
+fn with_a_quorum_two_admins_decide_who_may_connect() {
+    let world = World::quick(&[]);
+    let pki = Pki::new(&world);
+    pki.ca("ca", P256);
+    pki.client("ca", "client", P256);
+    pki.configure("configure-cli", "client", "client");
+    make_user(&world, "bea", "admin");
+    let password = world.text("/admin/password");
+    let mut admin = Person::new(&world, "admin", "admin", &password);
+    let mut bea = Person::new(&world, "bea", "admin", PASSWORD);
+    admin.register();
+    bea.register();
+    admin.done("quorum token-sign set-quorum-value --service cluster --value 2");
+    let path = pki.crt("ca");
+    for (command, answer) in [
+        (format!("register-trust-anchor --path {}", path.display()), "certificate-reference"),
+        ("set-enforcement --level cluster".into(), "Mtls enforcement level set to Cluster successfully"),
+        ("set-enforcement --level none".into(), "Mtls enforcement level set to None successfully"),
+        ("deregister-trust-anchor --certificate-reference 0x01".into(), "0x01 deregistered successfully"),
+    ] {
+        let command = format!("cluster mtls {command}");
+        admin.refused(&command, REQUIRED);
+        let token = admin.token("cluster", "");
+        approve(&world, &token, "admin", "admin");
+        admin.refused(&format!("{command} --approval {token}"), REQUIRED);
+        approve(&world, &token, "bea", "admin");
+        let done = admin.done(&format!("{command} --approval {token}"));
+        assert!(done.to_string().contains(answer), "{command}: {done}");
+    }
+    // Looking is for everybody.
+    assert_eq!(bea.done("cluster mtls list-trust-anchors"), serde_json::json!({ "trust_anchors": [] }));
+    assert_eq!(bea.done("cluster mtls get-enforcement"), serde_json::json!({ "mtls-enforcement-level": "none" }));
 }
 
 /// `docs/operating/mutual-tls.md`, every line of it that is typed.

@@ -10,8 +10,8 @@ use strongroom_tests::{Shell, World};
 
 use crate::cli::refusal;
 
-const PASSWORD: &str = "long-enough";
-const REQUIRED: &str = "Quorum approval is required for this operation";
+pub(crate) const PASSWORD: &str = "long-enough";
+pub(crate) const REQUIRED: &str = "Quorum approval is required for this operation";
 
 /// Somebody with a shell, a login in it, and a key outside of the HSMs.
 pub(crate) struct Person<'a> {
@@ -75,7 +75,7 @@ impl<'a> Person<'a> {
 
     /// The path of a new token file.
     #[track_caller]
-    fn token(&mut self, service: &str, more: &str) -> String {
+    pub(crate) fn token(&mut self, service: &str, more: &str) -> String {
         let path = self.world.name(&format!("{}-{service}.json", self.name));
         self.done(&format!("quorum token-sign generate --service {service} --token {path} {more}"));
         path
@@ -109,7 +109,7 @@ pub(crate) fn signed(world: &World, name: &str, token: &[u8]) -> Vec<u8> {
 
 /// Adds somebody's signature to a token file, as an approver does.
 #[track_caller]
-fn approve(world: &World, file: &str, name: &str, role: &str) {
+pub(crate) fn approve(world: &World, file: &str, name: &str, role: &str) {
     let file = PathBuf::from(file);
     let mut token = read(&file);
     let signature = signature(world, name, &token["token"]);
