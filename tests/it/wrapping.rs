@@ -370,3 +370,28 @@ fn what_was_taken_away_wraps_and_unwraps_on_no_hsm() {
     set(Flag::Unwrap, false);
     under_load(&world, user, unwrap, Status::KeyFunctionNotPermitted, |given| set(Flag::Unwrap, given));
 }
+
+/// A key that leaves under trusted keys alone, by the tool: an admin's word, given and taken back.
+#[test]
+fn a_guarded_key_leaves_under_a_trusted_key_alone() {
+    let world = World::new();
+    rsa_keys(&world);
+    let guarded =
+        ["key", "generate-symmetric", "aes", "--label", "guarded", "--key-length-bytes", "32", "--attributes"];
+    world.data(&[&guarded[..], &["wrap-with-trusted=true"]].concat());
+    let oaep = ["key", "wrap", "rsa-oaep", "--hash-function", "sha256", "--mgf", "mgf1-sha256"];
+    let keys = ["--payload-filter", "attr.label=guarded", "--wrapping-filter", "attr.label=partner"];
+    let wrap = || world.cli(&[&oaep[..], &keys].concat());
+    let partner = world.data(&["key", "list", "--filter", "attr.label=partner"]);
+    let reference = partner["matched_keys"][0]["key-reference"].as_str().expect("a reference");
+    let filter = format!("key-reference={reference}");
+    let trust = ["key", "set-attribute", "--filter", &filter, "--name", "trusted", "--value"];
+    let set = |value| world.admin_cli(&[&trust[..], &[value]].concat());
+    let refused = refusal(wrap());
+    assert!(refused.starts_with("the key may be wrapped under a trusted key only"), "{refused}");
+    refusal(world.cli(&[&trust[..], &["true"]].concat()));
+    set("true").ok();
+    wrap().ok();
+    set("false").ok();
+    refusal(wrap());
+}

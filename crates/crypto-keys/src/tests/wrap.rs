@@ -89,6 +89,27 @@ fn every_mechanism_unwraps_what_it_wrapped_and_nothing_else() {
     }
 }
 
+/// ECB would let the thirds of two 3DES keys be put together anew: one that somebody knows with one to be found out. No
+/// mechanism takes a block of one wrapped key in another.
+#[test]
+fn blocks_of_two_keys_make_no_third() {
+    let keys = Keys::of(32);
+    let (one, other) = (Secret::new(vec![0x11; 24]), Secret::new(vec![0x22; 24]));
+    for mechanism in all_aes() {
+        let [first, second] = [&one, &other].map(|payload| keys.wrap(mechanism, b"", payload).unwrap());
+        let blocks = first.data.len() / 8;
+        for (from, to) in (0..blocks).flat_map(|from| (0..blocks).map(move |to| (from, to))) {
+            let mut spliced = first.clone();
+            spliced.data[8 * to..8 * to + 8].copy_from_slice(&second.data[8 * from..8 * from + 8]);
+            assert_eq!(keys.unwrap(mechanism, b"", &spliced), Err(KeyError::Unwrapping), "{mechanism} {from} {to}");
+            let mut turned = first.clone();
+            turned.data.copy_within(8 * from..8 * from + 8, 8 * to);
+            let same = from == to;
+            assert_eq!(keys.unwrap(mechanism, b"", &turned).is_ok(), same, "{mechanism} {from} {to}");
+        }
+    }
+}
+
 #[test]
 fn wrapped_forms_have_the_lengths_of_the_published_samples() {
     let keys = Keys::of(32);
