@@ -1,24 +1,21 @@
 //! Mutual TLS: certificates made by the `openssl` command, which is also a client here that knows nothing of Strongroom.
 
-use std::io::{Read, Write as _};
+mod s_client;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use strongroom_tests::{
-    Nginx, P256, P521, Pki, RSA, Ran, SiteKey, Tls, World, get, program, run, run_with_input, wait_for,
-};
+use strongroom_tests::{Nginx, P256, P521, Pki, RSA, Ran, SiteKey, Tls, World, get, run, run_with_input};
+use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
-use strongroom_wire::{frame, v1};
 
 use crate::disk::{Signing, ec_pair, sign, users};
 use crate::hand::Hand;
 use crate::https::two_sites;
 use crate::quorum::{PASSWORD, Person, REQUIRED, approve, make_user};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use s_client::{answered, s_client};
 
 #[track_caller]
 fn register(world: &World, path: &Path) -> String {
@@ -50,47 +47,6 @@ fn enforce(world: &World, level: &str) {
 fn said(ran: Ran) -> String {
     let json: Value = ran.failed().json();
     json["data"].as_str().expect("an error is a text").to_owned()
-}
-
-/// What `openssl s_client` says that greets an HSM, with these arguments about a certificate: until the HSM has told its
-/// name, or has ended the connection.
-fn s_client(world: &World, number: usize, certificate: &[&str]) -> String {
-    let (ip, name) = (&world.hsm_ips()[number], &world.hsm_ids()[number]);
-    let mut command = Command::new("openssl");
-    command.args(["s_client", "-connect", &format!("{ip}:2223"), "-tls1_3", "-alpn", "strongroom/1", "-ign_eof"]);
-    command.args(["-verify_return_error", "-CAfile"]).arg(world.customer_ca()).args(certificate);
-    command.current_dir(world.file(".")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("openssl starts");
-    let said = Arc::new(Mutex::new(String::new()));
-    let outputs: [Box<dyn Read + Send>; 2] =
-        [Box::new(child.stdout.take().expect("a pipe")), Box::new(child.stderr.take().expect("a pipe"))];
-    let readers = outputs.map(|mut output| {
-        let said = Arc::clone(&said);
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(len @ 1..) = output.read(&mut bytes) {
-                said.lock().expect("no reader panicked").push_str(&String::from_utf8_lossy(&bytes[..len]));
-            }
-        })
-    });
-    let mut request = Vec::new();
-    let hello = Operation::Hello(v1::Hello { client: "openssl".into() });
-    frame::encode(&v1::Request { id: 1, operation: Some(hello), ..v1::Request::default() }, &mut request)
-        .expect("short");
-    // It may have ended already.
-    let mut input = child.stdin.take().expect("a pipe");
-    let _ = input.write_all(&request);
-    let has_told = || said.lock().expect("no reader panicked").contains(name.as_str());
-    wait_for("an answer to openssl", PATIENCE, || has_told() || child.try_wait().expect("a child").is_some());
-    let _ = child.kill();
-    let _ = child.wait();
-    readers.into_iter().for_each(|reader| reader.join().expect("no reader panicked"));
-    Arc::into_inner(said).expect("the readers are done").into_inner().expect("no reader panicked")
-}
-
-/// Whether the HSM answered `s_client`.
-fn answered(world: &World, number: usize, said: &str) -> bool {
-    said.contains(&world.hsm_ids()[number])
 }
 
 fn info() -> Operation {
@@ -464,8 +420,6 @@ fn the_page_can_be_followed_word_by_word() {
     let folder = world.file("typed");
     std::fs::create_dir(&folder).expect("a folder");
     let ran = run(Command::new("sh").args(["-exc", &typed]).current_dir(folder)).ok();
-    let beside = program("cloudhsm-cli");
-    assert!(beside.is_file());
     for expected in ["\"mtls-enforcement-level\": \"cluster\"", "0x02", "level set to None"] {
         assert!(ran.stdout.contains(expected), "{}{}", ran.stdout, ran.stderr);
     }
