@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use strongroom_tests::World;
+use strongroom_tests::{Initialized, World};
 
 use script::Script;
 
@@ -53,6 +53,7 @@ fn check(path: &Path, shared: &mut Option<World>) -> Result<(), String> {
     let golden: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let script = Script::read(&golden)?;
     let own = script.own_cluster.then(|| World::quick(&script.up()));
+    let initialized = own.as_ref().filter(|_| script.not_active).map(Initialized::of);
     let found = match &own {
         Some(world) => script.run(world)?,
         None => {
@@ -64,6 +65,7 @@ fn check(path: &Path, shared: &mut Option<World>) -> Result<(), String> {
             found
         }
     };
+    drop(initialized);
     let found = pretty(&found);
     if text == found {
         return Ok(());

@@ -4,6 +4,7 @@
 mod faults;
 mod hand;
 mod http;
+mod initialized;
 mod nginx;
 mod pki;
 mod process;
@@ -14,6 +15,7 @@ mod world;
 pub use faults::{Failing, SmallDisk, Unreachable, with_own_mounts, with_own_network};
 pub use hand::Hand;
 pub use http::{Tls, curl, get};
+pub use initialized::Initialized;
 pub use nginx::{Nginx, SiteKey};
 pub use pki::{P256, P521, Pki, RSA};
 pub use process::{Ran, kill, pid_is_alive, program, run, run_with_input, wait_for};

@@ -99,7 +99,7 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
     let not_shared = |share_with: &[UserName], quorum: KeyQuorum| match (share_with, quorum) {
         ([], KeyQuorum::NONE) => Ok(()),
         ([], _) => Err(Refusal::new(Status::SessionKeyFixed, "quorum values")),
-        _ => Err(Refusal::new(Status::SessionKeyFixed, "share_with")),
+        _ => Err(Refusal::new(Status::SessionKeyFixed, "crypto users to share with")),
     };
     match command {
         Command::GenerateSecret { key_type, length_bytes, template, share_with, quorum } => {

@@ -21,6 +21,8 @@ pub(super) struct Script<'a> {
     steps: Vec<&'a Map<String, Value>>,
     /// Whether the file is about the cluster as a whole.
     pub(super) own_cluster: bool,
+    /// Whether that begins without a password of its first admin.
+    pub(super) not_active: bool,
 }
 
 impl<'a> Script<'a> {
@@ -42,6 +44,7 @@ impl<'a> Script<'a> {
             golden,
             users: users.collect::<Option<_>>().ok_or("a user has a role")?,
             steps,
+            not_active: file.get("cluster").is_some_and(|cluster| cluster == "initialized"),
             own_cluster: file.contains_key("cluster") || file.contains_key("up"),
         })
     }

@@ -165,7 +165,12 @@ fn commands_for_session_keys_are_told_from_others_and_checked_alike() {
     let session = (Flag::Token, false);
     check(&alice, &usual_pair(), true, None);
     check(&alice, &aes_command(&[session], &[]), true, None);
-    check(&alice, &aes_command(&[session], &["bob"]), true, Some((Status::SessionKeyFixed, "share_with")));
+    check(
+        &alice,
+        &aes_command(&[session], &["bob"]),
+        true,
+        Some((Status::SessionKeyFixed, "crypto users to share with")),
+    );
     check(&alice, &aes_command(&[session, session], &[]), true, Some((Status::TemplateInconsistent, "token")));
     check(&alice, &aes_command(&[session, (Flag::Local, true)], &[]), true, Some((Status::AttributeReadOnly, "local")));
     // Half of a pair here and half there is not in this version.
