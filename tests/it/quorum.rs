@@ -2,15 +2,23 @@
 //! files. What was approved is done once, and nobody is locked out by arithmetic.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use strongroom_tests::{Shell, World};
+use strongroom_crypto::digest::digest;
+use strongroom_tests::{Shell, World, kill, wait_for};
+use strongroom_types::{HashFunction, Status};
+use strongroom_wire::v1;
+use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Answer;
 
 use crate::cli::refusal;
+use crate::hand::Hand;
 
 pub(crate) const PASSWORD: &str = "long-enough";
+const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const REQUIRED: &str = "Quorum approval is required for this operation";
 
 /// Somebody with a shell, a login in it, and a key outside of the HSMs.
@@ -322,4 +330,89 @@ fn a_shared_key_signs_only_with_the_approval_of_two_of_its_users() {
     let failed = world.openssl(&engine).failed();
     assert!(failed.stderr.contains("quorum"), "{}", failed.stderr);
     alice.done(&format!("key delete {filter}"));
+}
+
+/// An approved signature on a connection of its own, which may end at any moment.
+fn ask_approved(world: &World, ip: &str, ticket: &[u8], request: &v1::Request) -> Option<Result<Answer, Status>> {
+    let mut hand = strongroom_tests::Hand::connect(ip, &world.customer_ca(), PATIENCE).ok()?;
+    let attach = Operation::Attach(v1::Attach { ticket: ticket.to_vec() });
+    // One that starts answers nobody yet.
+    hand.request(attach).ok()?.ok()?;
+    Some(hand.exchange(request.clone()).ok()?.map_err(|refusal| refusal.status))
+}
+
+#[test]
+fn a_token_is_used_once_though_hsms_die_in_the_middle() {
+    let world = World::quick(&["--hsms", "2"]);
+    make_user(&world, "bob", "crypto-user");
+    let password = world.text("/crypto_user/password");
+    let mut alice = Person::new(&world, "crypto_user", "crypto-user", &password);
+    let mut bob = Person::new(&world, "bob", "crypto-user", PASSWORD);
+    alice.register();
+    bob.register();
+    let made = alice.done(
+        "key generate-asymmetric-pair ec --curve prime256v1 --public-label both --private-label both \
+         --private-attributes sign=true --share-crypto-users bob --use-private-key-quorum-value 2",
+    );
+    let key = made["private_key"]["key-reference"].as_str().expect("a reference");
+    let key = u64::from_str_radix(key.trim_start_matches("0x"), 16).expect("a number");
+    let sign = |data: u8| {
+        let mechanism = v1::Mechanism::Ecdsa.into();
+        Operation::Sign(v1::Sign { key, mechanism, data: vec![data; 32], ..v1::Sign::default() })
+    };
+    let ips = world.hsm_ips();
+    let mut last = None;
+    for round in 0..4_u8 {
+        let (dying, other) = (&ips[usize::from(round % 2)], &ips[usize::from((round + 1) % 2)]);
+        let mut hand = Hand::at(&world, other);
+        let ticket = hand.log_in("bob", PASSWORD).expect("the password");
+        let generate = v1::QuorumTokenGenerate { service: v1::QuorumService::KeyUsage.into(), key };
+        let Ok(Answer::QuorumTokenGenerate(token)) = hand.ask(Operation::QuorumTokenGenerate(generate)) else {
+            panic!("no token")
+        };
+        let hashed = digest(HashFunction::Sha256, &token.approval_data);
+        let signatures = ["crypto_user", "bob"].map(|name| v1::ApprovalSignature {
+            user_name: name.into(),
+            role: v1::Role::CryptoUser.into(),
+            signature: signed(&world, name, &hashed),
+        });
+        let approvals = vec![v1::Approval { approval_data: token.approval_data, signatures: signatures.to_vec() }];
+        let request = v1::Request {
+            request_id: vec![round + 1; 16],
+            approvals,
+            operation: Some(sign(round)),
+            ..v1::Request::default()
+        };
+        let pid = world.hsm_pid_at(dying);
+        // Whether it gets as far as spending the token, or answering, is a matter of microseconds.
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| ask_approved(&world, dying, &ticket, &request));
+            kill("KILL", pid);
+            let answered = asked.join().expect("no panic");
+            assert!(answered.is_none_or(|answer| answer.is_ok()));
+        });
+        // The other one makes it good, once.
+        let again = ask_approved(&world, other, &ticket, &request).expect("it lives");
+        assert!(matches!(again, Ok(Answer::Sign(_))), "{round}");
+        let another = v1::Request { request_id: vec![0xf0 + round; 16], ..request.clone() };
+        let refused = ask_approved(&world, other, &ticket, &another).expect("it lives").err();
+        assert_eq!(refused, Some(Status::QuorumRequired), "{round}");
+        let altered = v1::Request { operation: Some(sign(0xff)), ..request.clone() };
+        let refused = ask_approved(&world, other, &ticket, &altered).expect("it lives").err();
+        assert_eq!(refused, Some(Status::RequestIdReused), "{round}");
+        wait_for("the HSM to be started again", PATIENCE, || {
+            ask_approved(&world, dying, &ticket, &request).is_some_and(|answer| answer.is_ok())
+        });
+        last = Some((ticket, request, another));
+    }
+    // After the end of everything, too.
+    let (ticket, request, another) = last.expect("a round");
+    drop((alice, bob));
+    let mut world = world;
+    world.kill_everything();
+    world.start();
+    let again = ask_approved(&world, &ips[0], &ticket, &request).expect("it lives");
+    assert!(matches!(again, Ok(Answer::Sign(_))));
+    let refused = ask_approved(&world, &ips[1], &ticket, &another).expect("it lives").err();
+    assert_eq!(refused, Some(Status::QuorumRequired));
 }

@@ -190,6 +190,15 @@ impl World {
         hsms.iter().filter_map(|hsm| hsm["pid"].as_u64()).map(|pid| u32::try_from(pid).expect("a pid")).collect()
     }
 
+    /// Process id of the HSM at this address.
+    #[track_caller]
+    pub fn hsm_pid_at(&self, ip: &str) -> u32 {
+        let status = self.status();
+        let hsm = status["hsms"].as_array().and_then(|hsms| hsms.iter().find(|hsm| hsm["ip"] == ip));
+        let pid = hsm.and_then(|hsm| hsm["pid"].as_u64()).and_then(|pid| u32::try_from(pid).ok());
+        pid.expect("the HSM runs")
+    }
+
     /// Ids of the HSMs.
     #[track_caller]
     pub fn hsm_ids(&self) -> Vec<String> {
