@@ -40,7 +40,7 @@ Examples:
 /// Kinds of public keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PublicKind {
-    /// An EC key
+    /// An EC key, Ed25519 too
     EcPublic,
     /// An RSA key
     RsaPublic,
@@ -362,7 +362,7 @@ pub enum KeyKind {
     Aes,
     /// A 3DES key of 24 bytes
     Des3,
-    /// An EC private key, in PKCS #8
+    /// An EC private key, Ed25519 too, in PKCS #8
     EcPrivate,
     /// A generic secret
     GenericSecret,
