@@ -137,6 +137,18 @@ fn notes(place: &Place, entry: &ClusterEntry<'_>) -> Vec<String> {
     notes
 }
 
+/// A log that cannot be written fails nothing, so nobody would notice.
+pub(super) fn log_note(document: &Document) -> Option<String> {
+    let folder = Path::new(document.log_file()?).parent()?;
+    let missing = !document.logs_to_terminal() && !folder.is_dir();
+    missing.then(|| {
+        format!(
+            "there is no folder {}, so nothing is logged; make it, for the users of clients to write",
+            folder.display()
+        )
+    })
+}
+
 fn names(ids: &[Option<String>]) -> String {
     match ids {
         [] => "none".to_owned(),

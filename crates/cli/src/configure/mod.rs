@@ -63,7 +63,11 @@ fn configure(tool: Tool, request: &Request, home: &Path) -> Result<Vec<String>, 
         other => Some(other?),
     };
     let mut document = found.clone().unwrap_or_else(|| Document::fresh(tool.component, home));
-    let notes = apply::apply(tool, request, &path, &mut document)?;
+    let mut notes = apply::apply(tool, request, &path, &mut document)?;
+    let log_is_new = found.as_ref().is_none_or(|found| {
+        (found.log_file(), found.logs_to_terminal()) != (document.log_file(), document.logs_to_terminal())
+    });
+    notes.extend(Some(&document).filter(|_| log_is_new).and_then(apply::log_note));
     if found.as_ref() != Some(&document) {
         let text = document.to_text().ok_or_else(|| ConfigureError::TooLong { path: path.clone() })?;
         files::write_public(&path, text.as_bytes()).map_err(|source| ConfigureError::Write { path, source })?;

@@ -84,7 +84,10 @@ fn a_missing_file_is_made_as_an_installation_leaves_it() {
         });
         // Field order is part of it.
         assert_eq!(home.text(component), serde_json::to_string_pretty(&expected).expect("JSON") + "\n");
-        assert!(notes.len() == 1 && notes[0].contains("customerCA.crt"), "{notes:?}");
+        assert!(notes[0].contains("customerCA.crt"), "{notes:?}");
+        let logs_to_file = log.to_str().is_some_and(|log| home.text(component).contains(log));
+        assert_eq!(notes.iter().any(|note| note.contains("/run, so nothing is logged")), logs_to_file, "{notes:?}");
+        assert_eq!(notes.len(), 1 + usize::from(logs_to_file), "{notes:?}");
         assert_eq!(fs::metadata(home.file(component)).expect("there").permissions().mode() & 0o777, 0o644);
     }
 }
@@ -280,7 +283,13 @@ fn files_that_are_not_there_yet_and_keys_that_others_can_read_are_told() {
         file("client.key").display()
     );
     let told = || home.run(Component::Cli, &line).expect("written");
-    assert_eq!(told().len(), 3);
+    assert_eq!(told().len(), 4);
+    assert_eq!(told().len(), 3, "the log is as it was");
+    assert_eq!(home.run(Component::Cli, "--log-type term").expect("written"), Vec::<String>::new());
+    assert_eq!(home.run(Component::Cli, "--log-type file").expect("written").len(), 1);
+    fs::create_dir(file("run")).expect("made");
+    assert_eq!(home.run(Component::Cli, "--log-type term").expect("written"), Vec::<String>::new());
+    assert_eq!(home.run(Component::Cli, "--log-type file").expect("written"), Vec::<String>::new());
     for name in ["ca.crt", "client.pem", "client.key"] {
         fs::write(file(name), "").expect("written");
         fs::set_permissions(file(name), fs::Permissions::from_mode(0o644)).expect("set");

@@ -118,6 +118,12 @@ impl Document {
         self.logging().insert("log_interval".to_owned(), json!(rotation.name()));
     }
 
+    /// Whether the log goes to standard error because the file says so.
+    pub fn logs_to_terminal(&self) -> bool {
+        let kind = self.root.get("logging").and_then(|logging| logging.get("log_type"));
+        kind.is_some_and(|kind| kind == LogKind::Term.name())
+    }
+
     /// The file that the log goes to, where one is named.
     pub fn log_file(&self) -> Option<&str> {
         self.root.get("logging")?.get("log_file")?.as_str()
