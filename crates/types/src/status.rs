@@ -107,7 +107,7 @@ statuses! {
     /// The name is taken.
     UserExists = 20, Refused, "a user of that name exists already";
     /// Another user of that name, or the same user with another password.
-    UserReplicaConflict = 76, Refused, "the user exists here and differs";
+    UserReplicaConflict = 76, Refused, "the user exists in the destination cluster and differs";
     /// The user is one of the cluster's own.
     UserInternal = 21, Refused, "the user is internal and cannot be managed";
     /// The user still owns keys.
@@ -125,9 +125,9 @@ statuses! {
     /// Only the owner may do this.
     KeyNotOwned = 26, Refused, "only the key's owner may do this";
     /// The owner, or a user that the key is shared with, is not here.
-    ReplicaUsersMissing = 77, Refused, "the key's owner and every user it is shared with must be here first";
+    ReplicaUsersMissing = 77, Refused, "the key's owner and every user it is shared with must be in the destination cluster first";
     /// Another key of that reference, or the same key with other attributes, another owner or other shares.
-    KeyReplicaConflict = 78, Refused, "the key exists here and differs";
+    KeyReplicaConflict = 78, Refused, "the key exists in the destination cluster and differs";
     /// What session keys cannot do: be shared, be changed.
     SessionKeyFixed = 47, Refused, "session keys cannot be shared or changed";
     /// The key's class or type does not fit the mechanism.

@@ -28,7 +28,7 @@ pub(super) struct Script<'a> {
 impl<'a> Script<'a> {
     pub(super) fn read(golden: &'a Value) -> Result<Script<'a>, String> {
         let file = golden.as_object().ok_or("a golden file is an object")?;
-        known(file, &["about", "cluster", "up", "users", "steps"])?;
+        known(file, &["about", "cluster", "clone", "up", "users", "steps"])?;
         let users = file.get("users").and_then(Value::as_object).into_iter().flatten();
         let users = users.map(|(name, role)| Some((name.as_str(), role.as_str()?)));
         let steps = file.get("steps").and_then(Value::as_array).ok_or("it has `steps`")?;
@@ -45,7 +45,7 @@ impl<'a> Script<'a> {
             users: users.collect::<Option<_>>().ok_or("a user has a role")?,
             steps,
             not_active: file.get("cluster").is_some_and(|cluster| cluster == "initialized"),
-            own_cluster: file.contains_key("cluster") || file.contains_key("up"),
+            own_cluster: ["cluster", "clone", "up"].iter().any(|field| file.contains_key(*field)),
         })
     }
 
@@ -60,7 +60,12 @@ impl<'a> Script<'a> {
             let user = ["user", "create", "--username", name, "--role", role, "--password", PASSWORD];
             world.admin_cli(&user).ok();
         }
-        let mut running = Running::new(self, world);
+        let clone = (self.golden["clone"] == true).then(|| {
+            let clone = World::clone_of(world);
+            world.add_cluster(&clone);
+            clone
+        });
+        let mut running = Running::new(self, world, clone.as_ref());
         let steps = self.steps.iter().map(|step| running.step(step)).collect::<Result<Vec<_>, _>>()?;
         let mut found = self.golden.clone();
         found["steps"] = steps.into();
@@ -107,7 +112,8 @@ impl<'a> Script<'a> {
                 ("admin", None) => ("admin", world.admin_pin()),
                 _ => ("crypto-user", world.pin()),
             };
-            command.env("CLOUDHSM_ROLE", role).env("CLOUDHSM_PIN", pin);
+            command.env("CLOUDHSM_ROLE", role).env("CLOUDHSM_PIN", &pin);
+            command.env("DESTINATION_CLOUDHSM_ROLE", role).env("DESTINATION_CLOUDHSM_PIN", pin);
         }
         command
     }
@@ -130,7 +136,7 @@ struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    fn new(script: &'a Script<'a>, world: &'a World) -> Running<'a> {
+    fn new(script: &'a Script<'a>, world: &'a World, clone: Option<&World>) -> Running<'a> {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let path = folder.path().canonicalize().expect("it exists").display().to_string();
         let mut given = vec![
@@ -138,6 +144,7 @@ impl<'a> Running<'a> {
             ("<home>".to_owned(), world.home().display().to_string()),
             ("<cluster-id>".to_owned(), world.text("/cluster_id")),
         ];
+        given.extend(clone.map(|clone| ("<clone cluster-id>".to_owned(), clone.text("/cluster_id"))));
         for (number, (address, id)) in world.hsm_ips().into_iter().zip(world.hsm_ids()).enumerate() {
             given.push((format!("<hsm address {}>", number + 1), address));
             given.push((format!("<hsm id {}>", number + 1), id));

@@ -9,8 +9,6 @@ use super::*;
 const WITHOUT: &[(&str, &str)] = &[
     ("login mfa-token-sign", "what it asks for is signed in between: tests/it/mfa.rs"),
     ("user change-mfa token-sign", "what it asks for is signed in between: tests/it/mfa.rs"),
-    ("key replicate", "it needs two clusters: tests/it/clones.rs"),
-    ("user replicate", "it needs two clusters: tests/it/clones.rs"),
 ];
 
 #[test]
