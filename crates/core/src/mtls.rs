@@ -89,11 +89,25 @@ pub(crate) fn check_deregister<'a>(
 ) -> Result<&'a Arc<TrustAnchor>, Refusal> {
     let anchor = asking.state.trust_anchor(reference);
     let anchor = anchor.ok_or_else(|| Refusal::new(Status::TrustAnchorUnknown, reference.to_string()))?;
-    let enforced = asking.state.mtls_enforcement() == MtlsEnforcement::Cluster;
-    if enforced && asking.state.trust_anchors().count() == 1 {
-        return Err(Refusal::new(Status::TrustAnchorInUse, "set the enforcement level to none first"));
+    if asking.state.mtls_enforcement() == MtlsEnforcement::Cluster {
+        check_others_connect(asking, anchor)?;
     }
     Ok(anchor)
+}
+
+/// Whoever takes an anchor away while mutual TLS is enforced shows to be able to go on without it: nobody else could open
+/// the door again.
+fn check_others_connect(asking: &Asking<'_>, anchor: &TrustAnchor) -> Result<(), Refusal> {
+    let in_use = |about: &str| Err(Refusal::new(Status::TrustAnchorInUse, about));
+    if asking.state.trust_anchors().count() == 1 {
+        return in_use("it is the last one; set the enforcement level to none first");
+    }
+    match &asking.request.via {
+        Via::Client(Some(shown)) if *shown != anchor.fingerprint && asking.state.trust_anchor_of(shown).is_some() => {
+            Ok(())
+        }
+        _ => in_use("connect with a certificate under the other one first, to show that clients can"),
+    }
 }
 
 pub(crate) fn deregister(asking: &Asking<'_>, reference: TrustAnchorReference) -> Result<Plan, PlanError> {

@@ -203,7 +203,7 @@ statuses! {
     /// As many trust anchors as a cluster has.
     TrustAnchorsFull = 70, Refused, "the cluster has as many trust anchors as allowed; deregister one first";
     /// The last trust anchor, while mutual TLS is enforced.
-    TrustAnchorInUse = 71, Refused, "this is the last trust anchor while mutual TLS is enforced";
+    TrustAnchorInUse = 71, Refused, "while mutual TLS is enforced this trust anchor is needed";
     /// Something that can't happen happened; nothing was committed.
     Internal = 99, Bug, "internal error of the HSM; nothing was changed";
 }

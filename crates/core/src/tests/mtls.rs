@@ -133,6 +133,7 @@ fn connections_are_judged_by_the_newest_state() {
         assert_eq!(connection(&world, presented), Ok(()));
     }
     set(&mut world, &admin, MtlsEnforcement::Cluster, Some(1)).unwrap();
+    world.via = Via::Client(Some(fingerprint(2)));
     assert_eq!([None, Some(1), Some(2), Some(3)].map(|p| connection(&world, p)), [REQUIRED, Ok(()), Ok(()), REQUIRED]);
     world.done(&admin, &deregister(1), &Made::Nothing).unwrap();
     assert_eq!([None, Some(1), Some(2)].map(|p| connection(&world, p)), [REQUIRED, REQUIRED, Ok(())]);
@@ -150,6 +151,10 @@ fn the_last_anchor_stays_while_mutual_tls_is_enforced() {
     registered(&mut world, &admin, 1);
     registered(&mut world, &admin, 2);
     set(&mut world, &admin, MtlsEnforcement::Cluster, Some(2)).unwrap();
+    // Nobody has shown yet to have a certificate under the first.
+    world.via = Via::Client(Some(fingerprint(2)));
+    assert_eq!(world.done(&admin, &deregister(2), &Made::Nothing), Err(Status::TrustAnchorInUse));
+    world.via = Via::Client(Some(fingerprint(1)));
     assert_eq!(world.done(&admin, &deregister(2), &Made::Nothing), Ok(Reply::Done));
     assert_eq!(world.done(&admin, &deregister(1), &Made::Nothing), Err(Status::TrustAnchorInUse));
     assert_eq!(world.done(&admin, &deregister(2), &Made::Nothing), Err(Status::TrustAnchorUnknown));
@@ -234,7 +239,7 @@ fn what_a_connection_asked_for_ends_with_it() {
     let required = Some(Status::ClientCertificateRequired);
     assert_eq!(refused(&mut world, &mut draft, None), required);
     assert_eq!(refused(&mut world, &mut draft.clone(), Some(2)), None);
-    let request = Request { via: Via::Client(Some(fingerprint(2))), ..world.request() };
+    let request = Request { via: Via::Client(Some(fingerprint(1))), ..world.request() };
     draft.plan(&admin, &deregister(2), &Made::Nothing, &request, world.now_ms).unwrap();
     assert_eq!(refused(&mut world, &mut draft, Some(2)), required);
     assert_eq!(refused(&mut world, &mut draft, Some(1)), None);

@@ -101,7 +101,9 @@ fn a_connection_that_may_be_no_more_is_told_so_before_anything_else_on_every_mem
     // Another anchor, and then not this one any more.
     let other = CustomerCa::generate(now_s()).certificate().to_pem();
     admin.change(register(other.as_bytes())).unwrap();
-    admin.change(deregister(1)).unwrap();
+    let own = refused(admin.change(deregister(1)), Status::TrustAnchorInUse);
+    assert!(own.contains("connect with a certificate under the other one first"), "{own}");
+    shown(&first, 2).change(deregister(1)).unwrap();
     assert!(refused(there.change(user_create("dora", PASSWORD)), required).contains("deregistered"));
     refused(admin.change(user_create("dora", PASSWORD)), required);
     let mut last = shown(&second, 2);
