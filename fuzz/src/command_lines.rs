@@ -12,6 +12,14 @@ pub fn run(data: &[u8]) {
             assert_eq!(strongroom_cli::read_line(&words.join(" ")), Some(words));
         }
     }
+    // What the tab key types is the word that was meant.
+    let (start, _) = strongroom_cli::last_word(&text);
+    assert!(text.is_char_boundary(start), "{start}");
+    let typed = format!("key {}", strongroom_cli::escaped_word(&text));
+    assert_eq!(strongroom_cli::last_word(&typed), (4, text.clone().into_owned()));
+    if !text.is_empty() && !text.contains(['\r', '\n']) {
+        assert_eq!(strongroom_cli::read_line(&typed), Some(vec!["key".to_owned(), text.clone().into_owned()]));
+    }
     // In quotes everything is one word, whatever it holds.
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
     let label = strongroom_cli::read_line(&format!("key list --filter attr.label=\"{escaped}\" -v"));

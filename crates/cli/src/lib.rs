@@ -86,6 +86,18 @@ pub fn read_token_file(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     token_files::read_approval(bytes).ok().map(|found| (found.approval_data, found.signatures.len()))
 }
 
+/// For fuzzing: the word that the tab key would complete, and where it begins.
+#[cfg(feature = "fuzz")]
+pub fn last_word(line: &str) -> (usize, String) {
+    shell::words::last(line)
+}
+
+/// For fuzzing: a word as completion types it.
+#[cfg(feature = "fuzz")]
+pub fn escaped_word(word: &str) -> String {
+    shell::words::escaped(word)
+}
+
 /// For fuzzing: reads a line as the shell does, without doing what it says. Answers with its words, if it has words.
 #[cfg(feature = "fuzz")]
 pub fn read_line(text: &str) -> Option<Vec<String>> {
