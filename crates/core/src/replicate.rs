@@ -3,7 +3,8 @@
 //! * What is taken in is new here, or it is what is here already. Nothing that is here is ever changed by it.
 //! * A user comes under a new credential id: tickets of an earlier life of the same user stay void. Shares of that
 //!   earlier life have left every list before ([`forget`]).
-//! * `trusted` is an admin's word: a crypto user brings no trusted key along.
+//! * `trusted` is an admin's word: a crypto user brings no trusted key along, and takes no key out that is to leave under
+//!   trusted keys only: in a clone others may be admins.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,6 +37,10 @@ pub fn export_key(
     let key = state.key(reference).filter(|key| is_admin || key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
     if !is_admin && key.owner != user.id {
         return Err(Status::KeyNotOwned.into());
+    }
+    if !is_admin && key.attributes.flags.has(Flag::WrapWithTrusted) {
+        let about = "the key has wrap-with-trusted=true, and admins alone say where it may go";
+        return Err(Refusal::new(Status::RoleNotPermitted, about));
     }
     let replica = Replica::of(state, user, destination, Replicated::Key(reference), now_ms)?;
     Ok((replica, Key { shared: known(state, &key.shared), ..Key::clone(key) }))

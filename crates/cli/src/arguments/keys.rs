@@ -84,7 +84,8 @@ Examples:
 Clones are clusters of one origin (strongroom up --clone-of). The key keeps its reference, attributes, owner and shares; its \
 owner and everybody it is shared with must be there first (user replicate). A key that is there already and is the same is \
 left as it is; one that differs is refused. Keys that are not extractable go along: no HSM but the clone's can read what \
-is sent. Log in to both clusters as the same user, or to both as admin.
+is sent. Keys that are trusted or have wrap-with-trusted are for admins to copy. Log in to both clusters as the same user, or to both \
+as admin.
 
 Single commands log in to the source with CLOUDHSM_ROLE and CLOUDHSM_PIN, to the destination with \
 DESTINATION_CLOUDHSM_ROLE and DESTINATION_CLOUDHSM_PIN; in the shell, log in to both first.

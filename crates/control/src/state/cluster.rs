@@ -154,6 +154,9 @@ impl ClusterFile {
         if ids.len() != self.hsms.len() || addresses.len() != self.hsms.len() {
             return Err("two HSMs have the same id or address");
         }
+        if self.clone_of.as_ref().is_some_and(|origin| !origin.state.is_absolute()) {
+            return Err("the folder of the clone's origin is not absolute");
+        }
         if self.hsms.iter().any(|hsm| !hsm.ip.is_loopback() || hsm.port == 0) {
             return Err("an HSM's address is not of this machine alone");
         }
@@ -221,6 +224,32 @@ mod tests {
         assert_eq!(ClusterFile::read(&folder).expect("readable"), None);
         sample().write(&folder).expect("written");
         assert_eq!(ClusterFile::read(&folder).expect("readable"), Some(sample()));
+    }
+
+    #[test]
+    fn a_clone_tells_its_origin_and_knows_it_again() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (one, other) = (place.path().join("one"), place.path().join("other"));
+        let folder = StateFolder::prepare(&one).expect("prepared");
+        let origin = sample();
+        origin.write(&folder).expect("written");
+        let state = folder.root().to_owned();
+        let clone_of = CloneOf { cluster_id: origin.cluster_id.clone(), state };
+        let clone = ClusterFile { clone_of: Some(clone_of.clone()), ..sample() };
+        let written = serde_json::to_vec(&clone).expect("JSON");
+        assert_eq!(ClusterFile::parse("cluster.json".into(), &written).expect("readable"), clone);
+        assert!(!serde_json::to_string(&origin).expect("JSON").contains("clone_of"));
+        let text = String::from_utf8(written).expect("text");
+        let relative = text.replace(&format!("\"{}\"", clone_of.state.display()), "\"one\"");
+        let error = ClusterFile::parse("cluster.json".into(), relative.as_bytes()).expect_err("relative");
+        assert!(error.to_string().contains("is not absolute"), "{error}");
+        // Where it was, where it was moved, and where it is no more.
+        assert!(clone_of.is_at(&one) && !clone_of.is_at(&other));
+        std::fs::rename(&one, &other).expect("moved");
+        assert!(clone_of.is_at(&other) && clone_of.is_at(&one));
+        let another = StateFolder::prepare(&one).expect("prepared");
+        ClusterFile { cluster_id: ClusterId::from_random([8; 7]), ..sample() }.write(&another).expect("written");
+        assert!(!clone_of.is_at(&one), "another cluster in its place");
     }
 
     #[test]

@@ -160,6 +160,18 @@ fn a_crypto_user_brings_no_trusted_key_along() {
     assert!(clone.state.key(key).unwrap().attributes.flags.has(Flag::Trusted));
 }
 
+/// Whoever is admin of a clone may trust keys there.
+#[test]
+fn what_leaves_under_trusted_keys_only_is_sent_by_admins_only() {
+    let (mut world, mut clone) = clusters();
+    let owner = alice(&mut world);
+    let key = world.aes_reference(&owner, &[]);
+    assert!(export(&world, &owner, key, &clone).is_ok());
+    set(&mut world, &owner, key, AttributeName::Flag(Flag::WrapWithTrusted), AttributeValue::Bool(true));
+    assert_eq!(export(&world, &owner, key, &clone).err(), Some(Status::RoleNotPermitted));
+    assert_eq!(replicate(&mut world, &mut clone, ADMIN, key), Ok(Reply::Done));
+}
+
 #[test]
 fn what_is_here_and_differs_is_never_changed() {
     let (mut world, mut clone) = clusters();
