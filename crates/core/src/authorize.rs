@@ -73,8 +73,9 @@ pub fn authorize_approved(
     if quorum::is_use_approved(state, actor, request) { Ok(key) } else { Err(Status::QuorumFailed.into()) }
 }
 
-/// The same for a key that a change uses, such as an unwrapping: what others must approve of it is counted when the change is
-/// checked and planned, and nowhere else. Good for nothing but making what the change then commits.
+/// The same for a key that a change unwraps with: what others must approve of it is counted when the change is checked and
+/// planned, and nowhere else. Good for nothing but making what the change then commits; every other use is decided as
+/// [`authorize`] does.
 pub fn authorize_for_change(
     state: &State,
     actor: &Actor,
@@ -82,7 +83,12 @@ pub fn authorize_for_change(
     reference: KeyReference,
     now_ms: u64,
 ) -> Result<Arc<Key>, Refusal> {
-    permitted(state, actor, key_use, reference, now_ms)
+    match key_use {
+        KeyUse::Unwrap(..) => permitted(state, actor, key_use, reference, now_ms),
+        KeyUse::Sign(..) | KeyUse::Verify(..) | KeyUse::Decrypt(..) => {
+            authorize(state, actor, key_use, reference, now_ms)
+        }
+    }
 }
 
 fn permitted(

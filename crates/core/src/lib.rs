@@ -1,7 +1,7 @@
 //! # Room: core (layer 3)
 //!
-//! Owns the rules of a cluster: its life, users, logins, keys and their attributes, sharing, who may do what, which
-//! algorithm a mode allows, what a change writes, and a member's life as a state machine ([`member`]).
+//! Owns the rules of a cluster: its life, users, logins, keys and their attributes, sharing, who may do what and who must
+//! approve it, which algorithm a mode allows, what a change writes, and a member's life as a state machine ([`member`]).
 //!
 //! * May use: `types`.
 //! * Never: input or output, a clock, threads, randomness, `std::time::Instant`. Time, ids, hashes and key material
@@ -12,6 +12,8 @@
 //! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply()`] is the only way it changes.
 //! * [`authorize()`], [`authorize_session_key()`] and [`authorize_wrap()`] decide the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
 //!   mechanism fits which key in which mode.
+//! * What several users must approve is decided in `quorum`: [`check()`] and [`plan()`] count approvals, and a use of a key
+//!   that needs some is refused by [`authorize()`] and permitted by [`authorize_approved()`].
 //! * [`check()`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan()`]
 //!   runs it again and says what to write. [`Draft`] gathers several plans into one [`Batch`].
 //! * [`Record`] is what a store keeps, described in `docs/spec/records.md`; [`Head`] is the one record that every batch

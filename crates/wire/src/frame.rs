@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn signatures_of_approvals_are_counted_too() {
+        let request = |signatures: usize| {
+            let approval =
+                v1::Approval { signatures: vec![v1::ApprovalSignature::default(); signatures], ..Default::default() };
+            v1::Request { approvals: vec![approval], ..v1::Request::default() }.encode_to_vec()
+        };
+        // The approval is a field too.
+        assert!(decode_request(&request(REQUEST_FIELDS_MAX - 1)).is_ok());
+        assert_eq!(decode_request(&request(REQUEST_FIELDS_MAX)), Err(Malformed { field: "request" }));
+    }
+
+    #[test]
     fn a_list_longer_than_any_is_not_decoded() {
         // The operation is a field too.
         let at_limit = decode_request(&listed(REQUEST_FIELDS_MAX - 1, 1)).unwrap();
