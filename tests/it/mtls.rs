@@ -135,6 +135,9 @@ fn certificates_are_taken_or_refused_for_what_they_are() {
     pki.issue("middle", "wrong-usage", P256, 30, &["keyUsage=critical,keyEncipherment"]);
     pki.ca("self-signed", P256);
     pki.sh("openssl x509 -req -in ec.csr -CA middle.crt -CAkey middle.key -CAcreateserial -days 30 -out v1.crt");
+    pki.sh(
+        "openssl x509 -req -sha1 -in ec.csr -CA middle.crt -CAkey middle.key -CAcreateserial -days 30 -out sha1.crt",
+    );
     register(&world, &pki.crt("anchor"));
     register(&world, &pki.crt("rsa-ca"));
     pki.configure("configure-cli", "ec", "ec");
@@ -179,11 +182,16 @@ fn certificates_are_taken_or_refused_for_what_they_are() {
             }
         }
     }
+    // `openssl s_client` would not even show it.
+    pki.configure("configure-cli", "sha1", "ec");
+    let weak = said(run(&mut world.bare_cli(&["cluster", "hsm-info"])));
+    assert!(weak.contains("the HSM's log says more"), "{weak}");
     let log: String = world.hsm_ids().iter().map(|hsm| world.hsm_log(hsm)).collect();
     for line in [
         "its client certificate is not under a registered trust anchor",
         "its client certificate, or one that vouches for it, has expired",
         "its certificate's usage does not allow to authenticate a client",
+        "is signed with SHA-1",
     ] {
         assert!(log.contains(line), "{line} is not in:\n{log}");
     }

@@ -76,6 +76,9 @@ pub enum PathError {
     /// The key usage or extended key usage of a certificate of the path does not have the wanted use.
     #[error("the certificate's key usage or extended key usage does not allow this use of it")]
     Purpose,
+    /// A certificate of a client's path is signed with SHA-1, or has an RSA key of fewer than 2,048 bits (SP 800-131A §3).
+    #[error("a certificate of the path is signed with SHA-1, or has an RSA key of fewer than 2,048 bits")]
+    Weak,
     /// Another rule of RFC 5280 §6 is broken.
     #[error("the certificate's path breaks a rule of RFC 5280 (X509_V_ERR {number})")]
     Rule {

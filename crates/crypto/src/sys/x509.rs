@@ -190,6 +190,9 @@ pub(crate) fn verify_path(
             return Err(PathError::Purpose);
         }
         let chain = lc::X509_STORE_CTX_get0_chain(context.as_ptr()).cast_const().cast();
+        if !is_strong(chain) {
+            return Err(PathError::Weak);
+        }
         let leads_over_first = trusted.first().is_some_and(|first| {
             (0..lc::OPENSSL_sk_num(chain)).any(|at| {
                 let certificate: *const lc::X509 = lc::OPENSSL_sk_value(chain, at).cast_const().cast();
@@ -197,6 +200,37 @@ pub(crate) fn verify_path(
             })
         });
         if leads_over_first { Ok(()) } else { Err(PathError::IssuerUnknown) }
+    }
+}
+
+/// Bits of an RSA key that vouches for another.
+const RSA_BITS_MIN: c_int = 2048;
+
+/// Whether no certificate but the root, which nobody's signature vouches for, is signed with SHA-1, and no RSA key is too
+/// short. Whoever finds two requests with one SHA-1 has a certificate that the CA never meant to issue.
+///
+/// # Safety
+///
+/// `chain` is a list of valid certificates, the leaf first, that lives as long as the call.
+unsafe fn is_strong(chain: *const lc::OPENSSL_STACK) -> bool {
+    // SAFETY: the list and its certificates are valid, says the caller; what is asked of them is theirs and is read here.
+    unsafe {
+        let len = lc::OPENSSL_sk_num(chain);
+        (0..len).all(|at| {
+            let certificate: *const lc::X509 = lc::OPENSSL_sk_value(chain, at).cast_const().cast();
+            if certificate.is_null() {
+                return false;
+            }
+            let mut digest = lc::NID_undef;
+            // RSASSA-PSS and EdDSA have no digest of their own by this table; AWS-LC takes them with SHA-256 or better.
+            lc::OBJ_find_sigid_algs(lc::X509_get_signature_nid(certificate), &raw mut digest, std::ptr::null_mut());
+            let key = lc::X509_get0_pubkey(certificate);
+            let is_short = !key.is_null()
+                && lc::EVP_PKEY_base_id(key) == lc::EVP_PKEY_RSA
+                && lc::EVP_PKEY_bits(key) < RSA_BITS_MIN;
+            let is_root = at + 1 == len;
+            !key.is_null() && !is_short && (is_root || digest != lc::NID_sha1)
+        })
     }
 }
 

@@ -99,6 +99,9 @@ pub fn client_fault(error: &Error) -> Option<&'static str> {
             CertificateError::InvalidPurpose => "its certificate's usage does not allow to authenticate a client",
             CertificateError::BadSignature => "it does not have the private key of the certificate that it showed",
             CertificateError::BadEncoding => "its client certificate cannot be read",
+            CertificateError::Other(other) if other.0.downcast_ref() == Some(&PathError::Weak) => {
+                "a certificate between it and a trust anchor is signed with SHA-1, or has an RSA key of fewer than 2,048 bits"
+            }
             _ => "the path from its client certificate to a trust anchor breaks a rule of RFC 5280",
         }),
         _ => None,

@@ -151,7 +151,7 @@ pub(super) fn certificate_error(error: PathError) -> CertificateError {
         PathError::NotYetValid => CertificateError::NotValidYet,
         PathError::Expired => CertificateError::Expired,
         PathError::Purpose => CertificateError::InvalidPurpose,
-        PathError::TooLong | PathError::IssuerNotCa | PathError::Rule { .. } => {
+        PathError::TooLong | PathError::IssuerNotCa | PathError::Weak | PathError::Rule { .. } => {
             CertificateError::Other(OtherError(Arc::new(error)))
         }
     }
