@@ -182,6 +182,10 @@ fn read_origin(origins: &[Setup], root_key: &RootKey) -> Result<Read, CloneError
         let setup = named(&hsm.id).ok_or_else(|| CloneError::LeftOut(hsm.id.clone()))?;
         seen.push((hsm.id.clone(), found(setup, &before.keys, &before.state)?));
     }
+    // An older copy of the store may not know all of them.
+    for setup in origins.iter().filter(|setup| before.state.hsm(&setup.hsm.id).is_none()) {
+        seen.push((setup.hsm.id.clone(), found(setup, &before.keys, &before.state)?));
+    }
     let loaded = load()?;
     let read = if loaded == before.loaded { before } else { Read::of(root_key, &first.cluster_id, loaded)? };
     for (hsm, anchor) in seen {

@@ -30,6 +30,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use strongroom_core::member::rests_on_absence;
+use strongroom_core::permissions::{self, permit};
 use strongroom_core::{Request, State, Via};
 use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
@@ -243,6 +244,11 @@ impl Service {
             }
             outcome => outcome,
         }
+    }
+
+    /// Refuses whoever may do no such thing, before anything of what they sent is looked at.
+    fn permitted(&self, session: &Session, operation: permissions::Operation, asked: &Asked) -> Result<(), Refusal> {
+        self.fresh(asked.deadline, |state| permit(state, &session.actor(), operation, asked.now_ms).map(drop))
     }
 
     /// Before a list: the store's newest revision, or what this member has when the store cannot be reached.

@@ -1,6 +1,6 @@
 //! Trust anchors of clients' certificates, and who may connect.
 
-use strongroom_core::permissions::{Operation, permit};
+use strongroom_core::permissions::Operation;
 use strongroom_core::{Command, Reply, TrustAnchor, enforcement, list_trust_anchors};
 use strongroom_crypto::certificates::ClientAnchor;
 use strongroom_types::{MtlsEnforcement, Refusal, Status, TrustAnchorReference};
@@ -17,15 +17,9 @@ impl Service {
         message: &v1::MtlsRegisterTrustAnchor,
         asked: &Asked,
     ) -> Result<Answer, Refusal> {
-        let anchor = match ClientAnchor::from_pem(&message.chain_pem, asked.now_ms / 1_000) {
-            Ok(anchor) => anchor,
-            Err(error) => {
-                // Whoever may not register one is told that first.
-                let (actor, operation) = (session.actor(), Operation::MtlsRegisterTrustAnchor);
-                self.fresh(asked.deadline, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
-                return Err(Refusal::new(Status::TrustAnchorInvalid, error.to_string()));
-            }
-        };
+        self.permitted(session, Operation::MtlsRegisterTrustAnchor, asked)?;
+        let anchor = ClientAnchor::from_pem(&message.chain_pem, asked.now_ms / 1_000)
+            .map_err(|error| Refusal::new(Status::TrustAnchorInvalid, error.to_string()))?;
         let command = Command::RegisterTrustAnchor { chain_pem: anchor.to_pem(), fingerprint: anchor.fingerprint() };
         let Reply::TrustAnchor(registered) = self.change_only(session, asked, &command)? else {
             return Err(internal("reply"));

@@ -100,8 +100,9 @@ impl Service {
             return Err(Refusal::new(Status::MalformedRequest, "replica: it holds no user"));
         };
         let source = replica.source.clone();
-        self.forget_shares(&user, asked)?;
         let made = || {
+            // Once it is known that the user may come.
+            self.forget_shares(&user, asked)?;
             let credential = user.credential.clone().ok_or_else(|| internal("credential"))?;
             let id = CredentialId::from_bytes(random::bytes());
             Ok(Made::User { id: user.id, credential: strongroom_core::Credential { id, ..credential } })

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use strongroom_core::permissions::{Operation, permit};
+use strongroom_core::permissions::Operation;
 use strongroom_core::{
     Command, KeyUse, Made, MadeKey, NamedKey, Reply, UnwrappingKey, WrapKeys, authorize_wrap, authorize_wrap_approved,
     is_for_session,
@@ -161,11 +161,6 @@ impl Service {
             Ok(Made::Key(MadeKey { reference, sealed: None, public, length_bytes: 0, weak: false, check_value }))
         };
         self.one_key(session, asked, &command, make).map(Answer::KeyImport)
-    }
-
-    /// Refuses whoever may do no such thing, before anything of what they sent is looked at.
-    fn permitted(&self, session: &Session, operation: Operation, asked: &Asked) -> Result<(), Refusal> {
-        self.fresh(asked.deadline, |state| permit(state, &session.actor(), operation, asked.now_ms).map(drop))
     }
 
     /// A change, or the making of a session key, whose answer is one key.

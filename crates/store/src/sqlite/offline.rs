@@ -62,6 +62,7 @@ impl OfflineDatabase {
         if !table.close_joins()? {
             return Err(SqliteError::InUse { path: path.clone() });
         }
+        without_log(path)?;
         let new = beside(path, |name| [OsString::from(TEMPORARY), name.to_owned()].into_iter().collect());
         let written = write(&new, loaded, table.id()).and_then(|()| {
             // A second name, because that never replaces what is there.
@@ -144,7 +145,11 @@ fn alone(connection: &Connection, path: &Path) -> Result<(), SqliteError> {
         Err(error) if is_busy(&error) => return Err(SqliteError::InUse { path: path.to_owned() }),
         Err(error) => return Err(wrap(path, error)),
     }
-    // A log of this database would be taken for that of the one which is put in its place.
+    without_log(path)
+}
+
+/// Refuses a log beside the name of a database: it would be taken for that of the one which is put there.
+fn without_log(path: &Path) -> Result<(), SqliteError> {
     for suffix in ["-wal", "-journal"] {
         let log = beside(path, |name| [name.to_owned(), OsString::from(suffix)].into_iter().collect());
         if log.symlink_metadata().is_ok() {

@@ -208,6 +208,13 @@ fn a_database_is_made_where_there_is_none_and_read_while_it_is_used() {
     let config = || config(folder.path());
     assert!(matches!(read_database(&config()), Err(SqliteError::Inaccessible { .. })));
     assert!(!folder.path().join("cluster.sqlite").exists(), "looking makes nothing");
+    // What another database left would be taken for the log of this one.
+    for left in ["cluster.sqlite-wal", "cluster.sqlite-journal"] {
+        fs::write(folder.path().join(left), "").expect("written");
+        let refused = OfflineDatabase::create(&config(), &another()).expect_err("a log lies there");
+        assert!(matches!(refused, SqliteError::InUse { .. }), "{refused}");
+        fs::remove_file(folder.path().join(left)).expect("removed");
+    }
     OfflineDatabase::create(&config(), &another()).expect("made");
     assert_eq!(read_database(&config()).expect("read"), another());
     let refused = OfflineDatabase::create(&config(), &a_little()).expect_err("there is one");

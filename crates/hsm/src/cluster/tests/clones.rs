@@ -175,6 +175,27 @@ fn a_store_of_something_else_is_not_written_over() {
 }
 
 #[test]
+fn an_hsm_that_an_older_copy_does_not_know_yet_is_asked_too() {
+    let world = World::new();
+    let first = world.up(1).unwrap();
+    first.activate();
+    first.create_user("leaver").unwrap();
+    drop(first);
+    let older = world.copy();
+    let second = world.up(2).unwrap();
+    second.delete_user("leaver").unwrap();
+    drop(second);
+    world.put_back(&older);
+    let clone = clone_of(&world, 3);
+    match found(&world, &clone) {
+        Err(CloneError::Withheld { hsm, cause: Withheld::Conflict(AnchorConflict::Older { .. }) }) => {
+            assert_eq!(hsm, hsm_id(2));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn an_origin_that_is_older_than_its_hsms_have_seen_is_not_cloned() {
     let world = World::new();
     let (first, second) = (world.up(1).unwrap(), world.up(2).unwrap());
