@@ -1,5 +1,5 @@
-//! A second cluster begins with what a first one holds, and keys and users go between them: walkthrough 6, and the third way
-//! of rotating a password. `docs/operating/clone-a-cluster.md`.
+//! A second cluster begins with what a first one holds, and keys and users go between them
+//! (`docs/operating/clone-a-cluster.md`); and the third way of rotating a password.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Walkthrough 5, M of N: several users approve, each with a key of their own and the `openssl` command; the tool only carries
-//! files. What was approved is done once, and nobody is locked out by arithmetic.
+//! M of N: several users approve, each with a key of their own and the `openssl` command; the tool only carries files.
+//! What was approved is done once, and nobody is locked out by arithmetic.
 
 use std::path::PathBuf;
 use std::time::Duration;

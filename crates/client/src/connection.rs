@@ -70,8 +70,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects and shakes hands within `limit`; looking up a host name has a time of its own. The certificate must be of `wanted`, if that is known; the cluster it
-    /// is of comes back.
+    /// Connects and shakes hands within `limit`; looking up a host name has a time of its own. The certificate must be
+    /// of `wanted`, if that is known; the cluster it is of comes back.
     pub(crate) fn open(
         server: &Server,
         trust: &Trust,

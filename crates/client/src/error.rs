@@ -167,8 +167,8 @@ pub enum ClientError {
         /// What is wrong.
         source: Malformed,
     },
-    /// A change that may have been made: an HSM was asked for it and gave no answer, and when it was asked for again, the login had
-    /// ended, to which nothing of an earlier answer is told.
+    /// A change that may have been made: an HSM was asked for it and gave no answer, and when it was asked for again,
+    /// the login had ended, to which nothing of an earlier answer is told.
     #[error(
         "it is not known whether the change was made, because its answer was lost and, when it was asked for again, {0}; \
          look whether it was made before you make it again"

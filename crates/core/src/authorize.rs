@@ -7,7 +7,8 @@ use strongroom_types::{
 use crate::permissions::{Operation, permit, service_of};
 use crate::{Actor, Key, Request, SessionKey, State, algorithms, quorum};
 
-/// What is to be done with a key; wrapping, which takes two, is [`authorize_wrap`](crate::authorize_wrap)'s. The data decides too: its length, and in FIPS mode the hash that it shows.
+/// What is to be done with a key; wrapping, which takes two, is [`authorize_wrap`](crate::authorize_wrap)'s. The data
+/// decides too: its length, and in FIPS mode the hash that it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUse<'a> {
     /// Sign this data.

@@ -10,8 +10,8 @@
 //! How the parts fit:
 //!
 //! * [`State`] is an immutable snapshot; cloning it costs a few pointers. [`apply()`] is the only way it changes.
-//! * [`authorize()`], [`authorize_session_key()`] and [`authorize_wrap()`] decide the use of a key. [`permissions::TABLE`] says which role may do what, [`algorithms`] which
-//!   mechanism fits which key in which mode.
+//! * [`authorize()`], [`authorize_session_key()`] and [`authorize_wrap()`] decide the use of a key.
+//!   [`permissions::TABLE`] says which role may do what, [`algorithms`] which mechanism fits which key in which mode.
 //! * What several users must approve is decided in `quorum`: [`check()`] and [`plan()`] count approvals, and a use of a key
 //!   that needs some is refused by [`authorize()`] and permitted by [`authorize_approved()`].
 //! * [`check()`] is every refusal that needs nothing [`Made`]; the HSM runs it before it generates or hashes. [`plan()`]

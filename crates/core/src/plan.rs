@@ -150,8 +150,8 @@ enum Asked<'a> {
 /// A repeat is answered before what it asks for is looked at. The login comes first, except that a change that ends the
 /// very login it comes with is answered all the same: who logged out, or set a new password of their own, learns what
 /// became of it. Nothing else is told to a login that has ended, whatever it may have been told before; and nothing is
-/// done over a connection that may be no more, also when the change was on its way before. What is done already, such as ending that
-/// very connection, is answered: whether the answer can still leave is the HSM's business.
+/// done over a connection that may be no more, also when the change was on its way before. What is done already, such as
+/// ending that very connection, is answered: whether the answer can still leave is the HSM's business.
 fn ask<'a>(
     state: &'a State,
     actor: &'a Actor,

@@ -7,8 +7,8 @@
 //! acts once). The same checker judges simulated worlds and real processes (`cargo xtask chaos`).
 //!
 //! * May use: every room.
-//! * Never: what another room decides, decided again here; in [`history`], anything but what clients saw: no record, revision or log of a member. Input, output, a clock,
-//!   threads, randomness other than that of a seed.
+//! * Never: what another room decides, decided again here; in [`history`], anything but what clients saw: no record,
+//!   revision or log of a member. Input, output, a clock, threads, randomness other than that of a seed.
 #![forbid(unsafe_code)]
 
 pub mod history;

@@ -1,5 +1,5 @@
-//! Whether a key is one that a filter selects, or a template asks for a session key. One rule for HSMs, which search what the store holds, and for clients, which
-//! keep session keys themselves.
+//! Whether a key is one that a filter selects, or a template asks for a session key. One rule for HSMs, which search what
+//! the store holds, and for clients, which keep session keys themselves.
 
 use crate::{AttributeName, AttributeValue, Attributes, Filter, FilterTerm, Flag, KeyReference, PublicPart, Template};
 

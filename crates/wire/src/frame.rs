@@ -68,8 +68,8 @@ pub fn decode_request(content: &[u8]) -> Result<v1::Request, Malformed> {
     v1::Request::decode(content).map_err(|_| malformed)
 }
 
-/// Takes the fields of a message from `left`; with `inside`, also those of its approvals and of its operation, which may be there in several
-/// pieces that decoding puts together. None when there are more, or when the bytes are no fields.
+/// Takes the fields of a message from `left`; with `inside`, also those of its approvals and of its operation, which may
+/// be there in several pieces that decoding puts together. None when there are more, or when the bytes are no fields.
 fn count_fields(mut content: &[u8], left: &mut usize, inside: bool) -> Option<()> {
     while !content.is_empty() {
         *left = left.checked_sub(1)?;

@@ -37,8 +37,8 @@ pub fn work(actor: &mut Actor<'_>, me: Option<&Arc<Person>>) {
     }
 }
 
-/// Signs with a key of one's own, or labels it, without a pause in which nobody would notice an outage: the longest time without a
-/// signature and without a change is theirs.
+/// Signs with a key of one's own, or labels it, without a pause in which nobody would notice an outage: the longest time
+/// without a signature and without a change is theirs.
 pub fn measure(actor: &mut Actor<'_>, me: &Arc<Person>, signs: bool) {
     while !actor.crew.stops() {
         let own = actor.crew.keys_of(me);

@@ -1,6 +1,7 @@
 //! One member's life, as decisions: joining and serving ([`Life`]), gathering changes into batches ([`Batcher`]),
 //! waiting for the others ([`Acknowledgements`]), keeping count of what the store holds ([`Ledger`]), knowing a store
-//! that is older than what was seen of it ([`Anchor`]) and accepting one on purpose ([`new_epoch`]), and a clock that is wrong ([`Clocks`]).
+//! that is older than what was seen of it ([`Anchor`]) and accepting one on purpose ([`new_epoch`]), and a clock that is
+//! wrong ([`Clocks`]).
 //!
 //! Events go in, actions come out; time is an argument, in milliseconds of a clock that also counts while the machine
 //! sleeps. An HSM carries the actions out with threads and a store, a simulation in virtual time.

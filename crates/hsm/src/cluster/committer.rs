@@ -182,7 +182,8 @@ impl Committer<'_> {
         is_lost
     }
 
-    /// None when the state moved on since planning, and the changes wait again. The lock is not held while the batch is committed.
+    /// None when the state moved on since planning, and the changes wait again. The lock is not held while the batch is
+    /// committed.
     fn seal(&self, batch: &Batch) -> Option<Sealed> {
         let sealed = {
             let following = self.shared.following.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,8 @@
 //! What clients and the control plane ask of an HSM, one request at a time.
 //!
-//! * The order of every request: whether the connection may be at all, whether there is time left, whether this member serves,
-//!   whether it has caught up with what the client has seen, the connection once more, who asks, the operation. Whether the member still serves is asked again before an answer
-//!   leaves.
+//! * The order of every request: whether the connection may be at all, whether there is time left, whether this member
+//!   serves, whether it has caught up with what the client has seen, the connection once more, who asks, the operation.
+//!   Whether the member still serves is asked again before an answer leaves.
 //! * An answer that rests on absence is given only after the store was asked for its newest revision.
 //! * Nothing that a request holds ends the process: a panic is a status and a line in the log.
 

@@ -1,8 +1,8 @@
 //! Whether there can be one order of all changes of all registers in which each answer has its place.
 //!
-//! Every answer is of one state, and states come one after another. So there is a place in the order of changes for each answer: for
-//! a change the place where it acted, for anything else the place of the state that it saw. From facts follows what must stand before
-//! what:
+//! Every answer is of one state, and states come one after another. So there is a place in the order of changes for each
+//! answer: for a change the place where it acted, for anything else the place of the state that it saw. From facts
+//! follows what must stand before what:
 //!
 //! * an answer stands before a change that contradicts it, when nothing can have made its fact true again in between;
 //! * a change stands before an answer that can rest on this change alone.
