@@ -217,6 +217,7 @@ fn refusal_text(refusal: &Refusal) -> String {
         Wording::Known(text) => text.to_owned(),
         Wording::KnownAbout(text) => match refusal.about.as_str() {
             "" => text.to_owned(),
+            about if text.ends_with('.') => format!("{text} ({about})"),
             about => format!("{text}: {about}"),
         },
         Wording::Own => refusal.to_string(),

@@ -42,8 +42,20 @@ pub fn export_key(
         let about = "the key has wrap-with-trusted=true, and admins alone say where it may go";
         return Err(Refusal::new(Status::RoleNotPermitted, about));
     }
+    check_alone(user, key)?;
     let replica = Replica::of(state, user, destination, Replicated::Key(reference), now_ms)?;
     Ok((replica, Key { shared: known(state, &key.shared), ..Key::clone(key) }))
+}
+
+/// Who must ask others before managing or using a key does not take it alone to where others may answer for them.
+fn check_alone(user: &User, key: &Key) -> Result<(), Refusal> {
+    if user.role == Role::Admin || key.quorum.highest() <= 1 {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Status::RoleNotPermitted,
+        "several users must approve what is done with the key, and admins alone take it to a clone",
+    ))
 }
 
 /// The same for a user, by admins.
@@ -84,6 +96,7 @@ pub(crate) fn check_key(asking: &Asking<'_>, replica: &Replica, key: &Key) -> Re
     if user.role != Role::Admin && key.owner != user.id {
         return Err(Status::KeyNotOwned.into());
     }
+    check_alone(user, key)?;
     check_users(state, key)?;
     quorum::check_key_values(key.quorum, 1 + key.shared.len())?;
     match state.key(key.reference) {

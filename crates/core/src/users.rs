@@ -102,7 +102,7 @@ pub(crate) fn check_change_password<'a>(
 ) -> Result<&'a Arc<User>, Refusal> {
     let user = changeable(asking.state, asking.user()?, name, role)?;
     if deregister.quorum {
-        quorum::check_admins_remain(asking, user)?;
+        quorum::check_admins_remain(asking, user, None)?;
     }
     Ok(user)
 }
@@ -166,13 +166,16 @@ pub(crate) fn check_change_mfa<'a>(
 ) -> Result<&'a Arc<User>, Refusal> {
     let user = changeable(asking.state, asking.user()?, name, role)?;
     match change {
-        MfaChange::Disable if change_quorum => quorum::check_admins_remain(asking, user)?,
+        MfaChange::Disable if change_quorum => quorum::check_admins_remain(asking, user, None)?,
         MfaChange::Disable => {}
-        MfaChange::Enable { user: of, challenge, .. } => {
+        MfaChange::Enable { user: of, challenge, key } => {
             if *of != user.id {
                 return Err(Refusal::new(Status::MfaChallengeInvalid, "it was made for another user"));
             }
             challenge::check_unused(asking.state, *challenge, asking.now_ms)?;
+            if change_quorum {
+                quorum::check_admins_remain(asking, user, Some(key))?;
+            }
         }
     }
     Ok(user)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_types::limits::{QUORUM_TOKENS_EACH_MAX, QUORUM_TOKENS_MAX, QUORUM_TOKENS_OF_CRYPTO_USERS_MAX};
 use strongroom_types::{QuorumService, QuorumSubject, RecordPath, Refusal, Role, Status, TokenId, TokenKey, UserName};
 
-use super::usable;
+use super::{check_admins_remain, usable};
 use crate::permissions::{Operation, permit};
 use crate::plan::{Asking, internal};
 use crate::records::Outcome;
@@ -192,6 +192,7 @@ pub(crate) fn register(asking: &Asking<'_>, key: &TokenKey, token: TokenId) -> R
         let about = format!("it is one for {}, not for registration", found.subject.service);
         return Err(Refusal::new(Status::QuorumTokenInvalid, about).into());
     }
+    check_admins_remain(asking, user, Some(key))?;
     let user = User { quorum_key: Some(key.clone()), ..user.clone() };
     let mut plan = asking.user_answer(&user, None, vec![Record::User(user.clone())]);
     if let Plan::Change(planned) = &mut plan {

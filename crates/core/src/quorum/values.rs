@@ -24,10 +24,10 @@ pub(crate) fn check_set_value(asking: &Asking<'_>, service: QuorumService, value
     if !(1..=QUORUM_VALUE_MAX).contains(&value) {
         return invalid(format!("it is 1, which is off, to {QUORUM_VALUE_MAX}"));
     }
-    let registered = registered_admins(asking.state, None);
+    let registered = registered_admins(asking.state);
     if value > 1 && usize::from(value) > registered {
         return invalid(format!(
-            "{registered} admins have registered a key and could approve, which is fewer than {value}"
+            "{registered} admins have registered a key of their own and could approve, which is fewer than {value}"
         ));
     }
     Ok(())

@@ -4,7 +4,7 @@ use strongroom_types::{CredentialId, KeyQuorum, QuorumService, Role, Status};
 
 use super::super::world::{World, name};
 use super::{key, subject, three_admins};
-use crate::{Credential, Key, Made, Replica, User, export_key, export_user};
+use crate::{Actor, Credential, Key, Made, Replica, User, export_key, export_user};
 
 fn cluster(world: &World) -> strongroom_types::ClusterId {
     world.state.cluster().unwrap().id.clone()
@@ -91,8 +91,12 @@ fn a_key_keeps_its_values_and_has_users_enough_for_them() {
     let mut clone = World::clone_of(&world);
     let quorum = KeyQuorum { manage: 2, usage: 2 };
     let reference = world.quorum_key(&owner, &["bob"], quorum).unwrap();
-    let (replica, key) = export_key(&world.state, &owner, reference, &cluster(&clone), world.now_ms).unwrap();
-    let there = clone.login("alice", Role::CryptoUser);
+    let admin = world.admin();
+    let export = |actor: &Actor| export_key(&world.state, actor, reference, &cluster(&clone), world.now_ms);
+    // In a clone others may answer for those who approve.
+    assert_eq!(export(&owner).unwrap_err().status, Status::RoleNotPermitted);
+    let (replica, key) = export(&admin).unwrap();
+    let there = clone.admin();
     let take = |key: Key| crate::Command::ReplicateKey { replica: replica.clone(), key: Box::new(key) };
     // As no HSM seals it: fewer users than must approve.
     let alone = Key { shared: std::collections::BTreeSet::new(), ..key.clone() };
@@ -103,5 +107,6 @@ fn a_key_keeps_its_values_and_has_users_enough_for_them() {
     let other = Key { quorum: KeyQuorum { manage: 0, usage: 0 }, ..key };
     assert_eq!(clone.done(&there, &take(other), &Made::Nothing), Err(Status::KeyReplicaConflict));
     let unshare = crate::Command::UnshareKey { key: reference, name: name("bob"), role: Role::CryptoUser };
+    let there = clone.login("alice", Role::CryptoUser);
     assert_eq!(clone.done(&there, &unshare, &Made::Nothing), Err(Status::QuorumTooFew));
 }

@@ -42,6 +42,23 @@ fn a_value_that_nobody_could_reach_is_refused() {
     world.set_value(&admin, QuorumService::User, 2).unwrap();
 }
 
+/// Approvals by one key count once, whoever registered it.
+#[test]
+fn admins_count_with_keys_of_their_own() {
+    let mut world = World::active();
+    let admin = world.admin();
+    world.register(&admin, 1).unwrap();
+    world.approving_admin("bea", 1);
+    assert_eq!(world.set_value(&admin, QuorumService::User, 2), Err(Status::QuorumValueInvalid));
+    let bea = world.login("bea", Role::Admin);
+    world.register(&bea, 2).unwrap();
+    world.set_value(&admin, QuorumService::User, 2).unwrap();
+    assert_eq!(world.register(&bea, 1), Err(Status::QuorumTooFew), "a colleague's key");
+    world.register(&bea, 3).unwrap();
+    world.register(&bea, 3).unwrap();
+    assert_eq!(world.register(&admin, 3), Err(Status::QuorumTooFew));
+}
+
 #[test]
 fn a_value_is_changed_as_the_value_of_quorum_says() {
     let (mut world, [admin, ..]) = three_admins(2, 2);
