@@ -64,7 +64,7 @@ fn challenge_digest(sealed: &[u8]) -> Vec<u8> {
 }
 
 impl Service {
-    /// A challenge for who knows the password; without it nobody learns that there is MFA.
+    /// A challenge for who knows the password; without it a login is not told that there is MFA.
     pub(super) fn login_challenge(
         &self,
         session: &Session,
