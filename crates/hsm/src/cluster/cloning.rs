@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use strongroom_core::member::{Anchor, AnchorFound, Ledger, Withheld};
-use strongroom_core::{Batch, CloneRefusal, CloneTaker, Origin, Record, State, carried, check_clone};
+use strongroom_core::{Batch, CloneRefusal, CloneTaker, Origin, State, carried, check_clone};
 use strongroom_crypto::certificates::hsm_subject;
-use strongroom_crypto_keys::seal::{ClusterKey, RootKey, RootKeyError, SealError, Sealer};
+use strongroom_crypto_keys::seal::{ClusterKey, RootKey, RootKeyError, Sealer};
 use strongroom_crypto_keys::{csr, generate};
 use strongroom_store::{Loaded, OfflineDatabase, StoredRecord, read_database};
 use strongroom_types::{ClusterId, Curve, HsmId, RecordPath, Revision};
@@ -220,7 +220,7 @@ pub(crate) fn cloned(
         let Some(mut record) = carried(record, state, &origin, &taker, FIRST_REVISION) else { continue };
         let path = record.path();
         let damaged = |cause| StateError::Sealed { path, revision: loaded.revision, cause };
-        seal_anew(&mut record, &old, &new).map_err(damaged)?;
+        sealing::reseal(&mut record, &old, &new).map_err(damaged)?;
         puts.push(record);
     }
     let batch = Batch { revision: FIRST_REVISION, time_ms: taker.now_ms, puts, deletes: Vec::new() };
@@ -234,32 +234,6 @@ pub(crate) fn cloned(
     let read = Read::of(root_key, &clone.cluster_id, loaded)?;
     let founded = founded(origin, &read.state);
     Ok((read.loaded, founded))
-}
-
-/// Seals anew what is sealed inside of a record.
-fn seal_anew(record: &mut Record, old: &Sealer, new: &Sealer) -> Result<(), SealError> {
-    match record {
-        Record::Key(key) => {
-            if let Some(sealed) = &mut key.sealed {
-                *sealed = new.seal_material(key.reference, &old.open_material(key.reference, sealed)?).into();
-            }
-        }
-        Record::HistoryKey(key) => {
-            key.sealed = new.seal_history_key(&old.open_history_key(&key.sealed)?).into();
-        }
-        // The cluster's TLS key is new, and sealed for the clone already.
-        Record::Cluster(_)
-        | Record::Hsm(_)
-        | Record::User(_)
-        | Record::Receipt(_)
-        | Record::EndedLogin(_)
-        | Record::Rollback(_)
-        | Record::TrustAnchor(_)
-        | Record::QuorumToken(_)
-        | Record::QuorumValues(_)
-        | Record::SpentChallenge(_) => {}
-    }
-    Ok(())
 }
 
 /// The installation's root key, where the clone's HSMs look for it.

@@ -225,7 +225,7 @@ fn renewed(root_key: &RootKey, keys: &Keys, loaded: &Loaded, event: &Rollback) -
     Ok(Loaded { revision, records })
 }
 
-/// Seals anew what is sealed inside of a record.
+/// A record of the epoch that begins, with what is sealed inside of it.
 fn renew(
     record: &mut Record,
     old: &Sealer,
@@ -233,30 +233,13 @@ fn renew(
     new_epoch: u64,
     new_revision: Revision,
 ) -> Result<(), SealError> {
-    match record {
-        Record::Cluster(cluster) => {
-            cluster.epoch = new_epoch;
-            cluster.sealed_tls_key = new.seal_tls_key(&old.open_tls_key(&cluster.sealed_tls_key)?).into();
-        }
-        Record::Key(key) => {
-            key.revision = new_revision;
-            key.key_epoch = new_epoch;
-            if let Some(sealed) = &mut key.sealed {
-                *sealed = new.seal_material(key.reference, &old.open_material(key.reference, sealed)?).into();
-            }
-        }
-        Record::HistoryKey(key) => {
-            key.sealed = new.seal_history_key(&old.open_history_key(&key.sealed)?).into();
-        }
-        Record::Hsm(_)
-        | Record::User(_)
-        | Record::Receipt(_)
-        | Record::EndedLogin(_)
-        | Record::Rollback(_)
-        | Record::TrustAnchor(_)
-        | Record::QuorumToken(_)
-        | Record::QuorumValues(_)
-        | Record::SpentChallenge(_) => {}
+    if let Record::Cluster(cluster) = record {
+        cluster.epoch = new_epoch;
+        cluster.sealed_tls_key = new.seal_tls_key(&old.open_tls_key(&cluster.sealed_tls_key)?).into();
     }
-    Ok(())
+    if let Record::Key(key) = record {
+        key.revision = new_revision;
+        key.key_epoch = new_epoch;
+    }
+    sealing::reseal(record, old, new)
 }

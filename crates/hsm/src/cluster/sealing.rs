@@ -108,6 +108,32 @@ pub(super) fn open(sealer: &impl SealsRecords, stored: &[StoredRecord]) -> Resul
     Ok(opened)
 }
 
+/// Seals anew, for another epoch or cluster, what is sealed inside of a record; of the cluster itself, whose TLS key a clone
+/// does not keep, see to it apart.
+pub(super) fn reseal(record: &mut Record, old: &Sealer, new: &Sealer) -> Result<(), SealError> {
+    match record {
+        Record::Key(key) => {
+            if let Some(sealed) = &mut key.sealed {
+                *sealed = new.seal_material(key.reference, &old.open_material(key.reference, sealed)?).into();
+            }
+        }
+        Record::HistoryKey(key) => {
+            key.sealed = new.seal_history_key(&old.open_history_key(&key.sealed)?).into();
+        }
+        Record::Cluster(_)
+        | Record::Hsm(_)
+        | Record::User(_)
+        | Record::Receipt(_)
+        | Record::EndedLogin(_)
+        | Record::Rollback(_)
+        | Record::TrustAnchor(_)
+        | Record::QuorumToken(_)
+        | Record::QuorumValues(_)
+        | Record::SpentChallenge(_) => {}
+    }
+    Ok(())
+}
+
 /// The anchor of a head.
 pub fn anchor_of(head: &Head) -> Anchor {
     let bytes = digest(HashFunction::Sha256, &head.encode());
