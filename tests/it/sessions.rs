@@ -200,7 +200,7 @@ fn the_shell_makes_session_keys_and_loses_them_with_the_login() {
         assert_eq!(said[1]["data"][half]["key-info"]["cluster-coverage"], "session");
         assert_eq!(said[1]["data"][half]["attributes"]["token"], false);
     }
-    assert_eq!(said[2]["data"], "session keys cannot be shared or changed: share_with");
+    assert_eq!(said[2]["data"], "session keys cannot be shared or changed: crypto users to share with");
     assert_eq!(said[3]["data"]["matched_keys"][0], said[1]["data"]["private_key"]);
     assert_eq!(said[4]["data"]["key-reference"], said[1]["data"]["private_key"]["key-reference"]);
     assert!(said[5]["data"].as_str().is_some_and(|text| text.contains("session key")), "{}", said[5]);

@@ -105,8 +105,7 @@ fn start(folder: &StateFolder, cluster: &ClusterFile, progress: &Progress) -> Re
     let addresses: Vec<_> = cluster.hsms.iter().map(|hsm| hsm.address().to_string()).collect();
     progress.step(format_args!("starting {} on {}", count(cluster.hsms.len(), "HSM"), addresses.join(", ")));
     let supervisor = spawn_supervisor(folder)?;
-    wait_for_supervisor(folder, supervisor)?;
-    Ok(Started::Here)
+    wait_for_supervisor(folder, supervisor)
 }
 
 fn spawn_supervisor(folder: &StateFolder) -> Result<Child, ExpectedError> {
@@ -130,7 +129,7 @@ fn spawn_supervisor(folder: &StateFolder) -> Result<Child, ExpectedError> {
     Ok(child)
 }
 
-fn wait_for_supervisor(folder: &StateFolder, mut child: Child) -> Result<(), ExpectedError> {
+fn wait_for_supervisor(folder: &StateFolder, mut child: Child) -> Result<Started, ExpectedError> {
     let log = folder.serve_log();
     let deadline = Deadline::after_seconds(SUPERVISOR_SECONDS_MAX);
     loop {
@@ -138,10 +137,14 @@ fn wait_for_supervisor(folder: &StateFolder, mut child: Child) -> Result<(), Exp
             && let Some(running) = Running::read(folder)?
             && running.process.pid == child.id()
         {
-            return Ok(());
+            return Ok(Started::Here);
         }
         let ended = child.try_wait().map_err(|source| ExpectedError::System { action: "wait for a child", source })?;
         if let Some(status) = ended {
+            // One that an earlier `up` had begun to start before it was killed may have come first.
+            if let Some((_, running)) = supervise::find(folder)? {
+                return Ok(Started::Before(running));
+            }
             let tail = tail(&log);
             return Err(ProgramError::Supervisor { exit: Exit::from(status), log, tail }.into());
         }
