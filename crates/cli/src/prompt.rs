@@ -1,9 +1,11 @@
 //! Passwords: from an option, from a terminal without echo, or from a pipe, a line each.
 
 use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::str::FromStr;
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use strongroom_types::{Password, Secret};
 use zeroize::Zeroize as _;
 
@@ -49,9 +51,38 @@ pub fn to_set(given: Option<SecretArgument>) -> Result<Password, ExpectedError> 
     Ok(Password::new(secret)?)
 }
 
+/// A terminal that shows nothing of what is typed, until this is dropped. From before the prompt on: who types as soon as
+/// it is there would else be faster than the reader of passwords is in hiding them.
+struct Unseen {
+    terminal: File,
+    before: Termios,
+}
+
+impl Unseen {
+    fn begin() -> io::Result<Unseen> {
+        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &hidden)?;
+        Ok(Unseen { terminal, before })
+    }
+}
+
+impl Drop for Unseen {
+    fn drop(&mut self) {
+        // A terminal that went away needs nothing.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
 fn ask(prompt: &str) -> Result<Secret, ExpectedError> {
     if io::stdin().is_terminal() {
-        let typed = interrupts::held(|| rpassword::prompt_password(prompt)).map_err(ExpectedError::Prompt)?;
+        let unseen = || {
+            let _unseen = Unseen::begin()?;
+            rpassword::prompt_password(prompt)
+        };
+        let typed = interrupts::held(unseen).map_err(ExpectedError::Prompt)?;
         return Ok(Secret::new(typed.into_bytes()));
     }
     // The prompt is for people: standard output belongs to the answers.
