@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
+use rustix::io::Errno;
 use strongroom_crypto::random;
 
 use crate::error::ExpectedError;
@@ -39,16 +40,14 @@ fn put(path: &Path, content: &[u8], permissions_of_new: Option<Permissions>) -> 
     }
     let target = target(path)?;
     let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let folder = rustix::fs::open(folder, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let folder =
+        rustix::fs::open(parent(&target), OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     // What a link was followed to above is no link now, unless somebody made it one.
     let existing = openat(&folder, name, OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
     match existing.map(File::from) {
         Ok(existing) => write_over(&existing, &folder, name, content),
-        Err(rustix::io::Errno::NOENT) => replace(&folder, name, content, |file| {
+        // A link is replaced like nothing at all, and never followed.
+        Err(Errno::NOENT | Errno::LOOP) => replace(&folder, name, content, |file| {
             permissions_of_new.map_or(Ok(()), |permissions| file.set_permissions(permissions))
         }),
         Err(error) => Err(error.into()),
@@ -62,9 +61,17 @@ fn target(path: &Path) -> io::Result<PathBuf> {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     match fs::canonicalize(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        // None is there yet, or a link leads nowhere, which the new file replaces; the folder may lie behind links.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+            Ok(fs::canonicalize(parent(path))?.join(name))
+        }
         target => target,
     }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn write_over(existing: &File, folder: &OwnedFd, name: &OsStr, content: &[u8]) -> io::Result<()> {
@@ -164,6 +171,22 @@ mod tests {
         assert_eq!(read, "through");
     }
 
+    #[test]
+    fn a_new_file_lies_where_links_lead() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (real, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::create_dir(&real).expect("made");
+        std::os::unix::fs::symlink("real", &link).expect("linked");
+        write(&link.join("key.pem"), b"new").expect("written");
+        assert_eq!(fs::read(real.join("key.pem")).expect("read"), b"new");
+        write(&link.join("key.pem"), b"again").expect("written");
+        assert_eq!(fs::read(real.join("key.pem")).expect("read"), b"again");
+        let nowhere = folder.path().join("nowhere");
+        std::os::unix::fs::symlink("missing/key.pem", &nowhere).expect("linked");
+        write(&nowhere, b"in its place").expect("written");
+        assert_eq!(fs::read(&nowhere).expect("read"), b"in its place");
+    }
+
     /// Who swaps the file for a link once it is known what is meant.
     #[test]
     fn a_link_that_comes_late_is_not_followed() {
@@ -173,7 +196,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &file).expect("linked");
         let within = rustix::fs::open(folder.path(), OFlags::DIRECTORY, Mode::empty()).expect("the folder");
         let late = openat(&within, "file", OFlags::WRONLY | OFlags::NOFOLLOW, Mode::empty());
-        assert_eq!(late.expect_err("a link"), rustix::io::Errno::LOOP);
+        assert_eq!(late.expect_err("a link"), Errno::LOOP);
         replace(&within, OsStr::new("file"), b"new", |_| Ok(())).expect("written");
         assert_eq!(fs::read(&victim).expect("read"), b"as it was");
         assert_eq!(fs::read(&file).expect("read"), b"new");
