@@ -1,7 +1,7 @@
 //! Compiles the protocol's messages with protox, so that no protoc is needed.
 
 /// Messages that carry a password, a ticket or clear data: their `Debug` is written by hand, without content.
-const SECRET_MESSAGES: [&str; 11] = [
+const SECRET_MESSAGES: [&str; 12] = [
     "Request",
     "Response",
     "Login",
@@ -11,6 +11,7 @@ const SECRET_MESSAGES: [&str; 11] = [
     "UserCreate",
     "UserChangePassword",
     "DecryptResult",
+    "RandomResult",
     "LoginChallenge",
     "UserChangeMfa",
 ];

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use strongroom_types::limits::HSMS_MAX;
 use strongroom_types::{
-    ClusterId, ClusterMode, ClusterState, Curve, HsmId, HsmType, MlDsaAlgorithm, Revision, Role, UserName,
+    ClusterId, ClusterMode, ClusterState, Curve, HsmId, HsmType, KeyReference, MlDsaAlgorithm, Revision, Role, UserName,
 };
 use strongroom_wire::{KeyInfo, Malformed, convert, v1};
 
@@ -103,6 +103,15 @@ pub struct FoundKeys {
     /// Matches in all.
     pub total: u32,
     /// The page, in order of key references.
+    pub keys: Vec<KeyInfo>,
+}
+
+/// A whole search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundAll {
+    /// Every match: this login's session keys, then the others, both in order.
+    pub references: Vec<KeyReference>,
+    /// What the first of them are.
     pub keys: Vec<KeyInfo>,
 }
 
@@ -237,6 +246,21 @@ impl TryFrom<v1::KeyFindResult> for FoundKeys {
     fn try_from(message: v1::KeyFindResult) -> Result<FoundKeys, Malformed> {
         let keys = message.keys.into_iter().map(KeyInfo::try_from).collect::<Result<_, _>>()?;
         Ok(FoundKeys { total: message.total, keys })
+    }
+}
+
+impl TryFrom<v1::KeyFindResult> for FoundAll {
+    type Error = Malformed;
+
+    fn try_from(message: v1::KeyFindResult) -> Result<FoundAll, Malformed> {
+        let malformed = || Malformed { field: "references" };
+        if u32::try_from(message.references.len()) != Ok(message.total) {
+            return Err(malformed());
+        }
+        let reference = |number| KeyReference::from_u64(number).ok_or_else(malformed);
+        let references = message.references.into_iter().map(reference).collect::<Result<_, _>>()?;
+        let keys = message.keys.into_iter().map(KeyInfo::try_from).collect::<Result<_, _>>()?;
+        Ok(FoundAll { references, keys })
     }
 }
 

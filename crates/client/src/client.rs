@@ -5,14 +5,14 @@ use std::sync::Arc;
 use strongroom_crypto::{random, spki};
 use strongroom_types::matching::is_for_session;
 use strongroom_types::{
-    AttributeName, AttributeValue, DecryptMechanism, Filter, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType,
-    Password, PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
+    AttributeName, AttributeValue, DecryptMechanism, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType, Password,
+    PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{ApprovalInfo, KeyInfo, Malformed, Wrapping, convert, v1};
 
-use crate::answers::{ClusterInfo, FoundKeys, Hello, LoggedIn, PairAlgorithm, UserInfo, WrappedKey};
+use crate::answers::{ClusterInfo, Hello, LoggedIn, PairAlgorithm, UserInfo, WrappedKey};
 use crate::config::ClusterConfig;
 use crate::engine::{Answered, Engine};
 use crate::error::{ClientError, ConfigError};
@@ -365,35 +365,6 @@ impl Client {
         })?;
         let kept = login.session_keys.insert(made)?;
         Ok(kept.try_into().expect("as many as were made"))
-    }
-
-    /// The keys that fit, from the match of number `offset` on, at most `limit`: this login's session keys first.
-    pub fn key_find(&self, filter: &Filter, offset: u32, limit: u32) -> Result<FoundKeys, ClientError> {
-        self.0.check_availability()?;
-        // Two different references select nothing.
-        let Some((reference, terms)) = convert::filter_message(filter) else {
-            return Ok(FoundKeys { total: 0, keys: Vec::new() });
-        };
-        let find = |offset, limit| -> Result<(FoundKeys, Option<u64>), ClientError> {
-            let operation = Operation::KeyFind(v1::KeyFind { reference, filter: terms.clone(), offset, limit });
-            let answered = self.call(&manner::QUERY, operation)?;
-            let login = answered.login.as_ref().map(|login| login.number);
-            let found = answered.read(|answer| match answer {
-                Answer::KeyFind(found) => Some(found.try_into()),
-                _ => None,
-            })?;
-            Ok((found, login))
-        };
-        let Some(login) = self.0.present_login() else { return Ok(find(offset, limit)?.0) };
-        let own = login.session_keys.find(filter, offset, limit);
-        let own_len = u32::try_from(own.keys.len()).unwrap_or(u32::MAX);
-        let (stored, found_by) = find(offset.saturating_sub(own.total), limit.saturating_sub(own_len))?;
-        if own.total > 0 && found_by != Some(login.number) {
-            // The login ended, and its session keys with it.
-            return Ok(find(offset, limit)?.0);
-        }
-        let keys = own.keys.into_iter().chain(stored.keys).collect();
-        Ok(FoundKeys { total: own.total.saturating_add(stored.total), keys })
     }
 
     /// Deletes a key.

@@ -20,6 +20,7 @@ mod connection;
 mod descriptors;
 mod engine;
 mod error;
+mod finding;
 mod generation;
 mod logging;
 mod manner;
@@ -27,13 +28,15 @@ mod mtls;
 mod names;
 mod pool;
 mod quorum;
+mod random;
 pub mod reference_pem;
 mod replicate;
 pub mod routing;
 mod session_keys;
 
 pub use answers::{
-    ApplianceState, ClusterInfo, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo, WrappedKey,
+    ApplianceState, ClusterInfo, FoundAll, FoundKeys, Hello, HsmInfo, LoggedIn, Member, PairAlgorithm, UserInfo,
+    WrappedKey,
 };
 pub use appliance::Appliance;
 pub use client::{Client, ClientName};

@@ -43,6 +43,9 @@ pub(crate) const QUERY: Manner = Manner { try_max: Duration::from_secs(3), ..CRY
 /// What everybody may know.
 pub(crate) const PUBLIC_QUERY: Manner = Manner { needs_login: false, ..QUERY };
 
+/// Random bytes, for everybody.
+pub(crate) const PUBLIC_RANDOM: Manner = Manner { needs_login: false, ..DECRYPTION };
+
 /// Checking a password costs an HSM a good part of a second, and it checks one of a user's at a time.
 pub(crate) const LOGIN: Manner = Manner {
     try_max: Duration::from_secs(10),

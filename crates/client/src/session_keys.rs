@@ -8,7 +8,7 @@ use strongroom_types::limits::{KEY_PAGE_LEN_MAX, SESSION_KEY_LEN_MAX, SESSION_KE
 use strongroom_types::{Filter, KeyReference, Refusal, Status};
 use strongroom_wire::{KeyInfo, Malformed, NamedSessionKey, v1};
 
-use crate::answers::FoundKeys;
+use crate::answers::{FoundAll, FoundKeys};
 
 /// One key.
 pub(crate) struct SessionKey {
@@ -82,6 +82,30 @@ impl SessionKeys {
             let total = u32::try_from(selected().count()).unwrap_or(u32::MAX);
             FoundKeys { total, keys: page.cloned().collect() }
         })
+    }
+
+    /// The references of all that the filter selects, in order, and what the first of them are.
+    pub(crate) fn find_all(&self, filter: &Filter, limit: u32) -> FoundAll {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read(|keys| {
+            let mut all = FoundAll { references: Vec::new(), keys: Vec::new() };
+            for info in keys.values().map(|key| &key.info) {
+                if filter.selects(info.reference, &info.attributes) {
+                    all.references.push(info.reference);
+                    if all.keys.len() < limit {
+                        all.keys.push(info.clone());
+                    }
+                }
+            }
+            all
+        })
+    }
+
+    pub(crate) fn get(&self, reference: KeyReference) -> Option<KeyInfo> {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        self.read(|keys| keys.get(&reference).map(|key| key.info.clone()))
     }
 
     pub(crate) fn forget(&self, reference: KeyReference) {

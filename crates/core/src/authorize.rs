@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use strongroom_types::limits::{RANDOM_LEN_MAX, RANDOM_LEN_MAX_BEFORE_LOGIN};
 use strongroom_types::{
     Attributes, DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status, WrapMechanism,
 };
 
+use crate::logins::login_stands;
 use crate::permissions::{Operation, permit, service_of};
 use crate::{Actor, Key, Request, SessionKey, State, algorithms, quorum};
 
@@ -118,6 +120,21 @@ pub fn authorize_session_key(
         return Err(Status::KeyUnknown.into());
     }
     permitted_by(state, &key.attributes, key_use)
+}
+
+/// Decides whether `actor` may draw so many random bytes; answers how many. Strangers may draw some, whoever is logged in
+/// more.
+pub fn authorize_random(state: &State, actor: &Actor, len: u32, now_ms: u64) -> Result<usize, Refusal> {
+    permit(state, actor, Operation::Random, now_ms)?;
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let max = match actor {
+        Actor::Login(login) if len > RANDOM_LEN_MAX_BEFORE_LOGIN => {
+            login_stands(state, login, now_ms)?;
+            RANDOM_LEN_MAX
+        }
+        _ => RANDOM_LEN_MAX_BEFORE_LOGIN,
+    };
+    if (1..=max).contains(&len) { Ok(len) } else { Err(Refusal::new(Status::DataLengthInvalid, format!("1 to {max}"))) }
 }
 
 /// What the key itself and the cluster's mode permit.

@@ -59,7 +59,9 @@ mod wrapping;
 
 pub use actor::{Actor, LoginActor};
 pub use apply::{Batch, CorruptState, apply};
-pub use authorize::{KeyUse, authorize, authorize_approved, authorize_for_change, authorize_session_key};
+pub use authorize::{
+    KeyUse, authorize, authorize_approved, authorize_for_change, authorize_random, authorize_session_key,
+};
 pub use challenge::{Challenge, ChallengePurpose, CorruptChallenge};
 pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{

@@ -40,6 +40,8 @@ pub enum Operation {
     KeyGeneratePair,
     /// Makes a secret key.
     KeyGenerateSecret,
+    /// Shows one key.
+    KeyGet,
     /// Makes a public key of one that others have.
     KeyImport,
     /// Takes a key from a clone.
@@ -88,6 +90,8 @@ pub enum Operation {
     QuorumTokenList,
     /// Asks how many admins must approve what.
     QuorumValues,
+    /// Draws random bytes.
+    Random,
     /// Enters an HSM.
     RegisterHsm,
     /// Signs.
@@ -198,6 +202,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
     row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyGet, ACTIVE, LOGGED_IN),
     row(Operation::KeyImport, ACTIVE, CRYPTO_USER),
     row(Operation::KeyReplicate, ACTIVE, LOGGED_IN),
     row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN).by(QuorumService::KeyManagement),
@@ -222,6 +227,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::QuorumTokenGenerate, ACTIVE, LOGGED_IN),
     row(Operation::QuorumTokenList, ACTIVE, CLIENTS),
     row(Operation::QuorumValues, ACTIVE, CLIENTS),
+    row(Operation::Random, ACTIVE, CLIENTS),
     row(Operation::RegisterHsm, When::Made, HSM),
     row(Operation::Sign, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
     row(Operation::UserChangeMfa, ACTIVE, LOGGED_IN).by(QuorumService::User),

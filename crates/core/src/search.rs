@@ -12,18 +12,24 @@ use crate::index::Term;
 use crate::permissions::{Operation, permit};
 use crate::{Actor, Key, KeyView, State, User};
 
-/// A page of a search.
+/// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundKeys {
-    /// How many keys match.
-    pub total: usize,
-    /// The page, in order of key references.
+    /// Every key that matches, in order.
+    pub references: Vec<KeyReference>,
+    /// A page of them.
     pub keys: Vec<KeyView>,
 }
 
+impl FoundKeys {
+    /// How many keys match.
+    pub fn total(&self) -> usize {
+        self.references.len()
+    }
+}
+
 /// The visible keys for which every term of `filter` holds: crypto users see their own, shared and public keys,
-/// admins all. Skips `offset` matches and shows at most `limit`, itself at most
-/// [`KEY_PAGE_LEN_MAX`]; a limit of 0 counts only.
+/// admins all. The page skips `offset` matches and shows at most `limit`, itself at most [`KEY_PAGE_LEN_MAX`].
 pub fn find_keys(
     state: &State,
     actor: &Actor,
@@ -41,19 +47,19 @@ pub fn find_keys(
         (user.role == Role::Admin || key.is_visible_to(user.id)) && terms.iter().all(|term| term.holds(key))
     };
     let page = to_usize(offset)..to_usize(offset).saturating_add(to_usize(limit.min(KEY_PAGE_LEN_MAX)));
-    let mut found = FoundKeys { total: 0, keys: Vec::new() };
+    let mut found = FoundKeys { references: Vec::new(), keys: Vec::new() };
     for reference in candidates(state, user, &terms) {
-        let on_page = page.contains(&found.total);
+        let on_page = page.contains(&found.total());
         // Without terms the candidates are the visible keys, and those beside the page need no look.
         if terms.is_empty() && !on_page {
-            found.total += 1;
+            found.references.push(reference);
             continue;
         }
         let Some(key) = state.key(reference).filter(matches) else { continue };
         if on_page {
             found.keys.push(KeyView::of(state, key)?);
         }
-        found.total += 1;
+        found.references.push(reference);
     }
     Ok(found)
 }

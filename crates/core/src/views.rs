@@ -135,7 +135,7 @@ fn rank(role: Role) -> u8 {
 
 /// One key, if the actor may see it: crypto users their own, shared and public ones, admins all.
 pub fn key_view(state: &State, actor: &Actor, reference: KeyReference, now_ms: u64) -> Result<KeyView, Refusal> {
-    let user = permit(state, actor, Operation::KeyFind, now_ms)?.ok_or(Status::NotLoggedIn)?;
+    let user = permit(state, actor, Operation::KeyGet, now_ms)?.ok_or(Status::NotLoggedIn)?;
     let visible = |key: &&std::sync::Arc<Key>| user.role == Role::Admin || key.is_visible_to(user.id);
     let key = state.key(reference).filter(visible).ok_or(Status::KeyUnknown)?;
     KeyView::of(state, key)

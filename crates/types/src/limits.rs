@@ -91,6 +91,10 @@ pub const FRAME_LEN_MAX_BEFORE_LOGIN: usize = 16 * 1024;
 pub const FRAME_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of data in one cryptographic call (CloudHSM: about 16 KB).
 pub const DATA_LEN_MAX: usize = 16 * 1024;
+/// Random bytes in one answer.
+pub const RANDOM_LEN_MAX: usize = 64 * 1024;
+/// The same without a login.
+pub const RANDOM_LEN_MAX_BEFORE_LOGIN: usize = 8 * 1024;
 /// Bytes of a public key that is brought in, as SubjectPublicKeyInfo. RSA-4096 has 550.
 pub const PUBLIC_KEY_INFO_LEN_MAX: usize = 4 * 1024;
 /// TCP port of every HSM.

@@ -21,6 +21,7 @@ without_content!(
     Login,
     LoginChallenge,
     LoginResult,
+    RandomResult,
     UserChangeMfa,
     UserChangePassword,
     UserCreate

@@ -6,5 +6,6 @@ mod failover;
 mod fork;
 mod logins;
 mod pool;
+mod random;
 mod session_keys;
 mod world;

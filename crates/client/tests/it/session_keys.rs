@@ -63,8 +63,10 @@ fn play(hsm: &Hsm, numbers: impl Iterator<Item = u64> + Send + 'static) {
                 // Three keys of the store, of which a page is told.
                 let all = (100..103).map(|number| described(number, false)).skip(find.offset as usize);
                 let keys = all.take(find.limit as usize).collect();
-                return answer(Answer::KeyFind(v1::KeyFindResult { total: 3, keys }));
+                let references = if find.all_references { vec![100, 101, 102] } else { Vec::new() };
+                return answer(Answer::KeyFind(v1::KeyFindResult { total: 3, keys, references }));
             }
+            Operation::KeyGet(get) => return answer(Answer::KeyGet(described(get.reference, false))),
             Operation::UserChangePassword(change) => {
                 let user = v1::User {
                     user_name: change.user_name.clone(),
@@ -177,6 +179,43 @@ fn they_stand_in_front_of_the_stores_keys_in_every_page() {
     client.key_delete(KeyReference::from_u64(one).unwrap()).unwrap();
     let found = client.key_find(&Filter(vec!["attr.token=false".parse().unwrap()]), 0, 10).unwrap();
     assert_eq!(found.keys[0].reference.as_u64(), two);
+}
+
+#[test]
+fn a_whole_search_is_one_round_trip_and_a_session_key_is_shown_without_any() {
+    let world = World::new(1);
+    play(&world.hsms[0], 5..);
+    let mut config = world.config();
+    let unavailable = open(config.clone());
+    unavailable.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    assert!(matches!(unavailable.key_find_all(&Filter::default(), 9), Err(ClientError::KeyAvailability)));
+    config.settings = config.settings.with(Setting::KeyAvailabilityCheck, false);
+    let client = open(config);
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    let own = [make(&client).unwrap(), make(&client).unwrap()];
+    let all: Vec<u64> = own.iter().map(|key| key.as_u64()).chain([100, 101, 102]).collect();
+    for (limit, shown) in [(0, 0), (1, 1), (2, 2), (4, 4), (5, 5), (u32::MAX, 5)] {
+        let found = client.key_find_all(&Filter::default(), limit).unwrap();
+        assert_eq!(found.references.iter().map(|key| key.as_u64()).collect::<Vec<_>>(), all);
+        assert_eq!(found.keys.iter().map(|key| key.reference.as_u64()).collect::<Vec<_>>(), all[..shown]);
+    }
+    assert_eq!(world.count(|kind| matches!(kind, Operation::KeyFind(_))), 6);
+    assert_eq!(client.key_get(own[1]).unwrap().reference, own[1]);
+    assert_eq!(world.count(|kind| matches!(kind, Operation::KeyGet(_))), 0);
+    let stored = KeyReference::from_u64(101).unwrap();
+    assert_eq!(client.key_get(stored).unwrap().reference, stored);
+    assert_eq!(world.count(|kind| matches!(kind, Operation::KeyGet(_))), 1);
+    // As many references as it says, and none that is no key's.
+    for references in [vec![100], vec![100, 101, 102, 103], vec![100, 0, 102]] {
+        world.hsms[0].script(move |request| match &request.operation {
+            Some(Operation::KeyFind(_)) => {
+                let (keys, references) = (Vec::new(), references.clone());
+                answer(Answer::KeyFind(v1::KeyFindResult { total: 3, keys, references }))
+            }
+            _ => Reaction::Usual,
+        });
+        assert!(matches!(client.key_find_all(&Filter::default(), 0), Err(ClientError::Protocol { .. })));
+    }
 }
 
 #[test]

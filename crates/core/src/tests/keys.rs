@@ -17,7 +17,7 @@ fn filter(terms: &[&str]) -> strongroom_types::Filter {
 fn sees(world: &World, actor: &Actor, key: KeyReference) -> bool {
     let by_view = key_view(&world.state, actor, key, world.now_ms).is_ok();
     let found = find_keys(&world.state, actor, &filter(&[&format!("key-reference={key}")]), 0, 10, world.now_ms);
-    assert_eq!(found.unwrap().total == 1, by_view);
+    assert_eq!(found.unwrap().total() == 1, by_view);
     by_view
 }
 
@@ -126,7 +126,7 @@ fn who_sees_a_key() {
             assert_eq!(sees(&world, actor, key), expected, "{actor:?} {key}");
         }
         let total = find_keys(&world.state, actor, &filter(&[]), 0, 0, world.now_ms).unwrap();
-        assert_eq!(total.total, expected.iter().filter(|seen| **seen).count());
+        assert_eq!(total.total(), expected.iter().filter(|seen| **seen).count());
         assert!(total.keys.is_empty());
     }
     let view = key_view(&world.state, &alice, secret, world.now_ms).unwrap();
@@ -334,7 +334,7 @@ fn keys_are_found_by_what_they_are() {
     world.pair(&alice, &P256);
     world.pair(&bob, &rsa(2048));
     let total = |actor: &Actor, terms: &[&str]| {
-        find_keys(&world.state, actor, &filter(terms), 0, 100, world.now_ms).map(|found| found.total)
+        find_keys(&world.state, actor, &filter(terms), 0, 100, world.now_ms).map(|found| found.total())
     };
     let check = |terms: &[&str], alices: usize, bobs: usize| {
         assert_eq!((total(&alice, terms), total(&bob, terms)), (Ok(alices), Ok(bobs)), "{terms:?}");
@@ -377,7 +377,7 @@ fn a_page_at_below_and_above_its_limit() {
     let check = |limit, expected: u32| {
         let found = find_keys(&world.state, &alice, &filter(&[]), 0, limit, world.now_ms).unwrap();
         let len = u32::try_from(found.keys.len()).unwrap();
-        assert_eq!((found.total, len), (KEY_PAGE_LEN_MAX as usize + 1, expected));
+        assert_eq!((found.total(), len), (KEY_PAGE_LEN_MAX as usize + 1, expected));
     };
     check(KEY_PAGE_LEN_MAX - 1, KEY_PAGE_LEN_MAX - 1);
     check(KEY_PAGE_LEN_MAX, KEY_PAGE_LEN_MAX);
@@ -393,7 +393,7 @@ fn pages_are_whole_and_in_order() {
     }
     let page = |offset, limit| {
         let found = find_keys(&world.state, &alice, &filter(&[]), offset, limit, world.now_ms).unwrap();
-        assert_eq!(found.total, 7);
+        assert_eq!(found.total(), 7);
         found.keys.into_iter().map(|key| key.reference).collect::<Vec<_>>()
     };
     let all = page(0, 1_000);

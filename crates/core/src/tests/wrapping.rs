@@ -640,7 +640,7 @@ fn a_public_key_under_somebody_elses_label_is_one_more() {
     bring(&bob, 2);
     let term = FilterTerm::Attribute(label.0, label.1.clone());
     let found =
-        |terms: Vec<FilterTerm>| find_keys(&world.state, &alice, &Filter(terms), 0, 10, world.now_ms).unwrap().total;
+        |terms: Vec<FilterTerm>| find_keys(&world.state, &alice, &Filter(terms), 0, 10, world.now_ms).unwrap().total();
     assert_eq!(found(vec![term.clone()]), 2, "so that a filter by label selects neither");
     let own = FilterTerm::Attribute(AttributeName::CheckValue, AttributeValue::Bytes(vec![1; 3]));
     assert_eq!(found(vec![term, own]), 1);

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use strongroom_core::permissions::{permit, service_of};
-use strongroom_core::{KeyUse, State, authorize, authorize_approved, authorize_for_change, authorize_session_key};
+use strongroom_core::{
+    KeyUse, State, authorize, authorize_approved, authorize_for_change, authorize_random, authorize_session_key,
+};
+use strongroom_crypto::random;
 use strongroom_crypto::verify::{VerifyError, verify};
 use strongroom_crypto_keys::PrivateKey;
 use strongroom_types::{KeyReference, QuorumSubject, Refusal, Secret, Status};
@@ -42,6 +45,14 @@ impl Service {
         let decrypted = self.private(&key)?.decrypt(mechanism, &message.data);
         let data = decrypted.map_err(|error| self.refused_key(error))?.expose().to_vec();
         Ok(Answer::Decrypt(v1::DecryptResult { data }))
+    }
+
+    pub(super) fn random(&self, session: &Session, message: &v1::Random, asked: &Asked) -> Result<Answer, Refusal> {
+        let actor = session.actor();
+        let ask = |state: &State| authorize_random(state, &actor, message.len, asked.now_ms);
+        let mut data = vec![0; self.fresh(asked.deadline, ask)?];
+        random::fill(&mut data);
+        Ok(Answer::Random(v1::RandomResult { data }))
     }
 
     pub(super) fn authorized(

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use prost::Message;
 use strongroom_core::permissions::Operation;
-use strongroom_core::{Command, KeyView, Made, MadePair, MadeSecret, PairAlgorithm, Reply, find_keys, is_for_session};
+use strongroom_core::{
+    Command, KeyView, Made, MadePair, MadeSecret, PairAlgorithm, Reply, find_keys, is_for_session, key_view,
+};
 use strongroom_crypto::random;
 use strongroom_crypto_keys::{KeyError, generate};
 use strongroom_types::limits::{FRAME_LEN_MAX, SHARED_USERS_MAX};
@@ -135,8 +137,22 @@ impl Service {
         self.fresh(asked.deadline, |state| ask(state).map(drop))?;
         self.freshen_for_list(asked);
         let found = ask(&self.cluster.state())?;
-        let total = u32::try_from(found.total).unwrap_or(u32::MAX);
-        Ok(Answer::KeyFind(v1::KeyFindResult { total, keys: page(found.keys) }))
+        let total = u32::try_from(found.total()).unwrap_or(u32::MAX);
+        let references = match message.all_references {
+            true => found.references.iter().map(|reference| reference.as_u64()).collect(),
+            false => Vec::new(),
+        };
+        let keys = page(found.keys, references.len() * size_of::<u64>());
+        Ok(Answer::KeyFind(v1::KeyFindResult { total, keys, references }))
+    }
+
+    pub(super) fn key_get(&self, session: &Session, message: &v1::KeyGet, asked: &Asked) -> Result<Answer, Refusal> {
+        let actor = session.actor();
+        // Who may not ask is told so first.
+        self.permitted(session, Operation::KeyGet, asked)?;
+        let reference = key_reference(message.reference)?;
+        let key = self.fresh(asked.deadline, |state| key_view(state, &actor, reference, asked.now_ms))?;
+        Ok(Answer::KeyGet(key_message(key)))
     }
 
     pub(super) fn key_delete(
@@ -258,9 +274,9 @@ pub(super) fn key_message(key: KeyView) -> v1::Key {
     KeyInfo { reference, attributes, owner, shared_with, quorum, revision }.into()
 }
 
-/// As many keys as a frame holds, one at least; the client asks for the others.
-pub(super) fn page(keys: Vec<KeyView>) -> Vec<v1::Key> {
-    let mut len = 0;
+/// As many keys as a frame holds beside so many other bytes, one at least; the client asks for the others.
+pub(super) fn page(keys: Vec<KeyView>, others_len: usize) -> Vec<v1::Key> {
+    let mut len = others_len;
     let mut page = Vec::with_capacity(keys.len());
     for key in keys {
         let message = key_message(key);

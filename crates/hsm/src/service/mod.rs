@@ -198,6 +198,8 @@ impl Service {
             Operation::KeyGenerateSecret(message) => self.key_generate_secret(session, message, asked),
             Operation::KeyGeneratePair(message) => self.key_generate_pair(session, message, asked),
             Operation::KeyFind(message) => self.key_find(session, message, asked),
+            Operation::KeyGet(message) => self.key_get(session, message, asked),
+            Operation::Random(message) => self.random(session, message, asked),
             Operation::KeyDelete(message) => self.key_delete(session, message, asked),
             Operation::KeyShare(message) => self.key_share(session, message, asked),
             Operation::KeyUnshare(message) => self.key_unshare(session, message, asked),
@@ -306,7 +308,14 @@ pub fn may_end_connection(request: &v1::Request) -> bool {
 pub fn may_answer_long(request: &v1::Request) -> bool {
     matches!(
         request.operation,
-        Some(Operation::KeyFind(_) | Operation::UserList(_) | Operation::KeyExport(_) | Operation::QuorumTokenList(_))
+        Some(
+            Operation::KeyFind(_)
+                | Operation::KeyGet(_)
+                | Operation::UserList(_)
+                | Operation::KeyExport(_)
+                | Operation::QuorumTokenList(_)
+                | Operation::Random(_)
+        )
     )
 }
 
@@ -317,6 +326,7 @@ pub fn wipe(response: &mut v1::Response) -> bool {
     match &mut response.result {
         Some(Answer::Login(login)) => login.ticket.zeroize(),
         Some(Answer::Decrypt(decrypted)) => decrypted.data.zeroize(),
+        Some(Answer::Random(random)) => random.data.zeroize(),
         _ => return held,
     }
     true

@@ -1,7 +1,7 @@
 //! Keys in use.
 
 use strongroom_crypto::digest::{digest, digest_info};
-use strongroom_types::limits::ED25519_DATA_LEN_MAX;
+use strongroom_types::limits::{ED25519_DATA_LEN_MAX, HSM2M_KEYS_MAX, RANDOM_LEN_MAX, RANDOM_LEN_MAX_BEFORE_LOGIN};
 use strongroom_types::{HashFunction, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
@@ -172,9 +172,93 @@ fn a_page_fits_a_frame() {
         revision: Revision(1),
         quorum: strongroom_types::KeyQuorum::NONE,
     };
-    let keys = super::super::keys::page((1..=1_000).map(key).collect());
-    assert!((20..100).contains(&keys.len()), "{}", keys.len());
-    let result = Some(Answer::KeyFind(v1::KeyFindResult { total: 1_000, keys }));
+    let alone = super::super::keys::page((1..=1_000).map(key).collect(), 0).len();
+    assert!((20..100).contains(&alone), "{alone}");
+    let references = vec![u64::MAX; HSM2M_KEYS_MAX];
+    let keys = super::super::keys::page((1..=1_000).map(key).collect(), references.len() * 8);
+    assert!((1..alone).contains(&keys.len()), "{}", keys.len());
+    let result = Some(Answer::KeyFind(v1::KeyFindResult { total: 16_666, keys, references }));
     let response = v1::Response { result, about: "x".repeat(512), ticket: vec![1; 512], ..Default::default() };
     assert!(response.encoded_len() <= FRAME_LEN_MAX);
+}
+
+#[test]
+fn a_search_tells_all_references_in_one_answer() {
+    let (_world, member) = World::active();
+    let mut alice = Client::alice(&member);
+    for number in 0..7 {
+        alice.change(aes(["even", "odd"][number % 2])).unwrap();
+    }
+    let mut find = |text: Option<&str>, limit| {
+        let filter = text.map(label).into_iter().collect();
+        alice.find(v1::KeyFind { filter, limit, all_references: true, ..Default::default() }).unwrap()
+    };
+    let all = find(None, 1_000);
+    assert_eq!((all.total, all.references.len(), all.keys.len()), (7, 7, 7));
+    assert!(all.references.is_sorted());
+    assert_eq!(all.references, all.keys.iter().map(|key| key.reference).collect::<Vec<_>>());
+    let even = find(Some("even"), 1);
+    assert_eq!((even.total, even.references.len(), even.keys.len()), (4, 4, 1));
+    assert_eq!(even.keys[0].reference, even.references[0]);
+    assert!(even.references.iter().all(|reference| all.references.contains(reference)));
+    assert_eq!(find(Some("none"), 1).references, [0; 0]);
+    let unwanted = alice.find(v1::KeyFind { limit: 9, ..Default::default() }).unwrap();
+    assert_eq!((unwanted.total, unwanted.references.len()), (7, 0));
+}
+
+/// A member that has not applied it yet asks the store; one that has applied it needs no store.
+#[test]
+fn one_key_is_told_by_its_reference_to_who_may_see_it() {
+    let (world, first) = World::active();
+    let second = world.member(2);
+    let get = |client: &mut Client<'_>, reference| match client.ask(Operation::KeyGet(v1::KeyGet { reference }))? {
+        Answer::KeyGet(key) => Ok(key),
+        _ => panic!("another answer"),
+    };
+    let mut alice = Client::alice(&first);
+    let mut bob = Client::logged_in(&second, "bob", super::world::CRYPTO_USER);
+    let pair = alice.ec_pair("one");
+    let key = private(&pair);
+    assert_eq!(get(&mut alice, key).unwrap(), pair.private_key.clone().unwrap());
+    assert_eq!(get(&mut bob, public(&pair)).unwrap(), pair.public_key.clone().unwrap());
+    refused(get(&mut bob, key), Status::KeyUnknown);
+    alice.change(super::world::key_share(key, "bob")).unwrap();
+    assert_eq!(get(&mut bob, key).unwrap().shared_with, ["bob"]);
+    assert_eq!(get(&mut Client::admin(&second), key).unwrap().reference, key);
+    for none in [0, key ^ 1, u64::MAX] {
+        refused(get(&mut alice, none), Status::KeyUnknown);
+    }
+    refused(get(&mut Client::of(&first), key), Status::NotLoggedIn);
+    refused(get(&mut Client::of(&first), 0), Status::NotLoggedIn);
+    first.door.set_unavailable(true);
+    assert_eq!(get(&mut alice, key).unwrap().reference, key);
+    refused(get(&mut alice, key ^ 1), Status::StoreUnavailable);
+}
+
+#[test]
+fn random_bytes_are_drawn_for_everybody_and_more_with_a_login() {
+    let (_world, member) = World::active();
+    let draw = |client: &mut Client<'_>, len: usize| match client
+        .ask(Operation::Random(v1::Random { len: u32::try_from(len).unwrap() }))?
+    {
+        Answer::Random(result) => Ok(result.data),
+        _ => panic!("another answer"),
+    };
+    let (mut stranger, mut alice) = (Client::of(&member), Client::alice(&member));
+    for len in [1, 32, RANDOM_LEN_MAX_BEFORE_LOGIN] {
+        for client in [&mut stranger, &mut alice] {
+            assert_eq!(draw(client, len).unwrap().len(), len);
+        }
+    }
+    assert_ne!(draw(&mut stranger, 32).unwrap(), draw(&mut stranger, 32).unwrap());
+    assert_eq!(draw(&mut alice, RANDOM_LEN_MAX).unwrap().len(), RANDOM_LEN_MAX);
+    assert_eq!(draw(&mut Client::admin(&member), RANDOM_LEN_MAX).unwrap().len(), RANDOM_LEN_MAX);
+    for len in [0, RANDOM_LEN_MAX + 1, u32::MAX as usize] {
+        refused(draw(&mut alice, len), Status::DataLengthInvalid);
+    }
+    refused(draw(&mut stranger, RANDOM_LEN_MAX_BEFORE_LOGIN + 1), Status::DataLengthInvalid);
+    alice.change(Operation::Logout(v1::Logout {})).unwrap();
+    assert_eq!(draw(&mut alice, 32).unwrap().len(), 32);
+    refused(draw(&mut alice, RANDOM_LEN_MAX), Status::DataLengthInvalid);
+    refused(draw(&mut Client::appliance(&member), 32), Status::RoleNotPermitted);
 }

@@ -9,7 +9,8 @@ use strongroom_wire::v1::request::Operation;
 use super::world::{CRYPTO_USER, Client, Member, World, change_password, refused, user_delete};
 
 const TICKET_MS: u64 = TICKET_SECONDS * 1_000;
-const LIST: Operation = Operation::KeyFind(v1::KeyFind { reference: 0, filter: Vec::new(), offset: 0, limit: 0 });
+const LIST: Operation =
+    Operation::KeyFind(v1::KeyFind { reference: 0, filter: Vec::new(), offset: 0, limit: 0, all_references: false });
 
 fn advance(members: &[&Member], by_ms: u64) {
     for member in members {
