@@ -126,6 +126,16 @@ impl Client {
         self.0.logged_in()
     }
 
+    /// Whether a user is logged in. A login that has ended is none from the first answer on that said so.
+    pub fn is_logged_in(&self) -> bool {
+        self.0.present_login().is_some()
+    }
+
+    /// In a forked child that will not use the client: closes the child's copies of the parent's connections.
+    pub fn begin_in_child(&self) {
+        self.0.begin_in_child();
+    }
+
     /// Makes a user.
     pub fn user_create(&self, name: &UserName, role: Role, password: &Password) -> Result<UserInfo, ClientError> {
         let operation = Operation::UserCreate(v1::UserCreate {

@@ -106,6 +106,11 @@ impl Engine {
         if current.mark.is_forked_child() { self.begin_anew(current) } else { current }
     }
 
+    /// In a forked child: leaves what the parent had, without waiting for the first call.
+    pub(crate) fn begin_in_child(&self) {
+        drop(self.generation());
+    }
+
     #[cold]
     fn begin_anew(&self, inherited: Guard<Arc<Generation>>) -> Guard<Arc<Generation>> {
         let fresh = Arc::new(Generation::new(&self.cluster.servers));

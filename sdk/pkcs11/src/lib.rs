@@ -1,0 +1,25 @@
+//! # Room: pkcs11 (layer 4)
+//!
+//! Owns `libcloudhsm_pkcs11.so`, Cryptoki 2.40 and 3.0 over clusters: the library between `C_Initialize` and `C_Finalize`
+//! (`library`), configured clusters as slots (`slot`), sessions (`session`), objects and their handles (`objects`),
+//! what a failure is in Cryptoki's words (`failure`), and the C side of it all (`entry`).
+//!
+//! * May use: types, ffi, crypto, client.
+//! * Never: export anything but `C_*`, let a panic out, start a thread, speak to an HSM before a call needs one, keep a
+//!   PIN, core, crypto-keys or a key in clear.
+//! * The HSM decides at every use; what is checked here is checked to refuse early, never to allow.
+//! * A forked child takes no lock that it inherited: it is told `CKR_CRYPTOKI_NOT_INITIALIZED` before one is reached.
+//! * `unsafe` stands in `entry` alone.
+#![deny(unsafe_code)]
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic"))]
+
+mod attribute;
+#[allow(unsafe_code, reason = "the C side of the library")]
+mod entry;
+mod failure;
+mod library;
+mod objects;
+mod session;
+mod slot;
+mod vendor;
