@@ -5,6 +5,7 @@
 
 mod handshakes;
 mod load;
+mod pkcs11;
 mod report;
 mod scale;
 mod shell;
@@ -28,6 +29,9 @@ struct Arguments {
     /// Seconds of one round
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
+    /// A measurement that needs an environment of its own, in a process of its own
+    #[arg(long, value_enum, hide = true)]
+    inner: Option<pkcs11::Inner>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -38,6 +42,8 @@ enum What {
     Signatures,
     /// From `strongroom up` to serving, and the memory of an idle HSM
     Start,
+    /// The PKCS #11 library beside SoftHSM2 in process, and what its callers see of an HSM's end
+    Pkcs11,
     /// All of the following
     Store,
     /// Durable creations of keys a second, beside the disk's own rate
@@ -54,11 +60,17 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let wanted = |what| arguments.what.is_empty() || arguments.what.contains(&what);
     let rounds = load::Rounds { count: arguments.rounds, seconds: arguments.seconds };
+    if let Some(inner) = arguments.inner {
+        return pkcs11::measure_inner(inner, &rounds);
+    }
     if wanted(What::Start) {
         start::measure(&rounds)?;
     }
     if wanted(What::Signatures) {
         signatures::measure(&rounds)?;
+    }
+    if wanted(What::Pkcs11) {
+        pkcs11::measure(&rounds)?;
     }
     let of_store = |what| wanted(What::Store) || wanted(what);
     if of_store(What::Creations) {
