@@ -98,7 +98,7 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 /// The measurements are a release program of their own, so that no other command waits for its compilation.
 fn bench(arguments: &[String]) -> anyhow::Result<()> {
-    packages::install(&[packages::NGINX, packages::OPENSSL])?;
+    packages::install(&[packages::NGINX, packages::OPENSSL, packages::SOFTHSM2])?;
     artifacts::build(artifacts::Profile::Release)?;
     run::Step::cargo(["run", "--quiet", "--release", "--package", "xtask-bench", "--"]).args(arguments).run()
 }

@@ -111,13 +111,7 @@ pub fn measure_inner(inner: Inner, rounds: &Rounds) -> anyhow::Result<()> {
     }
 }
 
-fn compare(
-    ours: &Module,
-    soft: &Module,
-    operation: Operation,
-    callers: usize,
-    rounds: &Rounds,
-) -> anyhow::Result<()> {
+fn compare(ours: &Module, soft: &Module, operation: Operation, callers: usize, rounds: &Rounds) -> anyhow::Result<()> {
     let warm = Rounds { count: 1, seconds: 0.5 };
     let (ours, soft) = (ours.operation(operation)?, soft.operation(operation)?);
     ours.run(callers, &warm)?;
@@ -181,10 +175,20 @@ fn signatures(world: &World) -> anyhow::Result<u64> {
 fn make_token(folder: &Path) -> anyhow::Result<()> {
     let tokens = folder.join("tokens");
     std::fs::create_dir(&tokens).context("SoftHSM2's folder")?;
-    let configuration = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+    let configuration =
+        format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
     std::fs::write(folder.join("softhsm2.conf"), configuration).context("SoftHSM2's configuration")?;
     let mut command = Command::new("softhsm2-util");
-    command.args(["--init-token", "--free", "--label", "bench", "--pin", module::SOFT_PIN, "--so-pin", module::SOFT_PIN]);
+    command.args([
+        "--init-token",
+        "--free",
+        "--label",
+        "bench",
+        "--pin",
+        module::SOFT_PIN,
+        "--so-pin",
+        module::SOFT_PIN,
+    ]);
     let ran = run(command.env("SOFTHSM2_CONF", folder.join("softhsm2.conf")));
     ensure!(ran.code == Some(0), "softhsm2-util made no token: {}{}", ran.stdout, ran.stderr);
     Ok(())
