@@ -67,6 +67,7 @@ fn attributes() -> Vec<Attributes> {
         flags: Flags::NONE.with(Flag::Token, true).with(Flag::Encrypt, true),
         length_bytes: 32,
         public: None,
+        templates: strongroom_types::KeyTemplates::NONE,
     };
     let of = |public: PublicPart| Attributes {
         class: KeyClass::PublicKey,

@@ -270,6 +270,9 @@ fn wording(status: Status) -> Wording {
         Status::WrappingKeyNotTrusted => Wording::OwnWith(
             "it has wrap-with-trusted=true; an admin trusts a key with key set-attribute --name trusted",
         ),
+        Status::WrapTemplateMismatch => {
+            Wording::OwnWith("the wrapping key's owner set its wrap-template when it was made; wrap under another key")
+        }
         Status::UnwrappingFailed => Wording::OwnWith(
             "data, unwrapping key, mechanism with its parameters and key-type-class must be those of the wrapping",
         ),
@@ -309,6 +312,7 @@ fn wording(status: Status) -> Wording {
         | Status::KeyTypeInconsistent
         | Status::KeyNotDestroyable
         | Status::KeyNotModifiable
+        | Status::KeyNotCopyable
         | Status::AttributeUnknown
         | Status::AttributeReadOnly
         | Status::AttributeValueInvalid

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use strongroom_crypto::{random, spki};
-use strongroom_types::matching::is_for_session;
+use strongroom_types::matching::{is_for_session, token};
 use strongroom_types::{
     AttributeName, AttributeValue, DecryptMechanism, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType, Password,
     PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
@@ -19,7 +19,7 @@ use crate::error::{ClientError, ConfigError};
 use crate::logging::Log;
 use crate::manner::{self, Manner};
 use crate::quorum::Deregister;
-use crate::session_keys::SessionKey;
+use crate::session_keys::{SessionKey, SessionKeys};
 
 /// Bytes of a client's name that an HSM's log takes.
 const CLIENT_NAME_LEN_MAX: usize = 64;
@@ -313,16 +313,33 @@ impl Client {
         })
     }
 
-    /// Makes a key of what was wrapped; with `token=false` in the template one that lives as long as this login.
+    /// Makes a key of what was wrapped; with `token=false` in the template, or in the unwrapping key's, one that lives as
+    /// long as this login.
     pub fn key_unwrap(
         &self,
         unwrapping_key: KeyReference,
         wrapping: &Wrapping,
         wrapped: &[u8],
-        (class, key_type): (KeyClass, KeyType),
+        kind: (KeyClass, KeyType),
         template: &Template,
+        shares: (&[UserName], KeyQuorum),
+    ) -> Result<KeyInfo, ClientError> {
+        let templates = (template, &Template::new());
+        self.key_unwrap_with_defaults(unwrapping_key, wrapping, wrapped, kind, templates, shares)
+    }
+
+    /// The same with attributes that hold unless the template or the unwrapping key's template says otherwise: the
+    /// template names what may not be contradicted.
+    pub fn key_unwrap_with_defaults(
+        &self,
+        unwrapping_key: KeyReference,
+        wrapping: &Wrapping,
+        wrapped: &[u8],
+        (class, key_type): (KeyClass, KeyType),
+        (template, defaults): (&Template, &Template),
         (share_with, quorum): (&[UserName], KeyQuorum),
     ) -> Result<KeyInfo, ClientError> {
+        let named = token(template).or_else(|| token(defaults));
         let operation = Operation::KeyUnwrap(v1::KeyUnwrap {
             unwrapping_key: unwrapping_key.as_u64(),
             wrapping: Some(wrapping.into()),
@@ -333,11 +350,50 @@ impl Client {
             share_with: names(share_with),
             manage_quorum: quorum.manage.into(),
             use_quorum: quorum.usage.into(),
+            defaults: convert::template_message(defaults),
         });
-        self.one_key(&[unwrapping_key], template, operation, |answer| match answer {
+        self.key_of(unwrapping_key, named.unwrap_or(true), operation, |answer| match answer {
             Answer::KeyUnwrap(key) => Some(key),
             _ => None,
         })
+    }
+
+    /// Makes another key of the same material: a key of one's own, of the store or of this login, with the attributes of
+    /// the template and otherwise the original's. `token` in the template says where the copy lives.
+    pub fn key_copy(&self, key: KeyReference, template: &Template) -> Result<KeyInfo, ClientError> {
+        let lives_on = token(template).unwrap_or_else(|| !self.holds_session_key(key));
+        let operation =
+            Operation::KeyCopy(v1::KeyCopy { reference: key.as_u64(), template: convert::template_message(template) });
+        self.key_of(key, lives_on, operation, |answer| match answer {
+            Answer::KeyCopy(key) => Some(key),
+            _ => None,
+        })
+    }
+
+    /// Has one key made of `used`, of the store as far as this side knows or of the session. Which it is the HSM decides,
+    /// by attributes of `used` too; so it is asked as for a change, which does no harm when it is none.
+    fn key_of(
+        &self,
+        used: KeyReference,
+        token: bool,
+        operation: Operation,
+        read: impl Fn(Answer) -> Option<v1::Key>,
+    ) -> Result<KeyInfo, ClientError> {
+        match self.0.present_login() {
+            Some(login) if !token => login.session_keys.check_room(1)?,
+            None if !token => {}
+            _ => self.0.check_availability()?,
+        }
+        let answered = self.call_with(&manner::KEY_GENERATION, &[used], operation)?;
+        let login = answered.login.clone().ok_or(ClientError::NoCredentials)?;
+        let made = answered.read(|answer| read(answer).map(Made::try_from))?;
+        match made {
+            Made::Stored(info) => Ok(info),
+            Made::OfSession(key) => {
+                let [info] = kept(&login.session_keys, vec![key])?;
+                Ok(info)
+            }
+        }
     }
 
     /// Has one key made: of the session, if the template says so. `used` are keys that it takes.
@@ -373,8 +429,7 @@ impl Client {
             let keys = |keys: [v1::Key; N]| keys.into_iter().map(SessionKey::try_from).collect::<Result<Vec<_>, _>>();
             Some(read(answer)?.and_then(keys))
         })?;
-        let kept = login.session_keys.insert(made)?;
-        Ok(kept.try_into().expect("as many as were made"))
+        kept(&login.session_keys, made)
     }
 
     /// Deletes a key.
@@ -490,6 +545,28 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Client").field(&self.0.cluster_id()).finish()
     }
+}
+
+/// A key that the HSM made.
+enum Made {
+    Stored(KeyInfo),
+    OfSession(SessionKey),
+}
+
+impl TryFrom<v1::Key> for Made {
+    type Error = Malformed;
+
+    fn try_from(key: v1::Key) -> Result<Made, Malformed> {
+        if key.sealed_session_key.is_empty() {
+            KeyInfo::try_from(key).map(Made::Stored)
+        } else {
+            SessionKey::try_from(key).map(Made::OfSession)
+        }
+    }
+}
+
+fn kept<const N: usize>(keys: &SessionKeys, made: Vec<SessionKey>) -> Result<[KeyInfo; N], ClientError> {
+    Ok(keys.insert(made)?.try_into().expect("as many as were made"))
 }
 
 fn names(users: &[UserName]) -> Vec<String> {

@@ -148,6 +148,7 @@ mod tests {
                 flags: Flags::NONE,
                 length_bytes: 32,
                 public: None,
+                templates: strongroom_types::KeyTemplates::NONE,
             },
             owner: "alice".parse().unwrap(),
             shared_with: Vec::new(),

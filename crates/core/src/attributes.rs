@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, Flag, HsmType, KeyReference, KeyType, Refusal, Role, Status,
+    AttributeName, AttributeValue, Attributes, Flag, HsmType, KeyClass, KeyReference, KeyType, Refusal, Role, Status,
 };
 
 use crate::plan::Asking;
@@ -43,9 +43,9 @@ fn later(flag: Flag, key_type: KeyType, hsm_type: HsmType) -> Later {
         },
         Flag::Modifiable => Later::Only(false),
         // Session keys never get here, so every key has `token=true` already.
-        Flag::Token | Flag::WrapWithTrusted => Later::Only(true),
+        Flag::Sensitive | Flag::Token | Flag::WrapWithTrusted => Later::Only(true),
         Flag::Trusted => Later::Admins,
-        Flag::AlwaysSensitive | Flag::Local | Flag::NeverExtractable | Flag::Private | Flag::Sensitive => Later::Fixed,
+        Flag::AlwaysSensitive | Flag::Local | Flag::NeverExtractable | Flag::Private => Later::Fixed,
     }
 }
 
@@ -106,8 +106,27 @@ fn changed(
             // and none is allowed that would make them false.
             Ok(Attributes { flags: attributes.flags.with(flag, value), ..attributes.clone() })
         }
-        other => Err(templates::not_set(attributes.key_type, other)),
+        other => Err(templates::not_set(attributes.class, attributes.key_type, other)),
     }
+}
+
+/// What a flag of a copy is when it shall not be as the original's: what its owner may make of it later, and besides where
+/// it lives, `extractable=false` on every type of HSM, and `private` of kinds that may be either.
+pub(crate) fn copied_flag(
+    (class, key_type): (KeyClass, KeyType),
+    flag: Flag,
+    value: &AttributeValue,
+) -> Result<bool, Refusal> {
+    let name = AttributeName::Flag(flag);
+    if !templates::has_flag(class, key_type, flag) {
+        return Err(refused(Status::AttributeUnknown, name));
+    }
+    let later = match flag {
+        Flag::Token => Later::Free,
+        Flag::Private if templates::is_free(class, key_type, flag) => Later::Free,
+        flag => later(flag, key_type, HsmType::Hsm2mMedium),
+    };
+    allowed(later, false, name, value)
 }
 
 fn allowed(later: Later, is_admin: bool, name: AttributeName, value: &AttributeValue) -> Result<bool, Refusal> {
@@ -129,7 +148,7 @@ fn allowed(later: Later, is_admin: bool, name: AttributeName, value: &AttributeV
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flags, KeyClass, MlDsaAlgorithm, PublicPart};
+    use strongroom_types::{Curve, Flags, MlDsaAlgorithm, PublicPart};
 
     use super::*;
 
@@ -152,6 +171,7 @@ mod tests {
             flags: Flags::NONE,
             length_bytes: 32,
             public,
+            templates: strongroom_types::KeyTemplates::NONE,
         }
     }
 
@@ -183,7 +203,7 @@ mod tests {
             ("modifiable", "fffffffff", "fffffffff"),
             ("never-extractable", "rruurrrur", "rruurrrur"),
             ("private", "rrrrrrrrr", "rrrrrrrrr"),
-            ("sensitive", "rruurrrur", "rruurrrur"),
+            ("sensitive", "ttuutttut", "ttuutttut"),
             ("sign", "bbuubbbub", "bbuubbbub"),
             ("trusted", "rurruurru", "rurruurru"),
             ("unwrap", "buuubbbuu", "buuubbbuu"),

@@ -178,7 +178,7 @@ pub enum Command {
     /// Makes a key of what was wrapped. Needs [`Made::Key`].
     UnwrapKey {
         /// The key that unwraps it.
-        with: UnwrappingKey,
+        with: SourceKey,
         /// How.
         mechanism: WrapMechanism,
         /// Bytes of what was wrapped.
@@ -189,10 +189,19 @@ pub enum Command {
         key_type: KeyType,
         /// Attributes.
         template: Template,
+        /// Attributes that hold unless `template` or the unwrapping key's template names them.
+        defaults: Template,
         /// Crypto users who may use the key.
         share_with: Vec<UserName>,
         /// How many of its users must approve what is done with the key.
         quorum: KeyQuorum,
+    },
+    /// Makes another key of the same material. Needs [`Made::Key`].
+    CopyKey {
+        /// The original.
+        from: SourceKey,
+        /// Attributes that differ from the original's.
+        template: Template,
     },
     /// Deletes one key; the other half of a pair stays.
     DeleteKey(KeyReference),
@@ -254,9 +263,9 @@ pub enum Command {
     ForgetUser(UserId),
 }
 
-/// The key that unwraps another one.
+/// The key of which a new one is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnwrappingKey {
+pub enum SourceKey {
     /// One of the store.
     Stored(KeyReference),
     /// One of the actor's login.
@@ -354,11 +363,11 @@ pub enum Made {
     Secret(MadeSecret),
     /// For [`Command::GeneratePair`].
     Pair(MadePair),
-    /// For [`Command::ImportKey`] and [`Command::UnwrapKey`].
+    /// For [`Command::ImportKey`], [`Command::UnwrapKey`] and [`Command::CopyKey`].
     Key(MadeKey),
 }
 
-/// A key that came in.
+/// A key that came in, or is a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeKey {
     /// Its reference; the material is sealed for it.

@@ -171,6 +171,7 @@ pub(crate) fn attributes((class, key_type): (KeyClass, KeyType), chosen: Chosen,
         flags: chosen.flags,
         length_bytes: computed.length_bytes,
         public: computed.public,
+        templates: chosen.templates,
     }
 }
 

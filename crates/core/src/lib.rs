@@ -30,6 +30,7 @@ mod authorize;
 mod challenge;
 mod clones;
 mod command;
+mod copies;
 mod draft;
 mod head;
 mod index;
@@ -66,7 +67,7 @@ pub use challenge::{Challenge, ChallengePurpose, CorruptChallenge};
 pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{
     Approval, Approver, Checked, Command, CommandDigest, Deregister, Effect, Made, MadeKey, MadePair, MadeSecret,
-    MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, TokenTime, UnwrappingKey, Via,
+    MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, SourceKey, TokenTime, Via,
 };
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};

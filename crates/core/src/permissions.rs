@@ -30,6 +30,8 @@ pub enum Operation {
     ForgetUser,
     /// Opens a connection.
     Hello,
+    /// Makes another key of the same material.
+    KeyCopy,
     /// Deletes a key.
     KeyDelete,
     /// Seals a key for a clone.
@@ -197,6 +199,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::Decrypt, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
     row(Operation::ForgetUser, ACTIVE, HSM),
     row(Operation::Hello, When::Made, ANYBODY),
+    row(Operation::KeyCopy, ACTIVE, CRYPTO_USER),
     row(Operation::KeyDelete, ACTIVE, CRYPTO_USER),
     row(Operation::KeyExport, ACTIVE, LOGGED_IN),
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
@@ -268,6 +271,7 @@ impl Command {
             Command::GeneratePair { .. } => Operation::KeyGeneratePair,
             Command::ImportKey { .. } => Operation::KeyImport,
             Command::UnwrapKey { .. } => Operation::KeyUnwrap,
+            Command::CopyKey { .. } => Operation::KeyCopy,
             Command::DeleteKey(_) => Operation::KeyDelete,
             Command::ShareKey { .. } => Operation::KeyShare,
             Command::UnshareKey { .. } => Operation::KeyUnshare,

@@ -10,8 +10,8 @@ use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, QuorumToken, Record, Replayed, Reply,
-    Request, State, User, UserView, Via, attributes, keys, lifecycle, logins, mtls, quorum, receipts, replicate,
-    sharing, users, wrapping,
+    Request, State, User, UserView, Via, attributes, copies, keys, lifecycle, logins, mtls, quorum, receipts,
+    replicate, sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -117,6 +117,7 @@ fn planned(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, 
         (Command::UnwrapKey { share_with, quorum, .. }, Made::Key(made)) => {
             wrapping::unwrap(asking, Unwrapping::of(command)?, (share_with, *quorum), made)
         }
+        (Command::CopyKey { from, template }, Made::Key(made)) => copies::copy(asking, from, template, made),
         (
             Command::GeneratePair { algorithm, public_template, private_template, share_with, quorum },
             Made::Pair(made),
@@ -164,6 +165,10 @@ fn ask<'a>(
     if let Ok(Some(replayed)) = replayed {
         return match permitted {
             Err(refusal) if refusal.status == Status::LoginEnded && !ends_own_login(command) => Err(refusal),
+            // One half was deleted, longer than an hour ago.
+            _ if matches!((command, &replayed.reply), (Command::GeneratePair { .. }, Reply::Key(_))) => {
+                Err(Status::KeyUnknown.into())
+            }
             _ => Ok(Asked::Replayed(replayed)),
         };
     }
@@ -212,6 +217,7 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::GeneratePair { .. }
         | Command::ImportKey { .. }
         | Command::UnwrapKey { .. }
+        | Command::CopyKey { .. }
         | Command::RegisterTrustAnchor { .. } => false,
     };
     if leaves_receipt && state.receipts_len_of(asker) >= RECEIPTS_EACH_MAX {
@@ -264,6 +270,7 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::UnwrapKey { share_with, quorum, .. } => {
             wrapping::check_unwrap(asking, Unwrapping::of(command)?, (share_with, *quorum)).map(drop)
         }
+        Command::CopyKey { from, template } => copies::check(asking, from, template).map(drop),
         Command::DeleteKey(reference) => keys::check_delete(asking, *reference).map(drop),
         Command::ShareKey { key, name, role } => sharing::check(asking, *key, name, *role).map(drop),
         Command::UnshareKey { key, name, role } => sharing::check_unshare(asking, *key, name, *role).map(drop),

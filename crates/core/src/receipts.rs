@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use strongroom_types::limits::RECEIPT_SECONDS;
-use strongroom_types::{Flag, KeyClass, Refusal, Status};
+use strongroom_types::{KeyClass, Refusal, Status};
 
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::state::Created;
@@ -58,17 +58,14 @@ pub fn replay(state: &State, actor: &Actor, request: &Request, now_ms: u64) -> R
     }
     let reply = match keys.as_slice() {
         [] => return Ok(None),
-        // No half of a pair: those are made here, and other keys of their classes are not.
-        [key] if key.attributes.class == KeyClass::SecretKey || !key.attributes.flags.has(Flag::Local) => {
-            Reply::Key(KeyView::of(state, key)?)
-        }
+        // Of a pair, what is left of it: whoever knows the command knows that.
+        [key] => Reply::Key(KeyView::of(state, key)?),
         [one, other] => {
             let one_is_public = one.attributes.class == KeyClass::PublicKey;
             let (public, private) = if one_is_public { (one, other) } else { (other, one) };
             Reply::Pair { public: KeyView::of(state, public)?, private: KeyView::of(state, private)? }
         }
-        // One half was deleted, longer than an hour ago.
-        _ => return Err(Status::KeyUnknown.into()),
+        _ => return Err(Status::Internal.into()),
     };
     Ok(Some(Replayed { reply, effect: Effect::Granting }))
 }

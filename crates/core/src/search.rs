@@ -105,25 +105,11 @@ enum Condition<'a> {
 
 impl Condition<'_> {
     fn of(term: &FilterTerm) -> Result<Condition<'_>, Refusal> {
-        use AttributeName as Name;
-        use AttributeValue as Value;
         let (name, value) = match term {
             FilterTerm::Reference(reference) => return Ok(Condition::Reference(*reference)),
             FilterTerm::Attribute(name, value) => (*name, value),
         };
-        let fits = match name {
-            Name::Class => matches!(value, Value::Class(_)),
-            Name::KeyType => matches!(value, Value::KeyType(_)),
-            Name::Label => matches!(value, Value::Text(_)),
-            Name::Id | Name::CheckValue | Name::Modulus | Name::PublicExponent | Name::EcPoint => {
-                matches!(value, Value::Bytes(_))
-            }
-            Name::KeyLengthBytes | Name::ModulusSizeBits => matches!(value, Value::Number(_)),
-            Name::Curve => matches!(value, Value::Curve(_)),
-            Name::MlDsaAlgorithm => matches!(value, Value::MlDsaAlgorithm(_)),
-            Name::Flag(_) => matches!(value, Value::Bool(_)),
-        };
-        if fits {
+        if name.takes(value) {
             Ok(Condition::Attribute(name, value))
         } else {
             Err(Refusal::new(Status::AttributeValueInvalid, name.as_str()))

@@ -5,13 +5,13 @@
 //! time whether the login stands.
 
 use strongroom_types::matching;
-use strongroom_types::{AttributeName, Flag, KeyClass, KeyQuorum, KeyReference, Refusal, Status, UserName};
+use strongroom_types::{AttributeName, Attributes, Flag, KeyClass, KeyQuorum, KeyReference, Refusal, Status, UserName};
 
 use crate::permissions::{Operation, permit};
 use crate::plan::internal;
 use crate::templates::{self, Chosen};
 use crate::wrapping::Unwrapping;
-use crate::{Actor, Command, Made, PlanError, SessionKey, State, algorithms, keys, wrapping};
+use crate::{Actor, Command, Made, PlanError, SessionKey, State, algorithms, copies, keys, wrapping};
 
 /// What checked session keys will be.
 enum NewKeys {
@@ -20,18 +20,22 @@ enum NewKeys {
     Key(Chosen),
     /// The public half first.
     Pair(Chosen, Chosen),
+    Copy(Box<Attributes>),
 }
 
-/// Whether a command asks for session keys: a template of it says `token=false`.
-pub fn is_for_session(command: &Command) -> bool {
-    match command {
+/// Whether a command asks for session keys: a template of it says `token=false`, or for it the template of the key that
+/// unwraps or the original of a copy. Refuses when that key is not there.
+pub fn is_for_session(state: &State, command: &Command) -> Result<bool, Refusal> {
+    Ok(match command {
         Command::GenerateSecret { template, .. } => matching::is_for_session(template),
         Command::GeneratePair { public_template, private_template, .. } => {
             matching::is_for_session(public_template) || matching::is_for_session(private_template)
         }
-        Command::ImportKey { template, .. } | Command::UnwrapKey { template, .. } => matching::is_for_session(template),
+        Command::ImportKey { template, .. } => matching::is_for_session(template),
+        Command::UnwrapKey { .. } => Unwrapping::of(command)?.is_for_session(state)?,
+        Command::CopyKey { from, template } => copies::is_for_session(from, template),
         _ => false,
-    }
+    })
 }
 
 /// Everything that would be refused whatever is [`Made`], in the order of [`Status`]: of commands for which
@@ -76,6 +80,11 @@ pub fn session_keys(
             let attributes = wrapping::unwrapped_attributes(state, (*class, *key_type), chosen, made)?;
             Ok(vec![key(made.reference, attributes, made.sealed.clone())])
         }
+        (Command::CopyKey { .. }, Made::Key(made), NewKeys::Copy(copy)) => {
+            keys::check_drawn(state, made.reference)?;
+            copies::check_made(&copy, made)?;
+            Ok(vec![key(made.reference, *copy, made.sealed.clone())])
+        }
         (Command::ImportKey { public, .. }, Made::Key(made), NewKeys::Key(chosen)) => {
             keys::check_drawn(state, made.reference)?;
             Ok(vec![key(made.reference, wrapping::imported_attributes(public, chosen, made)?, None)])
@@ -94,7 +103,7 @@ pub fn check_delete_session_key(state: &State, actor: &Actor, key: &SessionKey, 
 }
 
 fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Result<NewKeys, Refusal> {
-    permit(state, actor, command.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
+    let user = permit(state, actor, command.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
     let cluster = state.cluster().ok_or_else(|| internal("cluster"))?;
     let not_shared = |share_with: &[UserName], quorum: KeyQuorum| match (share_with, quorum) {
         ([], KeyQuorum::NONE) => Ok(()),
@@ -126,6 +135,13 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
         }
         Command::ImportKey { public, template } => {
             Ok(NewKeys::Key(wrapping::chosen_import(state, public, template, true)?))
+        }
+        Command::CopyKey { from, template } => {
+            let copy = copies::copied(state, user, from, template, |key| key.is_of(actor))?;
+            if copy.flags.has(Flag::Token) {
+                return Err(templates::refused(Status::AttributeValueInvalid, AttributeName::Flag(Flag::Token)));
+            }
+            Ok(NewKeys::Copy(Box::new(copy)))
         }
         _ => Err(internal("command")),
     }

@@ -4,9 +4,12 @@
 //! attribute that stands in no list of a row is unknown to that kind, whatever its value.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use strongroom_types::limits::{KEY_ID_LEN_MAX, LABEL_LEN_MAX, TEMPLATE_LEN_MAX};
-use strongroom_types::{AttributeName, AttributeValue, Flag, Flags, KeyClass, KeyType, Refusal, Status, Template};
+use strongroom_types::{
+    AttributeName, AttributeValue, Flag, Flags, KeyClass, KeyTemplates, KeyType, Refusal, Status, Template,
+};
 
 /// The rules of one kind of key.
 struct Kind {
@@ -16,11 +19,13 @@ struct Kind {
     free: &'static [Flag],
     /// Flags that the maker may name, but with their default only.
     fixed: &'static [Flag],
-    /// Flags that only rules or an admin set.
+    /// Flags that only rules or an admin set. `trusted=false` may be said: it is what a new key is.
     read_only: &'static [Flag],
+    /// Templates for other keys that it may have.
+    templates: &'static [AttributeName],
 }
 
-/// Every key is private. `token` says where a key lives: in the store, or (false) as long as the login that makes it.
+/// Every key but some public ones is private. `token` says where a key lives: in the store, or (false) as long as the login that makes it.
 const AES: Kind = Kind {
     defaults: &[
         Flag::Destroyable,
@@ -49,6 +54,7 @@ const AES: Kind = Kind {
     ],
     fixed: &[Flag::Private],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable, Flag::Trusted],
+    templates: &[AttributeName::WrapTemplate, AttributeName::UnwrapTemplate],
 };
 
 const GENERIC_SECRET: Kind = Kind {
@@ -66,13 +72,24 @@ const GENERIC_SECRET: Kind = Kind {
     ],
     fixed: &[Flag::Private],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
+    templates: &[],
 };
 
 const PUBLIC: Kind = Kind {
     defaults: &[Flag::Destroyable, Flag::Extractable, Flag::Modifiable, Flag::Private, Flag::Token],
-    free: &[Flag::Derive, Flag::Destroyable, Flag::Encrypt, Flag::Modifiable, Flag::Token, Flag::Verify, Flag::Wrap],
-    fixed: &[Flag::Private],
+    free: &[
+        Flag::Derive,
+        Flag::Destroyable,
+        Flag::Encrypt,
+        Flag::Modifiable,
+        Flag::Private,
+        Flag::Token,
+        Flag::Verify,
+        Flag::Wrap,
+    ],
+    fixed: &[],
     read_only: &[Flag::Local, Flag::Trusted],
+    templates: &[AttributeName::WrapTemplate],
 };
 
 const PRIVATE: Kind = Kind {
@@ -83,21 +100,24 @@ const PRIVATE: Kind = Kind {
         Flag::Destroyable,
         Flag::Extractable,
         Flag::Modifiable,
+        Flag::Sensitive,
         Flag::Sign,
         Flag::Token,
         Flag::Unwrap,
         Flag::WrapWithTrusted,
     ],
-    fixed: &[Flag::Private, Flag::Sensitive],
+    fixed: &[Flag::Private],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
+    templates: &[AttributeName::UnwrapTemplate],
 };
 
 /// Signs and verifies, and nothing else.
 const ML_DSA_PUBLIC: Kind = Kind {
     defaults: PUBLIC.defaults,
-    free: &[Flag::Destroyable, Flag::Modifiable, Flag::Token, Flag::Verify],
+    free: &[Flag::Destroyable, Flag::Modifiable, Flag::Private, Flag::Token, Flag::Verify],
     fixed: PUBLIC.fixed,
     read_only: PUBLIC.read_only,
+    templates: &[],
 };
 
 const ML_DSA_PRIVATE: Kind = Kind {
@@ -113,6 +133,7 @@ const ML_DSA_PRIVATE: Kind = Kind {
     ],
     fixed: &[Flag::Private],
     read_only: PRIVATE.read_only,
+    templates: &[],
 };
 
 fn kind(class: KeyClass, key_type: KeyType) -> &'static Kind {
@@ -132,6 +153,7 @@ pub(crate) struct Chosen {
     pub(crate) label: String,
     pub(crate) id: Vec<u8>,
     pub(crate) flags: Flags,
+    pub(crate) templates: KeyTemplates,
 }
 
 impl Chosen {
@@ -160,7 +182,7 @@ pub(crate) fn read(class: KeyClass, key_type: KeyType, template: &Template) -> R
     }
     let kind = kind(class, key_type);
     let flags = kind.defaults.iter().fold(Flags::NONE, |flags, flag| flags.with(*flag, true));
-    let mut chosen = Chosen { label: String::new(), id: Vec::new(), flags };
+    let mut chosen = Chosen { label: String::new(), id: Vec::new(), flags, templates: KeyTemplates::NONE };
     let mut named = BTreeSet::new();
     for (name, value) in template {
         if !named.insert(*name) {
@@ -194,8 +216,94 @@ fn set(
         (AttributeName::Id, value) => id(value).map(|id| chosen.id = id),
         (AttributeName::Class | AttributeName::KeyType, _) => invalid(),
         (AttributeName::Flag(flag), value) => set_flag(chosen, kind, flag, value),
-        (other, _) => Err(not_set(key_type, other)),
+        (AttributeName::WrapTemplate | AttributeName::UnwrapTemplate, _) if !kind.templates.contains(&name) => {
+            Err(refused(Status::AttributeUnknown, name))
+        }
+        (AttributeName::WrapTemplate, value) => demands(name, value).map(|wrap| chosen.templates.wrap = wrap),
+        (AttributeName::UnwrapTemplate, value) => demands(name, value).map(|unwrap| chosen.templates.unwrap = unwrap),
+        (other, _) => Err(not_set(class, key_type, other)),
     }
+}
+
+/// A template for other keys; none when it demands nothing.
+fn demands(of: AttributeName, value: &AttributeValue) -> Result<Option<Arc<Template>>, Refusal> {
+    let AttributeValue::Template(template) = value else { return Err(refused(Status::AttributeValueInvalid, of)) };
+    check_demands(of, template)?;
+    Ok(Some(template).filter(|template| !template.is_empty()).map(|template| Arc::new(template.clone())))
+}
+
+/// Whether a template may stand in a key: each attribute once, bounded, with a value of its kind. A wrap template compares,
+/// and so may name what is computed, but the numbers of one public key; an unwrap template makes keys, and so may name
+/// what a maker may set.
+pub(crate) fn check_demands(of: AttributeName, template: &Template) -> Result<(), Refusal> {
+    let mut named = BTreeSet::new();
+    for (name, value) in template {
+        let fits = match name {
+            AttributeName::Label => label(value).is_ok(),
+            AttributeName::Id => id(value).is_ok(),
+            AttributeName::Class | AttributeName::KeyType => name.takes(value),
+            AttributeName::Flag(Flag::AlwaysSensitive | Flag::Local | Flag::NeverExtractable | Flag::Trusted)
+            | AttributeName::KeyLengthBytes
+            | AttributeName::ModulusSizeBits
+            | AttributeName::Curve
+            | AttributeName::MlDsaAlgorithm => of == AttributeName::WrapTemplate && name.takes(value),
+            AttributeName::CheckValue => {
+                of == AttributeName::WrapTemplate && matches!(value, AttributeValue::Bytes(value) if value.len() == 3)
+            }
+            AttributeName::Flag(_) => name.takes(value),
+            AttributeName::Modulus
+            | AttributeName::PublicExponent
+            | AttributeName::EcPoint
+            | AttributeName::WrapTemplate
+            | AttributeName::UnwrapTemplate => false,
+        };
+        if !fits || !named.insert(*name) {
+            return Err(Refusal::new(Status::AttributeValueInvalid, format!("{of}: {name}")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether keys of this kind may have such templates as these.
+pub(crate) fn may_have(class: KeyClass, key_type: KeyType, templates: &KeyTemplates) -> bool {
+    let allowed = kind(class, key_type).templates;
+    let each = [(AttributeName::WrapTemplate, &templates.wrap), (AttributeName::UnwrapTemplate, &templates.unwrap)];
+    each.into_iter().all(|(name, template)| match template {
+        None => true,
+        Some(template) => allowed.contains(&name) && !template.is_empty() && check_demands(name, template).is_ok(),
+    })
+}
+
+/// The template of a key that is unwrapped: what the maker names, then what the unwrapping key demands, then defaults. The
+/// maker may not contradict the unwrapping key. A flag that keys of this kind do not have is false.
+pub(crate) fn unwrapped(
+    (class, key_type): (KeyClass, KeyType),
+    template: &Template,
+    demands: Option<&Template>,
+    defaults: &Template,
+) -> Result<Template, Refusal> {
+    read(class, key_type, template)?;
+    let named = |all: &Template, name: AttributeName| all.iter().any(|(other, _)| *other == name);
+    let mut merged = template.clone();
+    let demands = demands.map(Vec::as_slice).unwrap_or_default();
+    for (name, value) in demands {
+        let lacks = matches!(name, AttributeName::Flag(flag) if !has_flag(class, key_type, *flag));
+        if lacks && *value == AttributeValue::Bool(false) {
+            continue;
+        }
+        if lacks || template.iter().any(|(other, chosen)| other == name && chosen != value) {
+            return Err(Refusal::new(
+                Status::TemplateInconsistent,
+                format!("{name}: the unwrapping key's template demands another value"),
+            ));
+        }
+        if !named(template, *name) {
+            merged.push((*name, value.clone()));
+        }
+    }
+    let said = merged.clone();
+    merged.extend(defaults.iter().filter(|(name, _)| !named(&said, *name)).cloned());
+    Ok(merged)
 }
 
 /// A label, as long as may be.
@@ -218,8 +326,9 @@ pub(crate) fn id(value: &AttributeValue) -> Result<Vec<u8>, Refusal> {
 
 /// Refuses an attribute that is computed, or asked for by parameters of the command; by [`Status::AttributeUnknown`]
 /// when keys of this type have none of that name.
-pub(crate) fn not_set(key_type: KeyType, name: AttributeName) -> Refusal {
+pub(crate) fn not_set(class: KeyClass, key_type: KeyType, name: AttributeName) -> Refusal {
     let known = match name {
+        AttributeName::WrapTemplate | AttributeName::UnwrapTemplate => kind(class, key_type).templates.contains(&name),
         AttributeName::CheckValue => has_check_value(key_type),
         AttributeName::Modulus | AttributeName::ModulusSizeBits | AttributeName::PublicExponent => {
             key_type == KeyType::Rsa
@@ -242,10 +351,22 @@ pub(crate) fn has_flag(class: KeyClass, key_type: KeyType, flag: Flag) -> bool {
     [kind.free, kind.fixed, kind.read_only].iter().any(|flags| flags.contains(&flag))
 }
 
+/// Whether whoever makes a key of this kind may set the flag to either value.
+pub(crate) fn is_free(class: KeyClass, key_type: KeyType, flag: Flag) -> bool {
+    kind(class, key_type).free.contains(&flag)
+}
+
 fn set_flag(chosen: &mut Chosen, kind: &Kind, flag: Flag, value: &AttributeValue) -> Result<(), Refusal> {
     let name = AttributeName::Flag(flag);
     if kind.read_only.contains(&flag) {
-        return Err(refused(Status::AttributeReadOnly, name));
+        return match (flag, value) {
+            (Flag::Trusted, AttributeValue::Bool(false)) => Ok(()),
+            (Flag::Trusted, AttributeValue::Bool(true)) => {
+                let about = format!("{name}: only an admin may set it, once the key is there");
+                Err(Refusal::new(Status::AttributeReadOnly, about))
+            }
+            _ => Err(refused(Status::AttributeReadOnly, name)),
+        };
     }
     let fixed = kind.fixed.contains(&flag);
     if !fixed && !kind.free.contains(&flag) {
@@ -333,7 +454,8 @@ mod tests {
         }
     }
 
-    /// Every flag of every kind, both values: the letters are c(hosen), d(efault only), r(ead-only), u(nknown).
+    /// Every flag of every kind, both values: the letters are c(hosen), d(efault only), f(alse only, for admins set the
+    /// other), r(ead-only), u(nknown).
     #[test]
     fn every_flag_of_every_kind() {
         let table = [
@@ -347,10 +469,10 @@ mod tests {
             ("local", "rrrrrrrrr"),
             ("modifiable", "ccccccccc"),
             ("never-extractable", "rruurrrur"),
-            ("private", "ddddddddd"),
-            ("sensitive", "ccuuddcuc"),
+            ("private", "ddccdddcd"),
+            ("sensitive", "ccuucccuc"),
             ("sign", "ccuucccuc"),
-            ("trusted", "rurruurru"),
+            ("trusted", "fuffuuffu"),
             ("unwrap", "cuuucccuu"),
             ("verify", "ccccuuccu"),
             ("wrap", "cuccuucuu"),
@@ -367,6 +489,7 @@ mod tests {
                 let (on, off) = match letter {
                     'c' => (Ok(true), Ok(false)),
                     'd' => (Ok(true), Err(Status::AttributeValueInvalid)),
+                    'f' => (Err(Status::AttributeReadOnly), Ok(false)),
                     'r' => (Err(Status::AttributeReadOnly), Err(Status::AttributeReadOnly)),
                     _ => (Err(Status::AttributeUnknown), Err(Status::AttributeUnknown)),
                 };

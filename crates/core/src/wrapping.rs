@@ -1,12 +1,13 @@
 //! Keys that leave and come in wrapped, and public keys that come in as they are.
 //!
 //! * Out goes what its owner says, if it is extractable, under a key that may wrap; with `wrap-with-trusted` only under
-//!   one that an admin trusts. Wrapping changes nothing.
-//! * In comes a key under one that may unwrap. Who brings it chooses its attributes as for a new key, but never what is
-//!   said of its past: it was made elsewhere, and may have been in clear.
+//!   one that an admin trusts, and always as the wrapping key's template demands. Wrapping changes nothing.
+//! * In comes a key under one that may unwrap. Who brings it chooses its attributes as for a new key, within the unwrapping
+//!   key's template, but never what is said of its past: it was made elsewhere, and may have been in clear.
 
 use std::sync::Arc;
 
+use strongroom_types::matching;
 use strongroom_types::{
     Attributes, Flag, KeyClass, KeyQuorum, KeyReference, KeyType, PublicPart, QuorumService, QuorumSubject, Refusal,
     Status, Template, UserName, WrapMechanism,
@@ -19,7 +20,7 @@ use crate::plan::{Asking, internal};
 use crate::templates::{self, Chosen};
 use crate::{
     Actor, Command, Effect, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply, Request,
-    SessionKey, State, UnwrappingKey, User, algorithms, quorum,
+    SessionKey, SourceKey, State, User, algorithms, quorum,
 };
 
 /// A key by its reference, or a session key in person.
@@ -44,8 +45,8 @@ pub struct WrapKeys {
 ///
 /// Checked in the order of [`Status`]: the cluster's state, the login, the role, whether both keys are there and
 /// visible, whether the payload is the actor's own, the wrapping key's class, type and `wrap`, the payload's
-/// `extractable` and `wrap-with-trusted`, the mode, the payload's kind and length, whether users of either key must approve
-/// it. Such a use is refused here, whoever asks: see [`authorize_wrap_approved`].
+/// `extractable` and `wrap-with-trusted`, the wrapping key's template, the mode, the payload's kind and length, whether users
+/// of either key must approve it. Such a use is refused here, whoever asks: see [`authorize_wrap_approved`].
 pub fn authorize_wrap(
     state: &State,
     actor: &Actor,
@@ -103,6 +104,9 @@ fn permitted_wrap(
     if payload.flags.has(Flag::WrapWithTrusted) && !wrapping.flags.has(Flag::Trusted) {
         return Err(Status::WrappingKeyNotTrusted.into());
     }
+    if let Some(differs) = wrapping.templates.wrap.as_deref().and_then(|demands| payload.differ_from(demands)) {
+        return Err(Refusal::new(Status::WrapTemplateMismatch, differs.as_str()));
+    }
     let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
     algorithms::fits_payload(mechanism, wrapping, payload, cluster)?;
     Ok(WrapKeys { wrapping: wrapping_key.cloned(), payload: payload_key.cloned() })
@@ -128,20 +132,21 @@ fn visible<'a>(
 /// What is asked of an unwrapping.
 #[derive(Clone, Copy)]
 pub(crate) struct Unwrapping<'a> {
-    pub(crate) with: &'a UnwrappingKey,
+    pub(crate) with: &'a SourceKey,
     pub(crate) mechanism: WrapMechanism,
     pub(crate) wrapped_len: usize,
     pub(crate) kind: (KeyClass, KeyType),
     pub(crate) template: &'a Template,
+    pub(crate) defaults: &'a Template,
 }
 
 impl<'a> Unwrapping<'a> {
     /// What a command asks; only of [`Command::UnwrapKey`].
     pub(crate) fn of(command: &'a Command) -> Result<Unwrapping<'a>, Refusal> {
         match command {
-            Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, .. } => {
+            Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, defaults, .. } => {
                 let (mechanism, wrapped_len, kind) = (*mechanism, *wrapped_len, (*class, *key_type));
-                Ok(Unwrapping { with, mechanism, wrapped_len, kind, template })
+                Ok(Unwrapping { with, mechanism, wrapped_len, kind, template, defaults })
             }
             _ => Err(internal("command")),
         }
@@ -150,18 +155,40 @@ impl<'a> Unwrapping<'a> {
     /// Whether the actor may unwrap so, and what the key will be.
     pub(crate) fn check(&self, state: &State, actor: &Actor, session: bool, now_ms: u64) -> Result<Chosen, Refusal> {
         let key_use = KeyUse::Unwrap(self.mechanism, self.wrapped_len);
-        match self.with {
+        let demands = match self.with {
             // What others must approve of a change is counted with the change.
-            UnwrappingKey::Stored(reference) if !session => {
-                drop(authorize_for_change(state, actor, key_use, *reference, now_ms)?);
+            SourceKey::Stored(reference) if !session => {
+                demands_of(&authorize_for_change(state, actor, key_use, *reference, now_ms)?.attributes)
             }
-            UnwrappingKey::Stored(reference) => drop(authorize(state, actor, key_use, *reference, now_ms)?),
-            UnwrappingKey::OfSession(key) => authorize_session_key(state, actor, key_use, key, now_ms)?,
-        }
+            SourceKey::Stored(reference) => {
+                demands_of(&authorize(state, actor, key_use, *reference, now_ms)?.attributes)
+            }
+            SourceKey::OfSession(key) => {
+                authorize_session_key(state, actor, key_use, key, now_ms)?;
+                demands_of(&key.attributes)
+            }
+        };
         let (class, key_type) = self.kind;
         algorithms::check_wrappable(class, key_type)?;
-        Ok(templates::read(class, key_type, self.template)?.lives(session)?.brought_in())
+        let template = templates::unwrapped(self.kind, self.template, demands.as_deref(), self.defaults)?;
+        Ok(templates::read(class, key_type, &template)?.lives(session)?.brought_in())
     }
+
+    /// Whether the key will be one of the session: the first says so of the maker, the unwrapping key and the defaults that
+    /// says where it lives. The unwrapping key must be there, or what it says cannot be known.
+    pub(crate) fn is_for_session(&self, state: &State) -> Result<bool, Refusal> {
+        let demands = match self.with {
+            SourceKey::Stored(reference) => demands_of(&state.key(*reference).ok_or(Status::KeyUnknown)?.attributes),
+            SourceKey::OfSession(key) => demands_of(&key.attributes),
+        };
+        let said = [Some(self.template), demands.as_deref(), Some(self.defaults)];
+        Ok(said.into_iter().flatten().find_map(matching::token) == Some(false))
+    }
+}
+
+/// What a key demands of those that it unwraps.
+fn demands_of(attributes: &Attributes) -> Option<Arc<Template>> {
+    attributes.templates.unwrap.clone()
 }
 
 pub(crate) fn check_unwrap(
@@ -247,7 +274,7 @@ pub(crate) fn imported_attributes(public: &PublicPart, chosen: Chosen, made: &Ma
     Ok(keys::attributes((KeyClass::PublicKey, public.key_type()), chosen, computed))
 }
 
-fn one_key(asking: &Asking<'_>, made: &MadeKey, key: Key) -> Result<Plan, PlanError> {
+pub(crate) fn one_key(asking: &Asking<'_>, made: &MadeKey, key: Key) -> Result<Plan, PlanError> {
     keys::check_drawn(asking.state, made.reference)?;
     let reply = Reply::Key(KeyView::of(asking.state, &key)?);
     Ok(Plan::Change(Planned { puts: vec![Record::Key(key)], deletes: Vec::new(), reply, effect: Effect::Granting }))

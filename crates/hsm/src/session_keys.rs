@@ -214,6 +214,7 @@ mod tests {
                 flags: Flags::NONE,
                 length_bytes: 32,
                 public: None,
+                templates: strongroom_types::KeyTemplates::NONE,
             },
             sealed: Some([1; 61].into()),
             created_ms: 1,

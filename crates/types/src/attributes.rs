@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -131,6 +132,23 @@ pub struct Attributes {
     pub length_bytes: u32,
     /// Public part; none for secret keys.
     pub public: Option<PublicPart>,
+    /// What it demands of keys that are wrapped and unwrapped with it.
+    pub templates: KeyTemplates,
+}
+
+/// What a key demands of the keys that are wrapped and unwrapped with it (PKCS #11 v2.40 §4.9.2, §4.10.2). Nearly every key
+/// demands nothing; an empty template is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyTemplates {
+    /// `CKA_WRAP_TEMPLATE`: what a key must have to be wrapped under this one.
+    pub wrap: Option<Arc<Template>>,
+    /// `CKA_UNWRAP_TEMPLATE`: what a key has that is unwrapped with this one.
+    pub unwrap: Option<Arc<Template>>,
+}
+
+impl KeyTemplates {
+    /// Of a key that demands nothing.
+    pub const NONE: KeyTemplates = KeyTemplates { wrap: None, unwrap: None };
 }
 
 /// Names that may stand in a template or a filter.
@@ -160,6 +178,10 @@ pub enum AttributeName {
     Curve,
     /// `mldsa-algorithm`.
     MlDsaAlgorithm,
+    /// `wrap-template`.
+    WrapTemplate,
+    /// `unwrap-template`.
+    UnwrapTemplate,
     /// A boolean attribute.
     Flag(Flag),
 }
@@ -193,11 +215,39 @@ impl AttributeName {
             AttributeName::EcPoint => "ec-point",
             AttributeName::Curve => "curve",
             AttributeName::MlDsaAlgorithm => "mldsa-algorithm",
+            AttributeName::WrapTemplate => "wrap-template",
+            AttributeName::UnwrapTemplate => "unwrap-template",
             AttributeName::Flag(flag) => flag.as_str(),
         }
     }
 
-    /// The names that are no flags.
+    /// Whether the value is of the attribute's kind.
+    pub fn takes(self, value: &AttributeValue) -> bool {
+        match self {
+            AttributeName::Class => matches!(value, AttributeValue::Class(_)),
+            AttributeName::KeyType => matches!(value, AttributeValue::KeyType(_)),
+            AttributeName::Label => matches!(value, AttributeValue::Text(_)),
+            AttributeName::Id
+            | AttributeName::CheckValue
+            | AttributeName::Modulus
+            | AttributeName::PublicExponent
+            | AttributeName::EcPoint => matches!(value, AttributeValue::Bytes(_)),
+            AttributeName::KeyLengthBytes | AttributeName::ModulusSizeBits => {
+                matches!(value, AttributeValue::Number(_))
+            }
+            AttributeName::Curve => matches!(value, AttributeValue::Curve(_)),
+            AttributeName::MlDsaAlgorithm => matches!(value, AttributeValue::MlDsaAlgorithm(_)),
+            AttributeName::WrapTemplate | AttributeName::UnwrapTemplate => {
+                matches!(value, AttributeValue::Template(_))
+            }
+            AttributeName::Flag(_) => matches!(value, AttributeValue::Bool(_)),
+        }
+    }
+
+    /// The names whose values are templates: no command line has a spelling for such a value.
+    pub const TEMPLATES: [AttributeName; 2] = [AttributeName::WrapTemplate, AttributeName::UnwrapTemplate];
+
+    /// The names that are no flags and whose values can be written on a command line.
     pub const OTHERS: [AttributeName; 12] = [
         AttributeName::Class,
         AttributeName::KeyType,
@@ -228,6 +278,7 @@ impl FromStr for AttributeName {
         AttributeName::OTHERS
             .into_iter()
             .chain(flags)
+            .chain(AttributeName::TEMPLATES)
             .find(|name| name.as_str() == text)
             .ok_or(TemplateError { expected: "the name of a key attribute, such as label, sign or extractable" })
     }
@@ -252,6 +303,8 @@ pub enum AttributeValue {
     Curve(Curve),
     /// Of `mldsa-algorithm`.
     MlDsaAlgorithm(MlDsaAlgorithm),
+    /// Of `wrap-template` and `unwrap-template`; none of its attributes is a template again.
+    Template(Template),
 }
 
 impl AttributeValue {
@@ -276,6 +329,9 @@ impl AttributeValue {
             | AttributeName::Modulus
             | AttributeName::PublicExponent
             | AttributeName::EcPoint => parse_hex(text).map(AttributeValue::Bytes),
+            AttributeName::WrapTemplate | AttributeName::UnwrapTemplate => {
+                Err(TemplateError { expected: "a template, which the PKCS #11 library sets and no command line can" })
+            }
         }
     }
 }
@@ -303,7 +359,7 @@ mod tests {
         for flag in Flag::ALL {
             assert_eq!(flag.as_str().parse(), Ok(AttributeName::Flag(*flag)));
         }
-        for name in AttributeName::OTHERS {
+        for name in AttributeName::OTHERS.into_iter().chain(AttributeName::TEMPLATES) {
             assert_eq!(name.as_str().parse(), Ok(name));
         }
         assert!("Sign".parse::<AttributeName>().is_err());
@@ -338,5 +394,7 @@ mod tests {
         check(AttributeName::KeyType, "des3", Some(AttributeValue::KeyType(KeyType::Des3)));
         check(AttributeName::KeyLengthBytes, "-1", None);
         check(AttributeName::Label, "", Some(AttributeValue::Text(String::new())));
+        check(AttributeName::WrapTemplate, "", None);
+        check(AttributeName::UnwrapTemplate, "sign=true", None);
     }
 }

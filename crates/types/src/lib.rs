@@ -24,7 +24,8 @@ mod secret;
 mod status;
 
 pub use attributes::{
-    AttributeName, AttributeValue, Attributes, CheckValue, Flag, Flags, Template, TemplateError, parse_hex,
+    AttributeName, AttributeValue, Attributes, CheckValue, Flag, Flags, KeyTemplates, Template, TemplateError,
+    parse_hex,
 };
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use filter::{Filter, FilterError, FilterTerm};

@@ -8,6 +8,14 @@ pub fn is_for_session(template: &Template) -> bool {
     template.contains(&(AttributeName::Flag(Flag::Token), AttributeValue::Bool(false)))
 }
 
+/// What a template says of where the key lives: true for the store, false for the session.
+pub fn token(template: &Template) -> Option<bool> {
+    template.iter().find_map(|attribute| match attribute {
+        (AttributeName::Flag(Flag::Token), AttributeValue::Bool(token)) => Some(*token),
+        _ => None,
+    })
+}
+
 impl Filter {
     /// Whether every term holds for the key.
     pub fn selects(&self, reference: KeyReference, attributes: &Attributes) -> bool {
@@ -49,9 +57,23 @@ impl Attributes {
             (Name::MlDsaAlgorithm, Value::MlDsaAlgorithm(wanted), Some(PublicPart::MlDsa { algorithm, .. })) => {
                 algorithm == wanted
             }
+            (Name::WrapTemplate, Value::Template(wanted), _) => is_template(self.templates.wrap.as_deref(), wanted),
+            (Name::UnwrapTemplate, Value::Template(wanted), _) => is_template(self.templates.unwrap.as_deref(), wanted),
             _ => false,
         }
     }
+
+    /// The first attribute of the template that these do not have so.
+    pub fn differ_from(&self, template: &Template) -> Option<AttributeName> {
+        template.iter().find(|(name, value)| !self.have(*name, value)).map(|(name, _)| *name)
+    }
+}
+
+/// Whether a key's template has the same attributes, in whatever order.
+fn is_template(template: Option<&Template>, wanted: &Template) -> bool {
+    let template = template.map(Vec::as_slice).unwrap_or_default();
+    template.iter().all(|attribute| wanted.contains(attribute))
+        && wanted.iter().all(|attribute| template.contains(attribute))
 }
 
 /// The points that bytes may stand for: themselves, and the content of the DER OCTET STRING that they are. A bare
@@ -93,6 +115,7 @@ mod tests {
             flags: Flags::NONE.with(Flag::Sign, true),
             length_bytes: 138,
             public: Some(PublicPart::Ec { curve: Curve::P256, point }),
+            templates: crate::KeyTemplates::NONE,
         };
         let check = |terms: &[&str], expected: bool| {
             let filter = Filter(terms.iter().map(|term| term.parse().unwrap()).collect());
@@ -126,6 +149,7 @@ mod tests {
             flags: Flags::NONE,
             length_bytes: 1952,
             public: Some(PublicPart::MlDsa { algorithm: MlDsaAlgorithm::MlDsa65, key: vec![7; 1952] }),
+            templates: crate::KeyTemplates::NONE,
         };
         assert!(key.are_of_one_kind());
         let has = |algorithm| key.have(AttributeName::MlDsaAlgorithm, &AttributeValue::MlDsaAlgorithm(algorithm));
@@ -146,6 +170,7 @@ mod tests {
             flags: Flags::NONE,
             length_bytes: 512,
             public: Some(PublicPart::Rsa { modulus: vec![0xc5; 256], public_exponent: vec![1, 0, 1] }),
+            templates: crate::KeyTemplates::NONE,
         };
         let has = |name, value: &[u8]| rsa.have(name, &AttributeValue::Bytes(value.to_vec()));
         assert!(has(AttributeName::PublicExponent, &[1, 0, 1]) && has(AttributeName::PublicExponent, &[0, 0, 1, 0, 1]));

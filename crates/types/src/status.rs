@@ -138,6 +138,10 @@ statuses! {
     KeyNotExtractable = 52, Refused, "the key is not extractable: it never leaves the cluster";
     /// The payload has `wrap-with-trusted`, and the wrapping key is not `trusted`.
     WrappingKeyNotTrusted = 53, Refused, "the key may be wrapped under a trusted key only";
+    /// The payload lacks what the wrapping key's `wrap-template` demands.
+    WrapTemplateMismatch = 84, Refused, "the key is not as the wrapping key's template demands";
+    /// Several users must approve what is done with the key: of a copy they would not.
+    KeyNotCopyable = 85, Refused, "a key of which several users must approve what is done is not copied";
     /// `destroyable` is false.
     KeyNotDestroyable = 29, Refused, "the key is not destroyable";
     /// `modifiable` is false.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
 use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, KeyReference, Template};
 
@@ -65,8 +67,29 @@ fn attribute(attribute: &v1::Attribute) -> Result<(AttributeName, AttributeValue
         Value::KeyType(number) => AttributeValue::KeyType(key_type(*number)?),
         Value::Curve(number) => AttributeValue::Curve(curve(*number)?),
         Value::MlDsaAlgorithm(number) => AttributeValue::MlDsaAlgorithm(ml_dsa_algorithm(*number)?),
+        Value::Template(list) => AttributeValue::Template(inner_template(list)?),
     };
     Ok((name, value))
+}
+
+/// A template that is a value; one level deep and no deeper.
+fn inner_template(list: &v1::AttributeList) -> Result<Template, Malformed> {
+    let is_template = |attribute: &v1::Attribute| matches!(attribute.value, Some(Value::Template(_)));
+    if list.attributes.iter().any(is_template) {
+        return Err(Malformed { field: "template" });
+    }
+    template(&list.attributes)
+}
+
+/// What a key demands of others; an empty list is no demand.
+pub(crate) fn key_template(list: Option<&v1::AttributeList>) -> Result<Option<Arc<Template>>, Malformed> {
+    let template = list.map(inner_template).transpose()?;
+    Ok(template.filter(|template| !template.is_empty()).map(Arc::new))
+}
+
+/// The message for it.
+pub(crate) fn key_template_message(template: Option<&Template>) -> Option<v1::AttributeList> {
+    template.map(|template| v1::AttributeList { attributes: template_message(template) })
 }
 
 fn message(name: AttributeName, value: &AttributeValue) -> v1::Attribute {
@@ -79,6 +102,9 @@ fn message(name: AttributeName, value: &AttributeValue) -> v1::Attribute {
         AttributeValue::KeyType(key_type) => Value::KeyType(v1::KeyType::from(*key_type).into()),
         AttributeValue::Curve(curve) => Value::Curve(v1::Curve::from(*curve).into()),
         AttributeValue::MlDsaAlgorithm(algorithm) => Value::MlDsaAlgorithm(v1::MlDsaAlgorithm::from(*algorithm).into()),
+        AttributeValue::Template(template) => {
+            Value::Template(v1::AttributeList { attributes: template_message(template) })
+        }
     };
     v1::Attribute { name: name.as_str().to_owned(), value: Some(value) }
 }
@@ -99,7 +125,41 @@ mod tests {
             (AttributeName::KeyType, AttributeValue::KeyType(KeyType::Ec)),
             (AttributeName::Curve, AttributeValue::Curve(Curve::Secp256k1)),
             (AttributeName::MlDsaAlgorithm, AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa44)),
+            (AttributeName::WrapTemplate, AttributeValue::Template(inner())),
+            (AttributeName::UnwrapTemplate, AttributeValue::Template(Template::new())),
         ]
+    }
+
+    fn inner() -> Template {
+        vec![
+            (AttributeName::Flag(Flag::Encrypt), AttributeValue::Bool(true)),
+            (AttributeName::Label, AttributeValue::Text("x".into())),
+        ]
+    }
+
+    #[test]
+    fn templates_in_templates_are_bounded_and_one_level_deep() {
+        let read = |attributes: Vec<v1::Attribute>| {
+            let value = Some(Value::Template(v1::AttributeList { attributes }));
+            template(&[v1::Attribute { name: "wrap-template".into(), value }])
+        };
+        let flag = message(AttributeName::Flag(Flag::Sign), &AttributeValue::Bool(true));
+        assert!(read(vec![flag.clone(); TEMPLATE_LEN_MAX]).is_ok());
+        let malformed = Err(Malformed { field: "template" });
+        assert_eq!(read(vec![flag.clone(); TEMPLATE_LEN_MAX + 1]), malformed);
+        for deeper in [Template::new(), inner()] {
+            let deeper = message(AttributeName::WrapTemplate, &AttributeValue::Template(deeper));
+            assert_eq!(read(vec![flag.clone(), deeper]), malformed);
+        }
+    }
+
+    #[test]
+    fn what_a_key_demands_reads_back() {
+        let demands = Some(Arc::new(inner()));
+        let list = key_template_message(demands.as_deref());
+        assert_eq!(key_template(list.as_ref()), Ok(demands));
+        assert_eq!(key_template_message(None), None);
+        assert_eq!(key_template(Some(&v1::AttributeList::default())), Ok(None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use strongroom_types::limits::{KEY_ID_LEN_MAX, LABEL_LEN_MAX, SHARED_USERS_MAX};
-use strongroom_types::{Attributes, Flags, KeyQuorum, KeyReference, PublicPart, Revision, UserName};
+use strongroom_types::{Attributes, Flags, KeyQuorum, KeyReference, KeyTemplates, PublicPart, Revision, UserName};
 
+use crate::attributes::{key_template, key_template_message};
 use crate::convert::{Malformed, curve, key_class, key_type, ml_dsa_algorithm};
 use crate::v1;
 
@@ -52,6 +53,8 @@ impl From<KeyInfo> for v1::Key {
             sealed_session_key: Vec::new(),
             manage_quorum: key.quorum.manage.into(),
             use_quorum: key.quorum.usage.into(),
+            wrap_template: key_template_message(attributes.templates.wrap.as_deref()),
+            unwrap_template: key_template_message(attributes.templates.unwrap.as_deref()),
         }
     }
 }
@@ -77,6 +80,10 @@ impl TryFrom<v1::Key> for KeyInfo {
             flags: Flags::from_bits(key.flags).ok_or(malformed("flags"))?,
             length_bytes: key.length_bytes,
             public,
+            templates: KeyTemplates {
+                wrap: key_template(key.wrap_template.as_ref())?,
+                unwrap: key_template(key.unwrap_template.as_ref())?,
+            },
         };
         if !fits(&attributes) {
             return Err(malformed("public_part"));
@@ -119,7 +126,9 @@ fn fits(attributes: &Attributes) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Curve, Flag, KeyClass, KeyType, MlDsaAlgorithm};
+    use std::sync::Arc;
+
+    use strongroom_types::{AttributeName, AttributeValue, Curve, Flag, KeyClass, KeyType, MlDsaAlgorithm};
 
     use super::*;
 
@@ -135,6 +144,10 @@ mod tests {
                 flags: Flags::NONE.with(Flag::Sign, true),
                 length_bytes: 65,
                 public,
+                templates: KeyTemplates {
+                    wrap: Some(Arc::new(vec![(AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true))])),
+                    unwrap: None,
+                },
             },
             owner: "ana".parse().unwrap(),
             shared_with: vec!["bo".parse().unwrap()],

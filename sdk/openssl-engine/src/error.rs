@@ -179,6 +179,8 @@ fn row(status: Status) -> (Reason, &'static str) {
         Status::DecryptionFailed => (142, ""),
         Status::KeyNotExtractable => (152, ""),
         Status::WrappingKeyNotTrusted => (153, ""),
+        Status::WrapTemplateMismatch => (184, ""),
+        Status::KeyNotCopyable => (185, ""),
         Status::PayloadInvalid => (154, ""),
         Status::UnwrappingFailed => (155, ""),
         Status::QuorumValueInvalid => (162, ""),

@@ -83,6 +83,7 @@ pub(crate) mod fake {
                 flags: Flags::NONE.with(Flag::Sign, sign),
                 length_bytes: 1,
                 public: Some(public.clone()),
+                templates: strongroom_types::KeyTemplates::NONE,
             },
             owner: "crypto_user".parse().unwrap(),
             shared_with: Vec::new(),

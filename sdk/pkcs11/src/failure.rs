@@ -91,6 +91,10 @@ fn row(status: Status) -> (CK_RV, &'static str) {
         Status::KeyFunctionNotPermitted => (CKR_KEY_FUNCTION_NOT_PERMITTED, ""),
         Status::KeyNotExtractable => (CKR_KEY_UNEXTRACTABLE, ""),
         Status::WrappingKeyNotTrusted => (CKR_KEY_NOT_WRAPPABLE, "an admin sets trusted with cloudhsm-cli"),
+        Status::WrapTemplateMismatch => {
+            (CKR_KEY_HANDLE_INVALID, "the wrapping key's CKA_WRAP_TEMPLATE demands otherwise; wrap under another key")
+        }
+        Status::KeyNotCopyable => (CKR_ACTION_PROHIBITED, ""),
         Status::KeyNotDestroyable => (CKR_ACTION_PROHIBITED, ""),
         Status::KeyNotModifiable => (CKR_ACTION_PROHIBITED, ""),
         Status::AttributeUnknown => (CKR_ATTRIBUTE_TYPE_INVALID, ""),

@@ -249,6 +249,7 @@ mod tests {
                 flags: Flags::NONE,
                 length_bytes: 2560,
                 public: Some(public),
+                templates: strongroom_types::KeyTemplates::NONE,
             },
             owner: "ana".parse().expect("a name"),
             shared_with: Vec::new(),

@@ -152,6 +152,7 @@ mod tests {
                 flags: Flags::NONE.with(Flag::Sign, true).with(Flag::Token, true),
                 length_bytes: 16,
                 public,
+                templates: strongroom_types::KeyTemplates::NONE,
             },
             owner: "ana".parse().unwrap(),
             shared_with: vec!["bo".parse().unwrap()],

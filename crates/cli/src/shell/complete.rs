@@ -144,7 +144,9 @@ fn values_of(attribute: Option<AttributeName>) -> Vec<&'static str> {
             | AttributeName::Modulus
             | AttributeName::ModulusSizeBits
             | AttributeName::PublicExponent
-            | AttributeName::EcPoint,
+            | AttributeName::EcPoint
+            | AttributeName::WrapTemplate
+            | AttributeName::UnwrapTemplate,
         )
         | None => Vec::new(),
     }

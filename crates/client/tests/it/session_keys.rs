@@ -29,6 +29,7 @@ fn described(number: u64, session: bool) -> v1::Key {
         flags: Flags::NONE.with(Flag::Token, !session),
         length_bytes: 32,
         public: None,
+        templates: strongroom_types::KeyTemplates::NONE,
     };
     let reference = KeyReference::from_u64(number).unwrap();
     let key = KeyInfo {

@@ -16,7 +16,7 @@ use strongroom_types::{KeyReference, QuorumService, QuorumSubject, Refusal, Role
 use crate::permissions::service_of;
 use crate::plan::{Asking, internal};
 use crate::records::Outcome;
-use crate::{Actor, Approval, Approver, Command, Effect, Key, Plan, QuorumToken, Request, State, UnwrappingKey, User};
+use crate::{Actor, Approval, Approver, Command, Effect, Key, Plan, QuorumToken, Request, SourceKey, State, User};
 
 pub(crate) use remaining::{check_admins_remain, check_deletion, check_unshare};
 pub use tokens::{APPROVAL_DATA_LEN, ListedToken, TokenView, approval_data, list_tokens, token_in};
@@ -162,7 +162,7 @@ impl Command {
             Command::ShareKey { key, .. } | Command::UnshareKey { key, .. } | Command::SetAttribute { key, .. } => {
                 Some(*key)
             }
-            Command::UnwrapKey { with: UnwrappingKey::Stored(key), .. } => Some(*key),
+            Command::UnwrapKey { with: SourceKey::Stored(key), .. } => Some(*key),
             _ => None,
         }
     }

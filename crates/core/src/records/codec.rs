@@ -5,10 +5,12 @@ use std::sync::Arc;
 use prost::Message;
 use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
 use strongroom_types::{
-    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyQuorum, KeyReference, LoginId, PublicPart, RecordKind,
-    RecordPath, RequestId, Revision, Secret, TokenId, UserId,
+    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyQuorum, KeyReference, KeyTemplates, LoginId, PublicPart,
+    RecordKind, RecordPath, RequestId, Revision, Secret, TokenId, UserId,
 };
 use thiserror::Error;
+
+use crate::templates;
 
 use super::kinds::{
     Asker, Cluster, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock, Origin, Outcome, Receipt, Record,
@@ -29,6 +31,7 @@ use super::quorum::{
     spent_message, spent_of, token_key_message, token_key_of, token_message, token_of, values_message, values_of,
 };
 use super::rollback::{rollback_message, rollback_of};
+use super::templates::{template_message, template_of};
 use super::trust_anchor::{trust_anchor_message, trust_anchor_of};
 
 pub(super) const VERSION: u8 = 1;
@@ -420,6 +423,8 @@ pub(super) fn attributes_message(attributes: &Attributes) -> KeyMessage {
         check_value: attributes.check_value.map(|value| value.to_vec()).unwrap_or_default(),
         flags: attributes.flags.bits(),
         length_bytes: attributes.length_bytes,
+        wrap_template: template_message(attributes.templates.wrap.as_deref()),
+        unwrap_template: template_message(attributes.templates.unwrap.as_deref()),
         ..public
     }
 }
@@ -477,7 +482,14 @@ pub(super) fn attributes_of(message: KeyMessage) -> Field<Attributes> {
         flags: Flags::from_bits(message.flags).ok_or("flags")?,
         length_bytes: message.length_bytes,
         public,
+        templates: KeyTemplates {
+            wrap: template_of(message.wrap_template, "wrap_template")?,
+            unwrap: template_of(message.unwrap_template, "unwrap_template")?,
+        },
     };
+    if !templates::may_have(class, key_type, &attributes.templates) {
+        return Err("wrap_template");
+    }
     if attributes.are_of_one_kind() { Ok(attributes) } else { Err("key_type") }
 }
 

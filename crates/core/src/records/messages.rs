@@ -170,6 +170,45 @@ pub(super) struct KeyMessage {
     pub manage_quorum: u32,
     #[prost(uint32, tag = "18")]
     pub use_quorum: u32,
+    #[prost(message, optional, tag = "21")]
+    pub wrap_template: Option<TemplateMessage>,
+    #[prost(message, optional, tag = "22")]
+    pub unwrap_template: Option<TemplateMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct TemplateMessage {
+    #[prost(message, repeated, tag = "1")]
+    pub attributes: Vec<AttributeMessage>,
+}
+
+/// As the attributes of the wire, with the numbers of records.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct AttributeMessage {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(oneof = "ValueMessage", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    pub value: Option<ValueMessage>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub(super) enum ValueMessage {
+    #[prost(bool, tag = "2")]
+    Boolean(bool),
+    #[prost(string, tag = "3")]
+    Text(String),
+    #[prost(bytes = "vec", tag = "4")]
+    Octets(Vec<u8>),
+    #[prost(uint32, tag = "5")]
+    Number(u32),
+    #[prost(uint32, tag = "6")]
+    Class(u32),
+    #[prost(uint32, tag = "7")]
+    KeyType(u32),
+    #[prost(uint32, tag = "8")]
+    Curve(u32),
+    #[prost(uint32, tag = "9")]
+    MlDsaAlgorithm(u32),
 }
 
 #[derive(Clone, PartialEq, Message)]

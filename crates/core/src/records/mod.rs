@@ -12,6 +12,7 @@ mod numbers;
 mod quorum;
 mod rollback;
 mod session_key;
+mod templates;
 mod trust_anchor;
 
 pub use codec::CorruptRecord;

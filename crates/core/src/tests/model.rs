@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use strongroom_types::{
     AttributeName, AttributeValue, Attributes, ClusterMode, Curve, DecryptMechanism, Flag, Flags, GcmTag, HashFunction,
-    HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, PublicPart, Refusal, RequestId, Role,
-    SignMechanism, Status, UserId, WrapMechanism,
+    HsmType, KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, MlDsaAlgorithm, PublicPart, Refusal, RequestId,
+    Role, SignMechanism, Status, UserId, WrapMechanism,
 };
 
 use super::world::{World, name};
@@ -271,7 +271,17 @@ impl Asked {
             owner: self.owner,
             shared: self.sharers.clone(),
             quorum,
-            attributes: Attributes { class, key_type, label, id, check_value, flags, length_bytes, public },
+            attributes: Attributes {
+                class,
+                key_type,
+                label,
+                id,
+                check_value,
+                flags,
+                length_bytes,
+                public,
+                templates: KeyTemplates::NONE,
+            },
             sealed,
             creation: Creation { request, ..self.creation },
             ..key

@@ -56,6 +56,7 @@ fn what_the_table_must_not_give() {
         Operation::Sign,
         Operation::Decrypt,
         Operation::Verify,
+        Operation::KeyCopy,
         Operation::KeyDelete,
         Operation::KeyShare,
         Operation::KeyUnshare,

@@ -9,8 +9,8 @@ use strongroom_types::{
 
 use super::world::{P256, World, name, public_of, rsa};
 use crate::{
-    Actor, Command, KeyUse, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Reply, SessionKey, UnwrappingKey,
-    authorize, authorize_wrap, check_session_keys, find_keys, session_keys,
+    Actor, Command, KeyUse, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Reply, SessionKey, SourceKey, authorize,
+    authorize_wrap, check_session_keys, find_keys, session_keys,
 };
 
 const OAEP: WrapMechanism = WrapMechanism::RsaOaep { hash: HashFunction::Sha256 };
@@ -63,12 +63,13 @@ fn wrap(world: &World, actor: &Actor, mechanism: WrapMechanism, keys: (KeyRefere
 
 fn unwrap_command(with: KeyReference, values: &[(Flag, bool)]) -> Command {
     Command::UnwrapKey {
-        with: UnwrappingKey::Stored(with),
+        with: SourceKey::Stored(with),
         mechanism: WrapMechanism::AesZeroPad,
         wrapped_len: 40,
         class: KeyClass::SecretKey,
         key_type: KeyType::Aes,
         template: flags(values),
+        defaults: Template::new(),
         share_with: Vec::new(),
         quorum: strongroom_types::KeyQuorum::NONE,
     }
@@ -284,16 +285,19 @@ fn kinds_that_come_in_wrapped() {
     let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
     let mut outcome = |class, key_type, made: Option<MadeKey>| {
         let command = match unwrap_command(kek, &[]) {
-            Command::UnwrapKey { with, mechanism, wrapped_len, template, share_with, .. } => Command::UnwrapKey {
-                with,
-                mechanism,
-                wrapped_len,
-                class,
-                key_type,
-                template,
-                share_with,
-                quorum: strongroom_types::KeyQuorum::NONE,
-            },
+            Command::UnwrapKey { with, mechanism, wrapped_len, template, defaults, share_with, .. } => {
+                Command::UnwrapKey {
+                    with,
+                    mechanism,
+                    wrapped_len,
+                    class,
+                    key_type,
+                    template,
+                    defaults,
+                    share_with,
+                    quorum: strongroom_types::KeyQuorum::NONE,
+                }
+            }
             other => panic!("{other:?}"),
         };
         let made = made.map_or(Made::Nothing, Made::Key);
@@ -350,12 +354,13 @@ fn fips_mode_takes_no_weak_key_and_no_ed25519_key() {
         let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
         let mut outcome = |class, key_type, made: MadeKey| {
             let command = Command::UnwrapKey {
-                with: UnwrappingKey::Stored(kek),
+                with: SourceKey::Stored(kek),
                 mechanism: WrapMechanism::AesZeroPad,
                 wrapped_len: 32,
                 class,
                 key_type,
                 template: Template::new(),
+                defaults: Template::new(),
                 share_with: Vec::new(),
                 quorum: strongroom_types::KeyQuorum::NONE,
             };
@@ -417,12 +422,13 @@ fn a_repeat_brings_one_key_in() {
     let alice = world.crypto_user("alice");
     let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
     let private = Command::UnwrapKey {
-        with: UnwrappingKey::Stored(kek),
+        with: SourceKey::Stored(kek),
         mechanism: WrapMechanism::AesZeroPad,
         wrapped_len: 152,
         class: KeyClass::PrivateKey,
         key_type: KeyType::Ec,
         template: Template::new(),
+        defaults: Template::new(),
         share_with: Vec::new(),
         quorum: strongroom_types::KeyQuorum::NONE,
     };
@@ -486,7 +492,7 @@ fn session_keys_wrap_are_wrapped_and_come_in() {
     }
     // A key of the store under a session key, a session key under a key of the store.
     let with = |with| match unwrap_command(stored, &[(Flag::Token, false)]) {
-        Command::UnwrapKey { mechanism, wrapped_len, class, key_type, template, share_with, .. } => {
+        Command::UnwrapKey { mechanism, wrapped_len, class, key_type, template, defaults, share_with, .. } => {
             Command::UnwrapKey {
                 with,
                 mechanism,
@@ -494,20 +500,21 @@ fn session_keys_wrap_are_wrapped_and_come_in() {
                 class,
                 key_type,
                 template,
+                defaults,
                 share_with,
                 quorum: strongroom_types::KeyQuorum::NONE,
             }
         }
         other => panic!("{other:?}"),
     };
-    let command = with(UnwrappingKey::Stored(stored));
+    let command = with(SourceKey::Stored(stored));
     check_session_keys(&world.state, &alice, &command, world.now_ms).unwrap();
     let made = made_aes(&mut world);
     let [key] = session_keys(&world.state, &alice, &command, &made, world.now_ms).unwrap().try_into().unwrap();
     assert!(!key.attributes.flags.has(Flag::Local) && key.is_of(&alice) && key.sealed.is_some());
     let refused = check_session_keys(&world.state, &bob, &command, world.now_ms).unwrap_err();
     assert_eq!(refused.status, Status::KeyUnknown);
-    let mut lasting = with(UnwrappingKey::OfSession(Box::new(session)));
+    let mut lasting = with(SourceKey::OfSession(Box::new(session)));
     if let Command::UnwrapKey { template, .. } = &mut lasting {
         template.clear();
     }

@@ -155,8 +155,12 @@ impl Service {
     /// The key's bytes in clear.
     pub(super) fn material(&self, key: &UsableKey) -> Result<Secret, Refusal> {
         let sealed = key.sealed().ok_or_else(|| internal("sealed material"))?;
-        self.cluster.sealer().open_material(key.reference(), sealed).map_err(|error| {
-            self.log.error(format_args!("the material of key {} is damaged: {error}", key.reference()));
+        self.opened_material(key.reference(), sealed)
+    }
+
+    pub(super) fn opened_material(&self, reference: KeyReference, sealed: &[u8]) -> Result<Secret, Refusal> {
+        self.cluster.sealer().open_material(reference, sealed).map_err(|error| {
+            self.log.error(format_args!("the material of key {reference} is damaged: {error}"));
             Status::StateDamaged.into()
         })
     }

@@ -8,6 +8,7 @@
 
 mod appliance;
 mod changes;
+mod copies;
 mod crypto;
 mod keys;
 mod logins;
@@ -207,6 +208,7 @@ impl Service {
             Operation::KeyImport(message) => self.key_import(session, message, asked),
             Operation::KeyWrap(message) => self.key_wrap(session, message, asked),
             Operation::KeyUnwrap(message) => self.key_unwrap(session, message, asked),
+            Operation::KeyCopy(message) => self.key_copy(session, message, asked),
             Operation::KeyExport(message) => self.key_export(session, message, asked),
             Operation::KeyReplicate(message) => self.key_replicate(session, message, asked),
             Operation::UserExport(message) => self.user_export(session, message, asked),

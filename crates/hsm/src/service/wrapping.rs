@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use strongroom_core::permissions::Operation;
 use strongroom_core::{
-    Command, KeyUse, Made, MadeKey, NamedKey, Reply, UnwrappingKey, WrapKeys, authorize_wrap, authorize_wrap_approved,
-    is_for_session,
+    Command, KeyUse, Made, MadeKey, NamedKey, Reply, WrapKeys, authorize_wrap, authorize_wrap_approved, is_for_session,
 };
 use strongroom_crypto::spki::{self, SpkiError};
 use strongroom_crypto_keys::wrap::{self, Beside, Unwrapped};
@@ -104,19 +103,22 @@ impl Service {
         let Wrapping { mechanism, aad, iv } = wrapping(message.wrapping.as_ref())?;
         let kind = (convert::key_class(message.class)?, convert::key_type(message.key_type)?);
         let (template, share_with) = (convert::template(&message.template)?, names(&message.share_with)?);
+        let defaults = convert::template(&message.defaults)?;
         let quorum = key_quorum(message.manage_quorum, message.use_quorum)?;
-        let reference = key_reference(message.unwrapping_key);
-        let with = match reference.as_ref().ok().and_then(|reference| asked.session_key(*reference)) {
-            Some(named) => {
-                let held = self.named_session_key(session, Operation::KeyUnwrap, named, asked)?;
-                UnwrappingKey::OfSession(Box::new(held.key().clone()))
-            }
-            None => UnwrappingKey::Stored(reference?),
-        };
+        let with = self.source_key(session, Operation::KeyUnwrap, key_reference(message.unwrapping_key), asked)?;
         let wrapped_len = message.wrapped.len();
         let (class, key_type) = kind;
-        let command =
-            Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with, quorum };
+        let command = Command::UnwrapKey {
+            with,
+            mechanism,
+            wrapped_len,
+            class,
+            key_type,
+            template,
+            defaults,
+            share_with,
+            quorum,
+        };
         let user = self.waits_as(session);
         let make = || {
             let key_use = KeyUse::Unwrap(mechanism, wrapped_len);
@@ -164,14 +166,14 @@ impl Service {
     }
 
     /// A change, or the making of a session key, whose answer is one key.
-    fn one_key(
+    pub(super) fn one_key(
         &self,
         session: &Session,
         asked: &Asked,
         command: &Command,
         make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<v1::Key, Refusal> {
-        if is_for_session(command) {
+        if self.is_for_session(command, asked)? {
             let keys = self.make_session_keys(session, asked, command, make)?;
             let [key] = <[v1::Key; 1]>::try_from(keys).map_err(|_| internal("session keys"))?;
             return Ok(key);
@@ -181,6 +183,15 @@ impl Service {
             Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
                 Err(internal("reply"))
             }
+        }
+    }
+
+    /// Whether a command asks for session keys. Of a key that is not there nothing can be known: the change finds that out,
+    /// or that it was made before.
+    fn is_for_session(&self, command: &Command, asked: &Asked) -> Result<bool, Refusal> {
+        match self.fresh(asked.deadline, |state| is_for_session(state, command)) {
+            Err(refusal) if refusal.status == Status::KeyUnknown => Ok(false),
+            outcome => outcome,
         }
     }
 

@@ -11,7 +11,7 @@ use super::super::world::{World, name};
 use super::of_key;
 use crate::permissions::Operation;
 use crate::{
-    Actor, Approval, Command, Made, MadeKey, NamedKey, Reply, Request, UnwrappingKey, authorize_wrap,
+    Actor, Approval, Command, Made, MadeKey, NamedKey, Reply, Request, SourceKey, authorize_wrap,
     authorize_wrap_approved, check_session_keys,
 };
 
@@ -85,12 +85,13 @@ fn an_unwrapping_is_approved_by_the_users_of_the_key_that_unwraps() {
     let (mut world, [alice, bob]) = world();
     let kek = kek(&mut world, &alice, MANAGE);
     let command = |template: Template, quorum| Command::UnwrapKey {
-        with: UnwrappingKey::Stored(kek),
+        with: SourceKey::Stored(kek),
         mechanism: MECHANISM,
         wrapped_len: 40,
         class: KeyClass::SecretKey,
         key_type: KeyType::Aes,
         template,
+        defaults: Template::new(),
         share_with: vec![name("alice")],
         quorum,
     };
@@ -116,8 +117,10 @@ fn an_unwrapping_is_approved_by_the_users_of_the_key_that_unwraps() {
     // Nothing is committed for a session key, so nothing could be spent.
     let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(false));
     let Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, .. } = plain else { unreachable!() };
-    let (template, share_with, quorum) = (vec![token], Vec::new(), KeyQuorum::NONE);
-    let session = Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, share_with, quorum };
+    let (template, defaults, share_with) = (vec![token], Template::new(), Vec::new());
+    let quorum = KeyQuorum::NONE;
+    let session =
+        Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, defaults, share_with, quorum };
     let refused = check_session_keys(&world.state, &bob, &session, world.now_ms);
     assert_eq!(refused.unwrap_err().status, Status::QuorumFailed);
 }

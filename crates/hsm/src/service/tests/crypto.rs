@@ -166,6 +166,7 @@ fn a_page_fits_a_frame() {
             flags: Flags::NONE,
             length_bytes: 32,
             public: None,
+            templates: strongroom_types::KeyTemplates::NONE,
         },
         owner: names[0].clone(),
         shared_with: names.clone(),
