@@ -7,6 +7,7 @@ use strongroom_types::Secret;
 pub(crate) const VALUE_LEN_MAX: usize = 64 * 1024;
 
 /// One attribute of a template.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Given {
     /// Which.
     pub(crate) kind: CK_ATTRIBUTE_TYPE,
@@ -15,6 +16,7 @@ pub(crate) struct Given {
 }
 
 /// An attribute's value.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     /// Bytes, which may be those of a key.
     Bytes(Secret),

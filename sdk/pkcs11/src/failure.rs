@@ -8,6 +8,8 @@ use strongroom_ffi::PointerError;
 use strongroom_types::Status;
 use thiserror::Error;
 
+use crate::objects::templates::name_of;
+
 /// Why a function of Cryptoki did not do what was asked.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -20,7 +22,7 @@ pub(crate) enum Failure {
         why: &'static str,
     },
     /// The same about one attribute of a template.
-    #[error("attribute {attribute:#x}: {why}")]
+    #[error("{}: {why}", name_of(*attribute))]
     Attribute {
         /// Its number.
         rv: CK_RV,
@@ -32,6 +34,15 @@ pub(crate) enum Failure {
     /// The HSMs, or the way to them.
     #[error("{0}")]
     Client(#[from] ClientError),
+    /// The same where the call has a number of its own for what they say.
+    #[error("{error}")]
+    Named {
+        /// That number.
+        rv: CK_RV,
+        /// What they say.
+        #[source]
+        error: ClientError,
+    },
     /// The configuration can't be used.
     #[error("{0}")]
     Config(#[from] ConfigError),
@@ -141,10 +152,24 @@ impl Failure {
         Failure::Call { rv, why }
     }
 
+    /// The same failure, with another number if it has this one.
+    #[must_use]
+    pub(crate) fn renamed(self, from: CK_RV, to: CK_RV) -> Failure {
+        if self.rv() != from {
+            return self;
+        }
+        match self {
+            Failure::Call { why, .. } => Failure::Call { rv: to, why },
+            Failure::Attribute { attribute, why, .. } => Failure::Attribute { rv: to, attribute, why },
+            Failure::Client(error) | Failure::Named { error, .. } => Failure::Named { rv: to, error },
+            other => other,
+        }
+    }
+
     /// Its number for the caller.
     pub(crate) fn rv(&self) -> CK_RV {
         match self {
-            Failure::Call { rv, .. } | Failure::Attribute { rv, .. } => *rv,
+            Failure::Call { rv, .. } | Failure::Attribute { rv, .. } | Failure::Named { rv, .. } => *rv,
             Failure::Client(error) => match error {
                 ClientError::Refused(refusal) | ClientError::Unsettled(refusal) => row(refusal.status).0,
                 ClientError::Unavailable { tried } => {
@@ -192,7 +217,8 @@ impl Failure {
     /// Cause and fix in one line, for the log. Never a secret.
     pub(crate) fn line(&self, function: &str) -> String {
         let advice = match self {
-            Failure::Client(ClientError::Refused(refusal)) => row(refusal.status).1,
+            Failure::Client(ClientError::Refused(refusal))
+            | Failure::Named { error: ClientError::Refused(refusal), .. } => row(refusal.status).1,
             Failure::Client(ClientError::NoCredentials) => "call C_Login first",
             _ => "",
         };

@@ -1,8 +1,8 @@
 //! The sessions of an application.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use cryptoki_sys::{
     CK_FLAGS, CK_SESSION_HANDLE, CK_STATE, CKF_FIND_OBJECTS, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_SESSION_COUNT,
@@ -35,9 +35,20 @@ pub(crate) struct Session {
     pub(crate) is_rw: bool,
     /// What it is in the middle of. Held while an operation runs, so that two calls of one session follow each other.
     pub(crate) active: Mutex<Active>,
+    closed: AtomicBool,
 }
 
 impl Session {
+    /// What it is in the middle of.
+    pub(crate) fn active(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was closed, while a call in it goes on.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// The state as the standard names it.
     pub(crate) fn state(&self) -> CK_STATE {
         match (self.is_rw, self.slot.logged_in()) {
@@ -55,7 +66,7 @@ impl Session {
 
     /// Ends what these flags name.
     pub(crate) fn cancel_some(&self, flags: CK_FLAGS) {
-        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut active = self.active();
         if flags & CKF_FIND_OBJECTS != 0 {
             active.find = None;
         }
@@ -63,7 +74,7 @@ impl Session {
 
     /// Ends whatever has begun.
     pub(crate) fn cancel(&self) {
-        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Active::default();
+        *self.active() = Active::default();
     }
 }
 
@@ -86,7 +97,7 @@ impl Sessions {
         }
         let handle = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let (slot, is_rw, active) = (Arc::clone(slot), flags & CKF_RW_SESSION != 0, Mutex::default());
-        open.insert(handle, Arc::new(Session { handle, slot, is_rw, active }));
+        open.insert(handle, Arc::new(Session { handle, slot, is_rw, active, closed: AtomicBool::new(false) }));
         Ok(handle)
     }
 
@@ -112,6 +123,7 @@ impl Sessions {
             }
             !open.values().any(|other| same(&other.slot, &session.slot))
         };
+        session.closed.store(true, Ordering::SeqCst);
         let slot = &session.slot;
         match is_last && slot.logged_in() {
             true => slot.logout(|| ())?,
@@ -125,6 +137,7 @@ impl Sessions {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         let closed: Vec<_> = open.extract_if(|_, session| same(&session.slot, slot)).collect();
         drop(open);
+        closed.iter().for_each(|(_, session)| session.closed.store(true, Ordering::SeqCst));
         if slot.logged_in() {
             // Over here, whatever the HSMs answer.
             let _ = slot.logout(|| ());

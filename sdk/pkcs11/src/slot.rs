@@ -81,7 +81,7 @@ impl Slot {
     pub(crate) fn new(index: usize, cluster: ClusterConfig, log: Log) -> Result<Slot, Failure> {
         let settings = cluster.settings;
         let client = Client::open_with_log(cluster, ClientName::new("cloudhsm-pkcs11"), log.clone())?;
-        let (objects, facts, turn) = (Objects::default(), OnceLock::new(), Mutex::new(()));
+        let (objects, facts, turn) = (Objects::new(client.clone()), OnceLock::new(), Mutex::new(()));
         let id = FIRST_SLOT + index as CK_SLOT_ID;
         Ok(Slot { id, client, settings, log, objects, facts, turn })
     }

@@ -1,20 +1,34 @@
-//! Objects of a slot, by the handles that this application knows them by.
+//! Objects of a slot, by the handles that this application knows them by, and what is done with them.
+//!
+//! * Handles count up over all slots and are never used again. An object that is found twice has one handle.
+//! * A key's copy of what is known of it serves to refuse early and to save round trips; the HSM decides at every use.
+//! * What dies with a session is destroyed in the HSMs when that closes; with the login all keys are forgotten.
+
+mod attributes;
+mod create;
+mod find;
+mod generate;
+pub(crate) mod templates;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use cryptoki_sys::{CK_OBJECT_HANDLE, CK_SESSION_HANDLE, CKR_KEY_HANDLE_INVALID};
-use strongroom_client::KeyInfo;
-use strongroom_types::KeyReference;
+use cryptoki_sys::*;
+use strongroom_client::{Client, ClientError, KeyInfo};
+use strongroom_types::{KeyReference, Status};
 
 use crate::failure::Failure;
+use crate::session::Session;
+pub(crate) use attributes::Reading;
+pub(crate) use find::Find;
 
-/// A search between `C_FindObjectsInit` and `C_FindObjectsFinal`.
-pub(crate) struct Find {
-    /// What was found and not yet given out.
-    pub(crate) left: Vec<CK_OBJECT_HANDLE>,
+/// The last handle that was given to anything.
+static LAST: AtomicU64 = AtomicU64::new(0);
+
+fn next_handle() -> CK_OBJECT_HANDLE {
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 /// A key that the application has a handle of.
@@ -29,42 +43,183 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    fn new(handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
+        Arc::new(Key { handle, reference: info.reference, session, info: ArcSwap::from_pointee(info) })
+    }
+
     /// What is known of the key.
     pub(crate) fn info(&self) -> Arc<KeyInfo> {
         self.info.load_full()
     }
+
+    /// What the HSMs say of the key now.
+    pub(crate) fn refresh(&self, client: &Client) -> Result<Arc<KeyInfo>, Failure> {
+        let info = Arc::new(client.key_get(self.reference)?);
+        self.info.store(Arc::clone(&info));
+        Ok(info)
+    }
+}
+
+/// What a handle stands for.
+#[derive(Clone)]
+pub(crate) enum Object {
+    /// A key.
+    Key(Arc<Key>),
+    /// A key of which only the reference is known yet.
+    Unseen(KeyReference),
+}
+
+#[derive(Default)]
+struct Table {
+    objects: HashMap<CK_OBJECT_HANDLE, Object>,
+    keys: HashMap<KeyReference, CK_OBJECT_HANDLE>,
+}
+
+impl Table {
+    /// Takes an object out, if it was there.
+    fn remove(&mut self, handle: CK_OBJECT_HANDLE) -> Option<Object> {
+        let removed = self.objects.remove(&handle)?;
+        match &removed {
+            Object::Key(key) => self.keys.remove(&key.reference),
+            Object::Unseen(reference) => self.keys.remove(reference),
+        };
+        Some(removed)
+    }
+
+    /// The handle of a key; a new copy of what is known of it takes the old one's place.
+    fn key(&mut self, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
+        let handle = *self.keys.entry(info.reference).or_insert_with(next_handle);
+        if let Some(Object::Key(key)) = self.objects.get(&handle) {
+            key.info.store(Arc::new(info));
+            return Arc::clone(key);
+        }
+        let key = Key::new(handle, info, session);
+        self.objects.insert(handle, Object::Key(Arc::clone(&key)));
+        key
+    }
 }
 
 /// All objects that the application has handles of, of one slot.
-#[derive(Default)]
 pub(crate) struct Objects {
-    last: AtomicU64,
-    keys: RwLock<HashMap<CK_OBJECT_HANDLE, Arc<Key>>>,
+    client: Client,
+    table: RwLock<Table>,
 }
 
 impl Objects {
+    /// None yet. Keys that are known by their reference alone are asked for over `client`.
+    pub(crate) fn new(client: Client) -> Objects {
+        Objects { client, table: RwLock::default() }
+    }
+
     /// The key of this handle.
     pub(crate) fn key(&self, handle: CK_OBJECT_HANDLE) -> Result<Arc<Key>, Failure> {
-        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        keys.get(&handle).cloned().ok_or(Failure::call(CKR_KEY_HANDLE_INVALID, "there is no such key; find it anew"))
+        match self.object(handle) {
+            Some(Object::Key(key)) => Ok(key),
+            Some(Object::Unseen(reference)) => match self.client.key_get(reference) {
+                Ok(info) => Ok(self.add(info, None)),
+                Err(error) => Err(self.gone(handle, error, CKR_KEY_HANDLE_INVALID)),
+            },
+            None => Err(Failure::call(CKR_KEY_HANDLE_INVALID, "there is no such key; find it anew")),
+        }
+    }
+
+    /// Whatever has this handle.
+    pub(crate) fn object(&self, handle: CK_OBJECT_HANDLE) -> Option<Object> {
+        self.read(|table| table.objects.get(&handle).cloned())
     }
 
     /// Gives a key its handle; a key that dies with a session names that.
     pub(crate) fn add(&self, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
-        let handle = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let key = Arc::new(Key { handle, reference: info.reference, session, info: ArcSwap::from_pointee(info) });
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(handle, Arc::clone(&key));
-        key
+        self.write(|table| table.key(info, session))
     }
 
-    /// Takes out what dies with a session, for its end in the HSMs.
+    /// Forgets an object that is no more. Whether its handle was known still.
+    pub(crate) fn forget(&self, handle: CK_OBJECT_HANDLE) -> bool {
+        self.write(|table| table.remove(handle).is_some())
+    }
+
+    /// What a call answers that a client's error ended. A key that is no more loses its handle, and the call answers `rv`.
+    pub(crate) fn gone(&self, handle: CK_OBJECT_HANDLE, error: ClientError, rv: CK_RV) -> Failure {
+        match &error {
+            ClientError::Refused(refusal)
+                if matches!(refusal.status, Status::KeyUnknown | Status::SessionKeyMissing) =>
+            {
+                self.forget(handle);
+                Failure::from(error).renamed(CKR_KEY_HANDLE_INVALID, rv)
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// Takes out what dies with a session, for the keys' end in the HSMs.
     pub(crate) fn session_closed(&self, session: CK_SESSION_HANDLE) -> Vec<Arc<Key>> {
-        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        keys.extract_if(|_, key| key.session == Some(session)).map(|(_, key)| key).collect()
+        self.write(|table| {
+            let of_session = |object: &Object| match object {
+                Object::Key(key) => key.session == Some(session),
+                Object::Unseen(_) => false,
+            };
+            let dying = table.objects.iter().filter(|(_, object)| of_session(object));
+            let dying: Vec<_> = dying.map(|(handle, _)| *handle).collect();
+            let removed = dying.into_iter().filter_map(|handle| table.remove(handle));
+            let keys = removed.filter_map(|object| match object {
+                Object::Key(key) => Some(key),
+                Object::Unseen(_) => None,
+            });
+            keys.collect()
+        })
     }
 
     /// Forgets what only who is logged in sees.
     pub(crate) fn logged_out(&self) {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.write(|table| {
+            table.objects.clear();
+            table.keys.clear();
+        });
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
+        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Session {
+    /// Refuses what only a user may.
+    fn check_login(&self) -> Result<(), Failure> {
+        match self.slot.logged_in() {
+            true => Ok(()),
+            false => Err(Failure::call(CKR_USER_NOT_LOGGED_IN, "call C_Login first")),
+        }
+    }
+
+    /// Refuses to change what outlives a session, when this one only reads.
+    fn check_may_change(&self, is_token: bool) -> Result<(), Failure> {
+        match is_token && !self.is_rw {
+            true => Err(Failure::call(CKR_SESSION_READ_ONLY, "the session was opened without CKF_RW_SESSION")),
+            false => Ok(()),
+        }
+    }
+
+    /// The object of this handle, for a call that is about objects.
+    fn object(&self, handle: CK_OBJECT_HANDLE) -> Result<Object, Failure> {
+        let unknown = Failure::call(CKR_OBJECT_HANDLE_INVALID, "there is no such object; find it anew");
+        self.slot.objects.object(handle).ok_or(unknown)
+    }
+
+    /// Keeps a new key: one of the session dies with it.
+    fn keep(&self, info: KeyInfo) -> Result<CK_OBJECT_HANDLE, Failure> {
+        let is_token = info.attributes.flags.has(strongroom_types::Flag::Token);
+        let key = self.slot.objects.add(info, (!is_token).then_some(self.handle));
+        if !is_token && self.is_closed() {
+            // Whoever closed the session destroyed what it had then.
+            if self.slot.objects.forget(key.handle) {
+                self.slot.client.key_delete(key.reference)?;
+            }
+            return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed while the key was made"));
+        }
+        Ok(key.handle)
     }
 }

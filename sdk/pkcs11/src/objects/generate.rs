@@ -1,0 +1,144 @@
+//! `C_GenerateKey` and `C_GenerateKeyPair`.
+
+use cryptoki_sys::*;
+use strongroom_client::PairAlgorithm;
+use strongroom_types::limits::DES3_LEN;
+use strongroom_types::{AttributeName, AttributeValue, Flag, KeyClass, KeyType, MlDsaAlgorithm, Template};
+
+use super::templates::values::{self, inconsistent, invalid};
+use super::templates::{self, Call, Kind, Wanted};
+use crate::attribute::Given;
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::vendor::{CKA_CLOUDHSM_PARAMETER_SET, CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN};
+
+impl Session {
+    /// Makes a secret key.
+    pub(crate) fn generate_key(
+        &self,
+        mechanism: CK_MECHANISM_TYPE,
+        given: &[Given],
+    ) -> Result<CK_OBJECT_HANDLE, Failure> {
+        let kind = match mechanism {
+            CKM_AES_KEY_GEN => Kind::Aes,
+            CKM_DES3_KEY_GEN => Kind::Des3,
+            CKM_GENERIC_SECRET_KEY_GEN => Kind::Generic,
+            _ => return Err(no_generation()),
+        };
+        self.check_login()?;
+        let wanted = templates::read(Call::GenerateKey, kind, given)?;
+        let length = wanted.small_number(CKA_VALUE_LEN)?.unwrap_or(DES3_LEN);
+        let template = wanted.into_template();
+        self.check_may_change(is_token(&template))?;
+        let info = self.slot.client.key_generate_secret(kind.key_type(), length, &template, &[])?;
+        self.keep(info)
+    }
+
+    /// Makes a pair: the public key's handle, and the private key's.
+    pub(crate) fn generate_key_pair(
+        &self,
+        mechanism: CK_MECHANISM_TYPE,
+        public: &[Given],
+        private: &[Given],
+    ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
+        let key_type = match mechanism {
+            CKM_RSA_PKCS_KEY_PAIR_GEN | CKM_RSA_X9_31_KEY_PAIR_GEN => KeyType::Rsa,
+            CKM_EC_KEY_PAIR_GEN => KeyType::Ec,
+            CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN => KeyType::MlDsa,
+            _ => return Err(no_generation()),
+        };
+        self.check_login()?;
+        let pair = read_pair(key_type, public, private)?;
+        let (public_stays, private_stays) = (is_token(&pair.public), is_token(&pair.private));
+        self.check_may_change(public_stays || private_stays)?;
+        if public_stays != private_stays {
+            return self.generate_split_pair(pair, public_stays);
+        }
+        let (public, private) =
+            self.slot.client.key_generate_pair(&pair.algorithm, &pair.public, &pair.private, &[])?;
+        let public = self.keep(public)?;
+        Ok((public, self.keep(private)?))
+    }
+
+    /// Makes a pair of which one half outlives the session: the HSMs make both for the session, and keep a copy of that half.
+    fn generate_split_pair(
+        &self,
+        mut pair: Pair,
+        public_stays: bool,
+    ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
+        let client = &self.slot.client;
+        let of_session = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(false));
+        for template in [&mut pair.public, &mut pair.private] {
+            template.retain(|(name, _)| *name != of_session.0);
+            template.push(of_session.clone());
+        }
+        let (public, private) = client.key_generate_pair(&pair.algorithm, &pair.public, &pair.private, &[])?;
+        let staying = if public_stays { public.reference } else { private.reference };
+        let copied = client.key_copy(staying, &vec![(of_session.0, AttributeValue::Bool(true))]);
+        // The copy is the key that the caller asked for; without one there is no pair.
+        let ended = client.key_delete(staying);
+        let copy = match copied.and_then(|copy| ended.map(|()| copy)) {
+            Ok(copy) => copy,
+            Err(error) => {
+                let leaving = if public_stays { private.reference } else { public.reference };
+                client.key_delete(leaving)?;
+                return Err(error.into());
+            }
+        };
+        let (public, private) = if public_stays { (copy, private) } else { (public, copy) };
+        let public = self.keep(public)?;
+        Ok((public, self.keep(private)?))
+    }
+}
+
+/// A pair to be made.
+struct Pair {
+    algorithm: PairAlgorithm,
+    public: Template,
+    private: Template,
+}
+
+fn read_pair(key_type: KeyType, public: &[Given], private: &[Given]) -> Result<Pair, Failure> {
+    let kind = |class| Kind::of(class, key_type).ok_or_else(no_generation);
+    let wanted_public = templates::read(Call::GenerateKeyPair, kind(KeyClass::PublicKey)?, public)?;
+    let wanted_private = templates::read(Call::GenerateKeyPair, kind(KeyClass::PrivateKey)?, private)?;
+    let algorithm = match key_type {
+        KeyType::Rsa => rsa(&wanted_public)?,
+        KeyType::MlDsa => PairAlgorithm::MlDsa(parameter_set(&wanted_public, &wanted_private)?),
+        _ => {
+            let is_edwards = templates::is_edwards(public)? || templates::is_edwards(private)?;
+            PairAlgorithm::Ec(values::named_curve(wanted_public.needed(CKA_EC_PARAMS)?.expose(), is_edwards)?)
+        }
+    };
+    Ok(Pair { algorithm, public: wanted_public.into_template(), private: wanted_private.into_template() })
+}
+
+fn rsa(wanted: &Wanted<'_>) -> Result<PairAlgorithm, Failure> {
+    let modulus_bits = values::small_number(CKA_MODULUS_BITS, wanted.needed(CKA_MODULUS_BITS)?.expose())?;
+    let exponent = wanted.needed(CKA_PUBLIC_EXPONENT)?.expose();
+    let public_exponent = values::big_number(CKA_PUBLIC_EXPONENT, exponent)?.to_vec();
+    Ok(PairAlgorithm::Rsa { modulus_bits, public_exponent })
+}
+
+/// Either template says it, or both the same.
+fn parameter_set(public: &Wanted<'_>, private: &Wanted<'_>) -> Result<MlDsaAlgorithm, Failure> {
+    const NAME: CK_ATTRIBUTE_TYPE = CKA_CLOUDHSM_PARAMETER_SET;
+    let number = |wanted: &Wanted<'_>| wanted.bytes(NAME).map(|bytes| values::number(NAME, bytes.expose())).transpose();
+    let number = match (number(public)?, number(private)?) {
+        (Some(one), Some(other)) if one != other => {
+            return Err(inconsistent(NAME, "the templates name two parameter sets"));
+        }
+        (Some(number), _) | (None, Some(number)) => number,
+        (None, None) => return Err(templates::incomplete(NAME)),
+    };
+    values::parameter_set(number).ok_or(invalid(NAME, "there is no such parameter set"))
+}
+
+fn no_generation() -> Failure {
+    Failure::call(CKR_MECHANISM_INVALID, "the mechanism does not make such keys")
+}
+
+/// Whether a template asks for a key that outlives the session.
+pub(super) fn is_token(template: &Template) -> bool {
+    template.contains(&(AttributeName::Flag(Flag::Token), AttributeValue::Bool(true)))
+}
