@@ -5,21 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-use strongroom_tests::{Nginx, Ran, SiteKey, Tls, World, get, program, run};
+use strongroom_tests::{Nginx, Page, Ran, SiteKey, Tls, World, get, program, run};
 
-const PAGE: &str = include_str!("../../docs/operating/moving-keys.md");
-
-/// The commands under this heading, as they stand.
-fn commands(heading: &str) -> String {
-    let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).expect("the page has this section");
-    let section = section.split("\n## ").next().expect("it ends somewhere");
-    lines(section)
-}
-
-/// The lines of a text that are commands.
-fn lines(text: &str) -> String {
-    text.lines().filter_map(|line| line.strip_prefix("    ")).fold(String::new(), |all, line| all + line + "\n")
-}
+const PAGE: Page = Page(include_str!("../../docs/operating/moving-keys.md"));
 
 /// A folder in which a section is run.
 struct Folder {
@@ -67,8 +55,7 @@ impl Folder {
     /// Runs a section of the page. What it printed.
     #[track_caller]
     fn walk(&self, heading: &str) -> String {
-        let (preparation, _) = PAGE.split_once("\n## ").expect("the page has sections");
-        self.sh(&format!("{}{}", lines(preparation), commands(heading))).ok().stdout
+        self.sh(&format!("{}{}", PAGE.preparation(), PAGE.commands(heading))).ok().stdout
     }
 }
 
@@ -87,15 +74,13 @@ fn check_value(hex: &str) -> String {
 
 #[test]
 fn every_section_of_the_page_has_commands() {
-    let sections: Vec<&str> = PAGE.split("\n## ").skip(1).filter_map(|section| section.lines().next()).collect();
-    let with_commands: Vec<&str> = sections.iter().copied().filter(|heading| !commands(heading).is_empty()).collect();
     let walked = [
         "An existing web server key",
         "3DES keys to another cluster",
         "A private key to another service",
         "Under a key that another user shares",
     ];
-    assert_eq!(with_commands, walked);
+    assert_eq!(PAGE.headings(), walked);
 }
 
 #[test]

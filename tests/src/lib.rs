@@ -6,6 +6,7 @@ mod hand;
 mod http;
 mod initialized;
 mod nginx;
+mod page;
 mod pki;
 mod process;
 mod scan;
@@ -16,7 +17,8 @@ pub use faults::{Failing, SmallDisk, Unreachable, with_own_mounts, with_own_netw
 pub use hand::Hand;
 pub use http::{Tls, curl, get};
 pub use initialized::Initialized;
-pub use nginx::{Nginx, SiteKey};
+pub use nginx::{Nginx, SiteKey, free_port};
+pub use page::Page;
 pub use pki::{P256, P521, Pki, RSA};
 pub use process::{Ran, kill, pid_is_alive, program, run, run_with_input, wait_for};
 pub use scan::{Primes, process_memory};

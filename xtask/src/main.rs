@@ -6,6 +6,7 @@ mod cleanroom;
 mod demo;
 mod fuzz;
 mod packages;
+mod programs;
 mod run;
 mod test;
 mod tidy;

@@ -3,7 +3,7 @@
 use crate::artifacts::{self, Profile};
 use crate::packages::{self, BINUTILS, CURL, IPROUTE, NGINX, OPENSSL, STRACE};
 use crate::run::Step;
-use crate::{fuzz, tidy};
+use crate::{fuzz, programs, tidy};
 
 /// What to test.
 #[derive(clap::Args)]
@@ -19,6 +19,7 @@ pub struct Arguments {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     packages::install(&[NGINX, CURL, OPENSSL, BINUTILS, STRACE, IPROUTE])?;
+    programs::set_up()?;
     tidy::run()?;
     // The end-to-end tests start the real programs, which cargo builds for no test by itself.
     artifacts::build(Profile::Debug)?;
