@@ -122,6 +122,15 @@ impl MlDsaAlgorithm {
         }
     }
 
+    /// Length in bytes of a signature (FIPS 204 §4, table 2).
+    pub fn signature_len(self) -> usize {
+        match self {
+            MlDsaAlgorithm::MlDsa44 => 2420,
+            MlDsaAlgorithm::MlDsa65 => 3309,
+            MlDsaAlgorithm::MlDsa87 => 4627,
+        }
+    }
+
     /// The object identifier's content bytes (RFC 9881 §2).
     pub fn oid(self) -> &'static [u8] {
         match self {

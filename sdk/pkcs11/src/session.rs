@@ -13,6 +13,7 @@ use strongroom_client::Level;
 
 use crate::failure::Failure;
 use crate::objects::Find;
+use crate::operations::{Digesting, Signing, Verifying};
 use crate::slot::{Slot, same};
 
 /// Sessions of an application, over all its slots.
@@ -21,8 +22,14 @@ pub(crate) const SESSIONS_MAX: usize = 1_024;
 /// What a session has begun and not ended, one of each kind.
 #[derive(Default)]
 pub(crate) struct Active {
+    /// A digest.
+    pub(crate) digest: Option<Digesting>,
     /// A search.
     pub(crate) find: Option<Find>,
+    /// A signature.
+    pub(crate) sign: Option<Signing>,
+    /// A verification.
+    pub(crate) verify: Option<Verifying>,
 }
 
 /// One session.
@@ -70,6 +77,7 @@ impl Session {
         if flags & CKF_FIND_OBJECTS != 0 {
             active.find = None;
         }
+        active.cancel_operations(flags);
     }
 
     /// Ends whatever has begun.

@@ -27,21 +27,44 @@ owned!(
     EVP_MD_CTX_free
 );
 
-/// 64 bytes of SHAKE256 (FIPS 202) over the parts one after the other.
-pub(crate) fn shake256(parts: &[&[u8]]) -> [u8; 64] {
-    let _queue = ErrorQueue;
-    let mut output = [0; 64];
-    // SAFETY: the context is ours alone; reads each part by its length, writes exactly the output's.
-    let done = unsafe {
-        DigestContext::take(lc::EVP_MD_CTX_new()).is_some_and(|context| {
-            let context = context.as_ptr();
-            lc::EVP_DigestInit_ex(context, lc::EVP_shake256(), ptr::null_mut()) == 1
-                && parts.iter().all(|part| lc::EVP_DigestUpdate(context, part.as_ptr().cast(), part.len()) == 1)
-                && lc::EVP_DigestFinalXOF(context, output.as_mut_ptr(), output.len()) == 1
-        })
-    };
-    assert!(done, "SHAKE256 fails when memory runs out only");
-    output
+/// Why SHAKE256 may fail.
+const MEMORY: &str = "SHAKE256 fails when memory runs out only";
+
+/// SHAKE256 (FIPS 202) over data that come in pieces.
+pub(crate) struct Shake256(DigestContext);
+
+// SAFETY: the context is ours alone and bound to no thread.
+unsafe impl Send for Shake256 {}
+
+impl Shake256 {
+    /// Nothing hashed yet.
+    pub(crate) fn new() -> Shake256 {
+        let _queue = ErrorQueue;
+        // SAFETY: a new context, ours alone.
+        let context = unsafe {
+            DigestContext::take(lc::EVP_MD_CTX_new())
+                .filter(|context| lc::EVP_DigestInit_ex(context.as_ptr(), lc::EVP_shake256(), ptr::null_mut()) == 1)
+        };
+        Shake256(context.expect(MEMORY))
+    }
+
+    /// Hashes the next piece.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        let _queue = ErrorQueue;
+        // SAFETY: reads the piece by its length.
+        let done = unsafe { lc::EVP_DigestUpdate(self.0.as_ptr(), piece.as_ptr().cast(), piece.len()) == 1 };
+        assert!(done, "{MEMORY}");
+    }
+
+    /// The first 64 bytes of output.
+    pub(crate) fn finish(self) -> [u8; 64] {
+        let _queue = ErrorQueue;
+        let mut output = [0; 64];
+        // SAFETY: writes exactly the output's length.
+        let done = unsafe { lc::EVP_DigestFinalXOF(self.0.as_ptr(), output.as_mut_ptr(), output.len()) == 1 };
+        assert!(done, "{MEMORY}");
+        output
+    }
 }
 
 /// A public key.

@@ -16,7 +16,7 @@ use aws_lc_sys as lc;
 use strongroom_types::{Curve, HashFunction};
 
 pub(crate) use edwards::{is_on_edwards25519, verify_ed25519, verify_ed25519ph};
-pub(crate) use ml_dsa::{MlDsaPublic, shake256};
+pub(crate) use ml_dsa::{MlDsaPublic, Shake256};
 pub(crate) use x509::{Purpose, certificate, is_issued_by, request, verify_path};
 
 /// Empties the thread's error queue when a call of this module ends.

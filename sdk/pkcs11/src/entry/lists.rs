@@ -8,6 +8,7 @@ use strongroom_ffi::guarded;
 
 use super::crypto::*;
 use super::general::*;
+use super::mechanisms::*;
 use super::objects::*;
 use super::{put, put_list, unsupported};
 use crate::failure::Failure;

@@ -6,6 +6,7 @@
 mod crypto;
 mod general;
 mod lists;
+mod mechanisms;
 mod objects;
 
 use std::mem;
@@ -21,6 +22,7 @@ use strongroom_ffi::{PointerError, guarded, pointer};
 use strongroom_types::Secret;
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
 
+pub(crate) use self::mechanisms::IvBuffer;
 use crate::attribute::{Given, VALUE_LEN_MAX, Value};
 use crate::failure::{Failure, name};
 use crate::library::{self, Library};

@@ -1,0 +1,188 @@
+//! What an HSM is asked to sign or verify, made of a caller's message.
+
+use std::borrow::Cow;
+
+use cryptoki_sys::*;
+use strongroom_crypto::digest::{Hasher, digest, digest_info};
+use strongroom_crypto::ml_dsa::{MU_LEN, MuHasher, mu};
+use strongroom_types::limits::{ED25519_DATA_LEN_MAX, RSA_BITS_MAX};
+use strongroom_types::{Attributes, HashFunction, PublicPart, SignMechanism};
+
+use super::gathered::{Gathered, within};
+use crate::failure::Failure;
+use crate::mechanism::{Mechanism, Parameter};
+use crate::vendor::{CKM_CLOUDHSM_EDDSA, CKM_CLOUDHSM_EXT_MU_ML_DSA, CKM_CLOUDHSM_ML_DSA};
+
+/// Bytes of an RSA block, at most.
+const RSA_LEN_MAX: usize = RSA_BITS_MAX as usize / 8;
+/// Bytes of a signature with Ed25519 (RFC 8032 §5.1.6).
+const ED25519_SIGNATURE_LEN: usize = 64;
+
+/// What an HSM is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The message as it is, at most so long.
+    Bare(usize),
+    /// The same as a block of the modulus' length: zeros before a shorter one (PKCS #11 v2.40 mechanisms §2.1.8).
+    Block,
+    /// Its digest.
+    Digest(HashFunction),
+    /// Its digest in a DigestInfo.
+    DigestInfo(HashFunction),
+    /// Its representative under the public key.
+    Mu,
+}
+
+/// How a mechanism signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scheme {
+    pub(super) asked: SignMechanism,
+    form: Form,
+}
+
+/// A message that comes in parts.
+pub(super) enum Parts {
+    Gathered(Gathered),
+    Hashed(Hasher),
+    Mu(MuHasher),
+}
+
+impl Scheme {
+    /// Of a mechanism that signs.
+    pub(super) fn of(mechanism: &Mechanism) -> Result<Scheme, Failure> {
+        let signature = |mechanism, form| Ok(Scheme { asked: mechanism, form });
+        match (mechanism.number(), &mechanism.parameter) {
+            (CKM_RSA_X_509, _) => signature(SignMechanism::RsaX509, Form::Block),
+            (CKM_RSA_PKCS, _) => signature(SignMechanism::RsaPkcs, Form::Bare(RSA_LEN_MAX)),
+            (CKM_RSA_PKCS_PSS, &Parameter::Pss { hash, salt_len }) => {
+                signature(SignMechanism::RsaPkcsPss { hash, salt_len }, Form::Bare(hash.digest_len()))
+            }
+            (_, &Parameter::Pss { hash, salt_len }) => {
+                signature(SignMechanism::RsaPkcsPss { hash, salt_len }, Form::Digest(hash))
+            }
+            (CKM_ECDSA, _) => signature(SignMechanism::Ecdsa, Form::Bare(RSA_LEN_MAX)),
+            (CKM_CLOUDHSM_EDDSA | CKM_EDDSA, Parameter::Ed25519Ph) => {
+                signature(SignMechanism::Ed25519Ph, Form::Digest(HashFunction::Sha512))
+            }
+            (CKM_CLOUDHSM_EDDSA | CKM_EDDSA, _) => signature(SignMechanism::Ed25519, Form::Bare(ED25519_DATA_LEN_MAX)),
+            (CKM_CLOUDHSM_ML_DSA, _) => signature(SignMechanism::MlDsa, Form::Mu),
+            (CKM_CLOUDHSM_EXT_MU_ML_DSA, _) => signature(SignMechanism::MlDsa, Form::Bare(MU_LEN)),
+            (number, _) => Scheme::of_hash(number)
+                .ok_or(Failure::call(CKR_MECHANISM_INVALID, "the mechanism neither signs nor verifies")),
+        }
+    }
+
+    /// Of the mechanisms that are one for each hash function,
+    fn of_hash(number: CK_MECHANISM_TYPE) -> Option<Scheme> {
+        use HashFunction::{Sha1, Sha224, Sha256, Sha384, Sha512};
+        let signature = |mechanism, form| Some(Scheme { asked: mechanism, form });
+        let pkcs = |hash| signature(SignMechanism::RsaPkcs, Form::DigestInfo(hash));
+        let ecdsa = |hash| signature(SignMechanism::Ecdsa, Form::Digest(hash));
+        match number {
+            CKM_SHA1_RSA_PKCS => pkcs(Sha1),
+            CKM_SHA224_RSA_PKCS => pkcs(Sha224),
+            CKM_SHA256_RSA_PKCS => pkcs(Sha256),
+            CKM_SHA384_RSA_PKCS => pkcs(Sha384),
+            CKM_SHA512_RSA_PKCS => pkcs(Sha512),
+            CKM_ECDSA_SHA1 => ecdsa(Sha1),
+            CKM_ECDSA_SHA224 => ecdsa(Sha224),
+            CKM_ECDSA_SHA256 => ecdsa(Sha256),
+            CKM_ECDSA_SHA384 => ecdsa(Sha384),
+            CKM_ECDSA_SHA512 => ecdsa(Sha512),
+            _ => None,
+        }
+    }
+
+    /// Length of a signature with such a key.
+    pub(super) fn made_len(&self, key: &Attributes) -> Result<usize, Failure> {
+        match (self.asked, &key.public) {
+            (SignMechanism::Ecdsa, Some(PublicPart::Ec { curve, .. })) => Ok(2 * curve.field_len()),
+            (SignMechanism::Ed25519 | SignMechanism::Ed25519Ph, Some(PublicPart::Ec { .. })) => {
+                Ok(ED25519_SIGNATURE_LEN)
+            }
+            (SignMechanism::MlDsa, Some(PublicPart::MlDsa { algorithm, .. })) => Ok(algorithm.signature_len()),
+            (
+                SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::RsaX509,
+                Some(PublicPart::Rsa { modulus, .. }),
+            ) => Ok(modulus.len()),
+            _ => Err(of_another_type()),
+        }
+    }
+
+    /// A message in parts, none of them here yet.
+    pub(super) fn parts(&self, key: &Attributes) -> Result<Parts, Failure> {
+        match self.form {
+            Form::Bare(max) => Ok(Parts::Gathered(Gathered::new(max, CKR_DATA_LEN_RANGE))),
+            Form::Block => Ok(Parts::Gathered(Gathered::new(RSA_LEN_MAX, CKR_DATA_LEN_RANGE))),
+            Form::Digest(hash) | Form::DigestInfo(hash) => Ok(Parts::Hashed(Hasher::new(hash))),
+            Form::Mu => Ok(Parts::Mu(MuHasher::new(ml_dsa_key(key)?))),
+        }
+    }
+
+    /// What goes to the HSM of a message in one part.
+    pub(super) fn of_whole<'a>(&self, message: &'a [u8], key: &Attributes) -> Result<Cow<'a, [u8]>, Failure> {
+        match self.form {
+            Form::Bare(max) => within(message.len(), max, CKR_DATA_LEN_RANGE).map(|()| message.into()),
+            Form::Block => block(message, key),
+            Form::Digest(hash) => Ok(digest(hash, message).into()),
+            Form::DigestInfo(hash) => Ok(digest_info(hash, &digest(hash, message)).into()),
+            Form::Mu => Ok(mu(ml_dsa_key(key)?, message).to_vec().into()),
+        }
+    }
+
+    /// What goes to the HSM of a message in parts.
+    pub(super) fn of_parts(&self, parts: Parts, key: &Attributes) -> Result<Cow<'static, [u8]>, Failure> {
+        match (parts, self.form) {
+            (Parts::Gathered(parts), Form::Block) => block(parts.bytes(), key).map(Cow::into_owned).map(Cow::Owned),
+            (Parts::Gathered(parts), _) => Ok(parts.bytes().to_vec().into()),
+            (Parts::Hashed(hasher), Form::DigestInfo(hash)) => Ok(digest_info(hash, &hasher.finish()).into()),
+            (Parts::Hashed(hasher), _) => Ok(hasher.finish().into()),
+            (Parts::Mu(pieces), _) => Ok(pieces.finish().to_vec().into()),
+        }
+    }
+}
+
+impl Parts {
+    /// The next part.
+    pub(super) fn push(&mut self, part: &[u8]) -> Result<(), Failure> {
+        match self {
+            Parts::Gathered(gathered) => gathered.push(part),
+            Parts::Hashed(hasher) => {
+                hasher.update(part);
+                Ok(())
+            }
+            Parts::Mu(pieces) => {
+                pieces.update(part);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A block of the modulus' length with these bytes at its end.
+pub(super) fn block<'a>(bytes: &'a [u8], key: &Attributes) -> Result<Cow<'a, [u8]>, Failure> {
+    let len = modulus_len(key)?;
+    let Some(missing) = len.checked_sub(bytes.len()) else {
+        return Err(Failure::call(CKR_DATA_LEN_RANGE, "the data are longer than the modulus"));
+    };
+    if missing == 0 { Ok(bytes.into()) } else { Ok([&vec![0; missing], bytes].concat().into()) }
+}
+
+/// Bytes of an RSA key's modulus.
+pub(super) fn modulus_len(key: &Attributes) -> Result<usize, Failure> {
+    match &key.public {
+        Some(PublicPart::Rsa { modulus, .. }) => Ok(modulus.len()),
+        Some(PublicPart::Ec { .. } | PublicPart::MlDsa { .. }) | None => Err(of_another_type()),
+    }
+}
+
+fn ml_dsa_key(key: &Attributes) -> Result<&[u8], Failure> {
+    match &key.public {
+        Some(PublicPart::MlDsa { key, .. }) => Ok(key),
+        Some(PublicPart::Ec { .. } | PublicPart::Rsa { .. }) | None => Err(of_another_type()),
+    }
+}
+
+fn of_another_type() -> Failure {
+    Failure::call(CKR_KEY_TYPE_INCONSISTENT, "the key's type does not fit the mechanism")
+}
