@@ -2,6 +2,7 @@
 
 mod bounds;
 mod clones;
+mod copies;
 mod keys;
 mod lifecycle;
 mod logins;
@@ -15,6 +16,7 @@ mod replicate;
 mod session_keys;
 mod sharing;
 mod state;
+mod templates;
 mod users;
 mod uses;
 pub(crate) mod world;

@@ -13,8 +13,8 @@ use strongroom_types::{
 
 use super::world::{World, name};
 use crate::{
-    Actor, Batch, Command, Creation, Key, KeyUse, Made, NamedKey, PlanError, Record, Request, authorize,
-    authorize_wrap, plan,
+    Actor, Batch, Command, Creation, Key, KeyUse, Made, NamedKey, PlanError, Record, Request, SourceKey, authorize,
+    authorize_wrap, check, plan,
 };
 
 /// Sets of attributes that are drawn for each kind of key.
@@ -39,14 +39,23 @@ enum What {
     Unwrap(WrapMechanism),
     /// As the key that wraps a key of the caller's own, or if there is none, of the owner's.
     WrapOther(WrapMechanism),
-    /// As the key that is wrapped; by a key that is trusted or not, which everybody may use.
-    BeWrapped {
-        by_trusted: bool,
-    },
+    /// As the key that is wrapped, under a key that everybody may use.
+    BeWrapped(By),
+    /// Into the store, with this attribute.
+    Copy(Option<(Flag, bool)>),
     Delete,
     Share,
     Unshare,
     Set(Flag, bool),
+}
+
+/// A key that wraps another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Trusted,
+    Untrusted,
+    /// Trusted, with a template that demands `sign`.
+    Demanding,
 }
 
 const SHA256: HashFunction = HashFunction::Sha256;
@@ -82,11 +91,13 @@ fn everything() -> Vec<What> {
     let uses = SIGNATURES.into_iter().flat_map(|mechanism| [What::Sign(mechanism), What::Verify(mechanism)]);
     let wraps = wrappings().into_iter().flat_map(|mechanism| [What::Unwrap(mechanism), What::WrapOther(mechanism)]);
     let sets = SETS.into_iter().flat_map(|flag| [What::Set(flag, true), What::Set(flag, false)]);
-    let payloads = [true, false].map(|by_trusted| What::BeWrapped { by_trusted });
+    let payloads = [By::Trusted, By::Untrusted, By::Demanding].map(What::BeWrapped);
+    let copies = SETS.into_iter().flat_map(|flag| [What::Copy(Some((flag, true))), What::Copy(Some((flag, false)))]);
     uses.chain(DECRYPTIONS.map(What::Decrypt))
         .chain(wraps)
         .chain(payloads)
-        .chain([What::Delete, What::Share, What::Unshare])
+        .chain(copies)
+        .chain([What::Copy(None), What::Delete, What::Share, What::Unshare])
         .chain(sets)
         .collect()
 }
@@ -117,19 +128,26 @@ fn kinds() -> Vec<Kind> {
 /// What the rules say, or the first of them that is broken. In a cluster of `hsm2m.medium`, by requests without approvals.
 fn model(who: Who, kind: &Kind, flags: Flags, quorum: KeyQuorum, mode: ClusterMode, what: What) -> Option<Status> {
     let several = match what {
-        What::Verify(_) | What::Delete => 0,
+        What::Verify(_) | What::Copy(_) | What::Delete => 0,
         What::Sign(_) | What::Decrypt(_) => quorum.usage,
         // Whoever trusts a key does not manage it.
         What::Set(..) if who == Who::Admin => 0,
-        What::Unwrap(_) | What::WrapOther(_) | What::BeWrapped { .. } | What::Share | What::Unshare | What::Set(..) => {
+        What::Unwrap(_) | What::WrapOther(_) | What::BeWrapped(_) | What::Share | What::Unshare | What::Set(..) => {
             quorum.manage
         }
     };
-    alone(who, kind, flags, mode, what).or((several > 1).then_some(Status::QuorumFailed))
+    let quorum_stays = matches!(what, What::Copy(_)) && quorum.highest() > 1;
+    alone(who, kind, flags, (mode, quorum_stays), what).or((several > 1).then_some(Status::QuorumFailed))
 }
 
 /// The same, but for what several users must approve.
-fn alone(who: Who, (class, key_type, public): &Kind, flags: Flags, mode: ClusterMode, what: What) -> Option<Status> {
+fn alone(
+    who: Who,
+    (class, key_type, public): &Kind,
+    flags: Flags,
+    (mode, quorum_stays): (ClusterMode, bool),
+    what: What,
+) -> Option<Status> {
     use KeyClass::{PrivateKey, PublicKey};
     let refuse = |broken: bool, status: Status| broken.then_some(status);
     let fips = mode == ClusterMode::Fips;
@@ -164,6 +182,18 @@ fn alone(who: Who, (class, key_type, public): &Kind, flags: Flags, mode: Cluster
         true => is_rsa && *class == rsa_class,
         false => *key_type == KeyType::Aes,
     };
+    let has = |flag| match flag {
+        // What could wrap, whether there is a mechanism or not.
+        Flag::Trusted => *class != PrivateKey && *key_type != KeyType::GenericSecret,
+        Flag::Sign | Flag::Extractable | Flag::WrapWithTrusted => *class != PublicKey,
+        other => panic!("{other:?}"),
+    };
+    let ruled = |flag, value: bool| match flag {
+        Flag::Trusted => refuse(who != Who::Admin, Status::AttributeReadOnly),
+        Flag::Extractable => refuse(value, Status::AttributeValueInvalid),
+        Flag::WrapWithTrusted => refuse(!value, Status::AttributeValueInvalid),
+        _ => None,
+    };
     let rest = match what {
         What::Sign(mechanism) => {
             unfit(*class == PrivateKey && signs(mechanism)).or(needs(Flag::Sign)).or(banned(edwards(mechanism)))
@@ -180,30 +210,26 @@ fn alone(who: Who, (class, key_type, public): &Kind, flags: Flags, mode: Cluster
         What::WrapOther(mechanism) => {
             unfit(wraps(mechanism, PublicKey)).or(needs(Flag::Wrap)).or(banned(mechanism == WrapMechanism::RsaPkcs))
         }
-        What::BeWrapped { by_trusted } => foreign
+        What::BeWrapped(by) => foreign
             .or(refuse(!flags.has(Flag::Extractable), Status::KeyNotExtractable))
-            .or(refuse(flags.has(Flag::WrapWithTrusted) && !by_trusted, Status::WrappingKeyNotTrusted))
+            .or(refuse(flags.has(Flag::WrapWithTrusted) && by == By::Untrusted, Status::WrappingKeyNotTrusted))
+            .or(refuse(!flags.has(Flag::Sign) && by == By::Demanding, Status::WrapTemplateMismatch))
             .or(refuse(*class == PublicKey || *key_type == KeyType::MlDsa, Status::PayloadInvalid)),
+        What::Copy(changed) => {
+            let copied = flags.with(Flag::Trusted, false);
+            let changed = changed.filter(|(flag, value)| copied.has(*flag) != *value);
+            foreign.or(refuse(quorum_stays, Status::KeyNotCopyable)).or(changed.and_then(|(flag, value)| {
+                refuse(!flags.has(Flag::Modifiable), Status::KeyNotModifiable)
+                    .or(refuse(!has(flag), Status::AttributeUnknown))
+                    .or(ruled(flag, value))
+            }))
+        }
         What::Delete => foreign.or(refuse(!flags.has(Flag::Destroyable), Status::KeyNotDestroyable)),
         What::Share | What::Unshare => foreign,
-        What::Set(flag, value) => {
-            let has = match flag {
-                // What could wrap, whether there is a mechanism or not.
-                Flag::Trusted => *class != PrivateKey && *key_type != KeyType::GenericSecret,
-                Flag::Sign | Flag::Extractable | Flag::WrapWithTrusted => *class != PublicKey,
-                other => panic!("{other:?}"),
-            };
-            let ruled = match flag {
-                Flag::Trusted => refuse(who != Who::Admin, Status::AttributeReadOnly),
-                Flag::Extractable => refuse(value, Status::AttributeValueInvalid),
-                Flag::WrapWithTrusted => refuse(!value, Status::AttributeValueInvalid),
-                _ => None,
-            };
-            foreign
-                .or(refuse(!admins_trust && !flags.has(Flag::Modifiable), Status::KeyNotModifiable))
-                .or(refuse(!has, Status::AttributeUnknown))
-                .or(ruled)
-        }
+        What::Set(flag, value) => foreign
+            .or(refuse(!admins_trust && !flags.has(Flag::Modifiable), Status::KeyNotModifiable))
+            .or(refuse(!has(flag), Status::AttributeUnknown))
+            .or(ruled(flag, value)),
     };
     login.or(unseen).or(rest)
 }
@@ -220,6 +246,7 @@ struct Asked {
     payload: KeyReference,
     trusted: KeyReference,
     untrusted: KeyReference,
+    demanding: KeyReference,
 }
 
 impl Asked {
@@ -230,7 +257,7 @@ impl Asked {
         let admin = world.admin();
         let sharing = ["sharer", "stranger"];
         let payload = world.aes_reference(&owner, &sharing);
-        let [trusted, untrusted] = [(); 2].map(|()| world.aes_reference(&owner, &sharing));
+        let [trusted, untrusted, demanding] = [(); 3].map(|()| world.aes_reference(&owner, &sharing));
         let id = |user: &str| world.state.user_named(&name(user)).unwrap().id;
         let (owner_id, sharers) = (id("owner"), BTreeSet::from([id("sharer"), id("other")]));
         let creation = world.state.key(payload).unwrap().creation;
@@ -241,11 +268,17 @@ impl Asked {
             (Who::Sharer, sharer),
             (Who::Stranger, stranger),
         ];
-        let mut asked = Asked { world, callers, owner: owner_id, sharers, creation, payload, trusted, untrusted };
-        for (reference, trusts) in [(trusted, true), (untrusted, false)] {
+        let mut asked =
+            Asked { world, callers, owner: owner_id, sharers, creation, payload, trusted, untrusted, demanding };
+        let signs = vec![(AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true))];
+        let demands = KeyTemplates { wrap: Some(signs.into()), unwrap: None };
+        let none = KeyTemplates::NONE;
+        for (reference, trusts, templates) in
+            [(trusted, true, none.clone()), (untrusted, false, none), (demanding, true, demands)]
+        {
             let key = asked.world.state.key(reference).unwrap().as_ref().clone();
             let flags = key.attributes.flags.with(Flag::Wrap, true).with(Flag::Trusted, trusts);
-            asked.put(Key { attributes: Attributes { flags, ..key.attributes.clone() }, ..key });
+            asked.put(Key { attributes: Attributes { flags, templates, ..key.attributes.clone() }, ..key });
         }
         asked
     }
@@ -302,8 +335,21 @@ impl Asked {
             What::Decrypt(mechanism) => used(KeyUse::Decrypt(mechanism, &BLOCK)),
             What::Unwrap(mechanism) => used(KeyUse::Unwrap(mechanism, wrapped_len(mechanism))),
             What::WrapOther(mechanism) => return self.wraps_other(actor, key, mechanism),
-            What::BeWrapped { by_trusted } => {
-                wrapped(WrapMechanism::AesZeroPad, if by_trusted { self.trusted } else { self.untrusted }, key)
+            What::BeWrapped(by) => {
+                let wrapping = match by {
+                    By::Trusted => self.trusted,
+                    By::Untrusted => self.untrusted,
+                    By::Demanding => self.demanding,
+                };
+                wrapped(WrapMechanism::AesZeroPad, wrapping, key)
+            }
+            What::Copy(changed) => {
+                let flags = changed.into_iter().chain([(Flag::Token, true)]);
+                let template =
+                    flags.map(|(flag, value)| (AttributeName::Flag(flag), AttributeValue::Bool(value))).collect();
+                let command = Command::CopyKey { from: SourceKey::Stored(key), template };
+                let request = Request::new(RequestId::from_bytes([0xee; 16]), [1; 32]);
+                check(state, actor, &command, &request, now_ms).map(drop)
             }
             What::Delete => self.planned(actor, &Command::DeleteKey(key)),
             What::Share => {
@@ -413,5 +459,5 @@ fn every_decision_is_the_models() {
             }
         }
     }
-    assert_eq!(refused.len(), 17, "every refusal of the model, and no other: {refused:?}");
+    assert_eq!(refused.len(), 19, "every refusal of the model, and no other: {refused:?}");
 }

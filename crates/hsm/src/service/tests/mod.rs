@@ -2,6 +2,7 @@
 
 mod changes;
 mod clusters;
+mod copies;
 mod crypto;
 mod life;
 mod logins;
