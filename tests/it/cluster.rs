@@ -47,6 +47,7 @@ fn up_prints_one_object() {
         "etc/cloudhsm-dyn.cfg",
         "etc/customerCA.crt",
         "engines-3/cloudhsm.so",
+        "lib/libcloudhsm_pkcs11.so",
         "bin/cloudhsm-cli",
     ] {
         assert!(world.home().join(file).is_file(), "{file} is missing in {}", world.home().display());

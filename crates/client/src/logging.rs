@@ -132,18 +132,28 @@ impl Log {
         Log(None)
     }
 
+    /// Whether lines of this level are kept.
+    pub fn keeps(&self, level: Level) -> bool {
+        self.0.as_ref().is_some_and(|logging| level <= logging.level)
+    }
+
     /// Appends a line: time, level, text. Control characters are replaced, so that one line stays one.
     pub fn write(&self, level: Level, text: &str) {
-        let Some(logging) = self.0.as_ref().filter(|logging| level <= logging.level) else { return };
+        // There is nobody left to tell.
+        let _ = self.try_write(level, text);
+    }
+
+    /// The same for a line that is to reach somebody: tells whether it was written, or is not kept.
+    pub fn try_write(&self, level: Level, text: &str) -> io::Result<()> {
+        let Some(logging) = self.0.as_ref().filter(|logging| level <= logging.level) else { return Ok(()) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = Time::of(now.as_secs());
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line = format!("{}.{:03}Z {:5} {text}\n", time.to_text(), now.subsec_millis(), level.as_str());
-        // There is nobody left to tell.
-        let _ = match (logging.kind, &logging.file) {
+        match (logging.kind, &logging.file) {
             (LogKind::File, Some(file)) => append(&named(file, logging.interval, &time), &line),
             (LogKind::File, None) | (LogKind::Term, _) => say(&line),
-        };
+        }
     }
 }
 
@@ -251,5 +261,8 @@ mod tests {
         assert_eq!(lengths, [base, base + ".2025-03-31".len(), base + ".2025-03-31-16".len()]);
         let nowhere = Logging { file: Some(folder.path().join("none/x.log")), ..logging(Rotation::Never) };
         Log::new(&nowhere).write(Level::Error, "x");
+        Log::new(&nowhere).try_write(Level::Error, "x").unwrap_err();
+        Log::new(&nowhere).try_write(Level::Info, "not kept").unwrap();
+        assert!(log.keeps(Level::Warn) && !log.keeps(Level::Info) && !Log::none().keeps(Level::Error));
     }
 }

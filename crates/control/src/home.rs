@@ -65,6 +65,7 @@ fn link_programs(home: &Path, beside: &Path) -> Result<Vec<String>, StateError> 
         programs::ENGINE,
         vec![home.join("lib").join(programs::ENGINE), home.join("engines-3").join("cloudhsm.so")],
     ));
+    links.push((programs::PKCS11, vec![home.join("lib").join(programs::PKCS11)]));
     for (name, places) in links {
         let target = beside.join(name);
         if !target.is_file() {

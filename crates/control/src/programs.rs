@@ -10,6 +10,8 @@ pub(crate) const HSM: &str = "strongroom-hsm";
 pub(crate) const CLI: &str = "cloudhsm-cli";
 /// The OpenSSL engine.
 pub(crate) const ENGINE: &str = "libcloudhsm_openssl_engine.so";
+/// The PKCS #11 library.
+pub(crate) const PKCS11: &str = "libcloudhsm_pkcs11.so";
 
 /// This program.
 pub(crate) fn own() -> Result<PathBuf, ProgramError> {

@@ -154,6 +154,7 @@ Use it:
   export OPENSSL_ENGINES=$CLOUDHSM_HOME/engines-3
   $CLOUDHSM_HOME/bin/cloudhsm-cli interactive
   openssl genrsa -engine cloudhsm -out web-server.pem 2048
+  pkcs11-tool --module $CLOUDHSM_HOME/lib/libcloudhsm_pkcs11.so --login --pin \"$CLOUDHSM_PIN\" --list-objects
 
 What runs:     strongroom status --state {state}
 Stop:          strongroom down --state {state}

@@ -72,6 +72,12 @@ pub const MFA_CHALLENGE_LEN_MAX: usize = 512;
 pub const TOKEN_KEY_BITS: usize = 2_048;
 /// Attributes in one template, filters in one search.
 pub const TEMPLATE_LEN_MAX: usize = 64;
+/// Bytes of an attribute's value in a template of the PKCS #11 library. The longest that has a meaning is a certificate.
+pub const ATTRIBUTE_LEN_MAX: usize = 64 * 1024;
+/// Sessions of the PKCS #11 library in one application, over all its slots.
+pub const SESSIONS_MAX: usize = 1_024;
+/// Bytes of a PIN of the PKCS #11 library: a user's name, a colon, and a password of characters of four bytes.
+pub const PIN_LEN_MAX: usize = 160;
 /// Keys in one page of a search.
 pub const KEY_PAGE_LEN_MAX: u32 = 1_000;
 /// Session keys that one login may have at once; both halves of a pair count.

@@ -3,9 +3,6 @@
 use cryptoki_sys::CK_ATTRIBUTE_TYPE;
 use strongroom_types::Secret;
 
-/// Bytes of one attribute's value in a template. The longest that has a meaning is a certificate, of 32 KiB.
-pub(crate) const VALUE_LEN_MAX: usize = 64 * 1024;
-
 /// One attribute of a template.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Given {

@@ -261,3 +261,62 @@ names! {
     CKR_INFORMATION_SENSITIVE CKR_STATE_UNSAVEABLE CKR_CRYPTOKI_NOT_INITIALIZED CKR_CRYPTOKI_ALREADY_INITIALIZED
     CKR_MUTEX_BAD CKR_MUTEX_NOT_LOCKED CKR_FUNCTION_REJECTED CKR_OPERATION_CANCEL_FAILED
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_client::{Attempt, ConnectError};
+    use strongroom_types::Refusal;
+
+    use super::*;
+
+    fn refused(refusal: impl Into<Refusal>) -> Failure {
+        Failure::Client(ClientError::Refused(refusal.into()))
+    }
+
+    #[test]
+    fn every_status_has_a_number_with_a_name_and_none_is_the_general_error() {
+        for status in Status::ALL {
+            let rv = refused(*status).rv();
+            assert!(![CKR_OK, CKR_GENERAL_ERROR].contains(&rv), "{status:?}");
+            assert_ne!(name(rv), "CKR_VENDOR_DEFINED", "{status:?}");
+        }
+    }
+
+    #[test]
+    fn what_callers_branch_on_is_what_the_standard_says() {
+        let check = |failure: Failure, rv| assert_eq!(failure.rv(), rv, "{failure}");
+        check(refused(Status::LoginFailed), CKR_PIN_INCORRECT);
+        check(refused(Status::UserLocked), CKR_PIN_LOCKED);
+        check(refused(Status::LoginEnded), CKR_USER_NOT_LOGGED_IN);
+        check(refused(Status::KeyUnknown), CKR_KEY_HANDLE_INVALID);
+        check(refused(Status::SignatureInvalid), CKR_SIGNATURE_INVALID);
+        check(refused(Status::Busy), CKR_FUNCTION_FAILED);
+        check(ClientError::NoCredentials.into(), CKR_USER_NOT_LOGGED_IN);
+        check(ClientError::KeyAvailability.into(), CKR_FUNCTION_FAILED);
+        let attempt = |cause| Attempt { address: "127.0.0.1:2223".into(), cause };
+        let silent = || attempt(Cause::Connect(ConnectError::Silent(1)));
+        let busy = attempt(Cause::Status(Status::Busy.into()));
+        check(ClientError::Unavailable { tried: vec![] }.into(), CKR_DEVICE_ERROR);
+        check(ClientError::Unavailable { tried: vec![silent()] }.into(), CKR_DEVICE_ERROR);
+        check(ClientError::Unavailable { tried: vec![silent(), busy] }.into(), CKR_FUNCTION_FAILED);
+        check(PointerError::Null.into(), CKR_ARGUMENTS_BAD);
+        check(Failure::Panic, CKR_GENERAL_ERROR);
+    }
+
+    #[test]
+    fn a_line_names_function_cause_and_fix() {
+        let check = |failure: Failure, expected: &str| assert_eq!(failure.line("C_Sign"), expected);
+        check(
+            refused(Refusal::new(Status::KeyFunctionNotPermitted, "sign")),
+            "C_Sign: CKR_KEY_FUNCTION_NOT_PERMITTED: the key's attributes do not permit this use: sign",
+        );
+        check(
+            refused(Status::LoginEnded),
+            "C_Sign: CKR_USER_NOT_LOGGED_IN: the login has ended; log in again; call C_Login again",
+        );
+        check(
+            Failure::Attribute { rv: CKR_ATTRIBUTE_READ_ONLY, attribute: CKA_LOCAL, why: "the HSM sets it" },
+            "C_Sign: CKR_ATTRIBUTE_READ_ONLY: CKA_LOCAL: the HSM sets it",
+        );
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
 use cryptoki_sys::{CK_SLOT_ID, CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_SLOT_ID_INVALID};
-use strongroom_client::{Component, Config, Level, Log, Logging};
+use strongroom_client::{Component, Config, ConfigError, Level, Log, Logging};
 use strongroom_ffi::fork::Mark;
 
 use crate::failure::Failure;
@@ -52,6 +52,7 @@ pub(crate) fn initialize() -> Result<(), Failure> {
         inherited.close_inherited();
     }
     let made = Arc::new(Library::load()?);
+    let log = made.log.clone();
     let replaced = Guard::into_inner(LIBRARY.compare_and_swap(&*previous, Some(made)));
     let is_first = match (&replaced, previous.as_ref()) {
         (None, None) => true,
@@ -62,6 +63,7 @@ pub(crate) fn initialize() -> Result<(), Failure> {
         return Err(twice());
     }
     mem::forget(replaced);
+    log.write(Level::Debug, "C_Initialize: CKR_OK");
     Ok(())
 }
 
@@ -77,18 +79,24 @@ pub(crate) fn finalize() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Tells whoever operates the program why the library can't be used: in its log, or on standard error where that is not
+/// known or can't be written.
+fn refused(error: ConfigError, log: Option<&Log>) -> Failure {
+    let failure = Failure::Config(error);
+    let line = format!("PKCS #11 library of CloudHSM: {}", failure.line("C_Initialize"));
+    if log.is_none_or(|log| log.try_write(Level::Error, &line).is_err()) {
+        Log::new(&Logging::default()).write(Level::Error, &line);
+    }
+    failure
+}
+
 impl Library {
     fn load() -> Result<Library, Failure> {
-        let config = Config::load(Component::Pkcs11).inspect_err(|error| {
-            // Where the log is stands in what could not be read.
-            Log::new(&Logging::default()).write(Level::Error, &format!("C_Initialize: {error}"));
-        })?;
+        let config = Config::load(Component::Pkcs11).map_err(|error| refused(error, None))?;
         let log = Log::new(&config.logging);
         let slots = config.clusters.into_iter().enumerate();
         let slots = slots.map(|(index, cluster)| Ok(Arc::new(Slot::new(index, cluster, log.clone())?)));
-        let slots = slots.collect::<Result<_, Failure>>().inspect_err(|failure| {
-            log.write(Level::Error, &failure.line("C_Initialize"));
-        })?;
+        let slots = slots.collect::<Result<_, ConfigError>>().map_err(|error| refused(error, Some(&log)))?;
         Ok(Library { mark: Mark::new(), slots, sessions: Sessions::default(), log })
     }
 

@@ -10,14 +10,12 @@ use cryptoki_sys::{
     CKS_RW_PUBLIC_SESSION, CKS_RW_USER_FUNCTIONS,
 };
 use strongroom_client::Level;
+use strongroom_types::limits::SESSIONS_MAX;
 
 use crate::failure::Failure;
 use crate::objects::Find;
 use crate::operations::{Digesting, Signing, Verifying};
-use crate::slot::{Slot, same};
-
-/// Sessions of an application, over all its slots.
-pub(crate) const SESSIONS_MAX: usize = 1_024;
+use crate::slot::{Credentials, Slot};
 
 /// What a session has begun and not ended, one of each kind.
 #[derive(Default)]
@@ -40,9 +38,9 @@ pub(crate) struct Session {
     pub(crate) slot: Arc<Slot>,
     /// Whether it may change token objects.
     pub(crate) is_rw: bool,
+    closed: AtomicBool,
     /// What it is in the middle of. Held while an operation runs, so that two calls of one session follow each other.
     pub(crate) active: Mutex<Active>,
-    closed: AtomicBool,
 }
 
 impl Session {
@@ -51,7 +49,7 @@ impl Session {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was closed, while a call in it goes on.
+    /// Whether it was closed while a call ran in it, which then leaves nothing behind.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
@@ -101,11 +99,15 @@ impl Sessions {
         }
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= SESSIONS_MAX {
-            return Err(Failure::call(CKR_SESSION_COUNT, "the application has 1,024 sessions; close some"));
+            return Err(Failure::call(
+                CKR_SESSION_COUNT,
+                "the application has as many sessions as allowed; close some",
+            ));
         }
         let handle = self.last.fetch_add(1, Ordering::Relaxed) + 1;
-        let (slot, is_rw, active) = (Arc::clone(slot), flags & CKF_RW_SESSION != 0, Mutex::default());
-        open.insert(handle, Arc::new(Session { handle, slot, is_rw, active, closed: AtomicBool::new(false) }));
+        let (slot, is_rw) = (Arc::clone(slot), flags & CKF_RW_SESSION != 0);
+        let session = Session { handle, slot, is_rw, closed: AtomicBool::new(false), active: Mutex::default() };
+        open.insert(handle, Arc::new(session));
         Ok(handle)
     }
 
@@ -116,56 +118,71 @@ impl Sessions {
     }
 
     /// Those of a slot.
-    pub(crate) fn of(&self, slot: &Arc<Slot>) -> Vec<Arc<Session>> {
+    pub(crate) fn of(&self, slot: &Slot) -> Vec<Arc<Session>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.values().filter(|session| same(&session.slot, slot)).cloned().collect()
+        open.values().filter(|session| session.slot.id == slot.id).cloned().collect()
     }
 
-    /// Closes a session: its operations and objects end, and the login with the slot's last session.
+    /// Closes a session: its operations and objects end, and the login with the slot's last session. A call that runs in
+    /// it ends by itself.
     pub(crate) fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(), Failure> {
-        let session = self.get(handle)?;
-        let is_last = {
-            let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-            if open.remove(&handle).is_none() {
-                return Err(Failure::call(CKR_SESSION_HANDLE_INVALID, "the session was closed before"));
-            }
-            !open.values().any(|other| same(&other.slot, &session.slot))
-        };
-        session.closed.store(true, Ordering::SeqCst);
-        let slot = &session.slot;
-        match is_last && slot.logged_in() {
-            true => slot.logout(|| ())?,
-            false => end_objects(&session),
-        }
+        let closed = self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle);
+        let session = closed.ok_or(Failure::call(CKR_SESSION_HANDLE_INVALID, "there is no such session"))?;
+        self.end(&session.slot, &[Arc::clone(&session)]);
         Ok(())
     }
 
     /// Closes every session of a slot, which ends its login.
-    pub(crate) fn close_all(&self, slot: &Arc<Slot>) {
+    pub(crate) fn close_all(&self, slot: &Slot) {
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        let closed: Vec<_> = open.extract_if(|_, session| same(&session.slot, slot)).collect();
+        let closed: Vec<_> =
+            open.extract_if(|_, session| session.slot.id == slot.id).map(|(_, session)| session).collect();
         drop(open);
-        closed.iter().for_each(|(_, session)| session.closed.store(true, Ordering::SeqCst));
-        if slot.logged_in() {
-            // Over here, whatever the HSMs answer.
-            let _ = slot.logout(|| ());
+        self.end(slot, &closed);
+    }
+
+    /// Ends what closed sessions of a slot leave behind.
+    fn end(&self, slot: &Slot, closed: &[Arc<Session>]) {
+        closed.iter().for_each(|session| session.closed.store(true, Ordering::SeqCst));
+        if self.of(slot).is_empty() {
+            let turn = slot.turn();
+            // Whoever has opened one meanwhile goes on with the login.
+            if self.of(slot).is_empty() && slot.logged_in() {
+                // It was logged in, and is over here whatever the HSMs answer.
+                let _ = turn.logout();
+                return;
+            }
         }
-        drop(closed);
+        for session in closed {
+            end_objects(session);
+        }
+    }
+
+    /// Logs in to a session's slot. Of several threads that try at once one wins, and the others find it logged in.
+    pub(crate) fn login(&self, session: &Session, credentials: &Credentials) -> Result<(), Failure> {
+        let turn = session.slot.turn();
+        // Whoever closes the slot's last session waits for the turn to log out.
+        self.get(session.handle)?;
+        turn.login(credentials)
     }
 
     /// Logs out: the slot's sessions are public, and what they are in the middle of ends.
-    pub(crate) fn logout(&self, slot: &Arc<Slot>) -> Result<(), Failure> {
-        slot.logout(|| self.of(slot).iter().for_each(|session| session.cancel()))
+    pub(crate) fn logout(&self, slot: &Slot) -> Result<(), Failure> {
+        let turn = slot.turn();
+        let done = turn.logout();
+        self.of(slot).iter().for_each(|session| session.cancel());
+        done
     }
 }
 
-/// Destroys what dies with a session.
+/// Destroys what dies with a session. What can't be destroyed now ends with the login.
 fn end_objects(session: &Session) {
-    for key in session.slot.objects.session_closed(session.handle) {
-        if let Err(error) = session.slot.client.key_delete(key.reference) {
-            let line =
-                format!("session key {} could not be destroyed, and ends with the login: {error}", key.reference);
-            session.slot.log.write(Level::Warn, &line);
+    let slot = &session.slot;
+    for key in slot.objects.session_closed(session.handle) {
+        if let Err(error) = slot.client.key_delete(key.reference) {
+            slot.log.write(Level::Warn, &format!("session keys live on until C_Logout: {error}"));
+            // The next ones would wait as long.
+            return;
         }
     }
 }

@@ -1,20 +1,21 @@
 //! A configured cluster as a slot, with its token always in it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cryptoki_sys::{
     CK_SLOT_ID, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_NOT_LOGGED_IN,
 };
-use strongroom_client::{Client, ClientName, ClusterConfig, ClusterInfo, Level, Log, Settings};
-use strongroom_types::{ClusterMode, HsmType, Password, Role, Secret, UserName};
+use strongroom_client::{Client, ClientName, ClusterConfig, ConfigError, Level, Log, Settings};
+use strongroom_types::limits::PIN_LEN_MAX;
+use strongroom_types::{ClusterId, ClusterMode, HsmType, Password, Role, Secret, UserName};
 
 use crate::failure::Failure;
 use crate::objects::Objects;
 
 /// The first slot's id; further clusters count up from it.
-pub(crate) const FIRST_SLOT: CK_SLOT_ID = 0x2000_0000_0000_0001;
-/// Bytes of a PIN at most: a user's name, a colon, a password of characters of four bytes.
-pub(crate) const PIN_LEN_MAX: usize = 31 + 1 + 4 * 32;
+const FIRST_SLOT: CK_SLOT_ID = 0x2000_0000_0000_0001;
+/// The label of the first token, whatever the cluster's type: programs name it in their configurations.
+const FIRST_LABEL: &str = "hsm1";
 
 /// What a cluster is, which never changes.
 #[derive(Clone, Debug)]
@@ -23,12 +24,26 @@ pub(crate) struct Facts {
     pub(crate) hsm_type: HsmType,
     /// Its FIPS policy.
     pub(crate) mode: ClusterMode,
+    cluster_id: ClusterId,
+    /// Major and minor version of its HSMs' hardware.
+    pub(crate) hardware: (u8, u8),
+    /// Major and minor version of its HSMs' firmware.
+    pub(crate) firmware: (u8, u8),
+}
+
+impl Facts {
+    /// The token's serial number: what tells the cluster's id from others, which fits the field.
+    pub(crate) fn serial(&self) -> &str {
+        self.cluster_id.as_str().rsplit('-').next().unwrap_or_default()
+    }
 }
 
 /// See the module.
 pub(crate) struct Slot {
     /// The application's name for it.
     pub(crate) id: CK_SLOT_ID,
+    /// The token's label.
+    pub(crate) label: String,
     /// The cluster.
     pub(crate) client: Client,
     /// What is switched on and off.
@@ -42,31 +57,36 @@ pub(crate) struct Slot {
     turn: Mutex<()>,
 }
 
+/// Whoever holds it may log in and out.
+pub(crate) struct Turn<'a> {
+    slot: &'a Slot,
+    _held: MutexGuard<'a, ()>,
+}
+
 /// The two parts of a PIN.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    pub(crate) user: UserName,
-    pub(crate) password: Password,
+    user: UserName,
+    password: Password,
 }
 
 impl Credentials {
     /// Of `<user>:<password>`, split at the first colon.
     pub(crate) fn of_pin(pin: &[u8]) -> Result<Credentials, Failure> {
-        let form = Failure::call(CKR_PIN_INCORRECT, "the PIN is not of the form <user>:<password>");
-        if pin.len() > PIN_LEN_MAX {
-            return Err(Failure::call(CKR_PIN_LEN_RANGE, "no user's name and password are as long as this PIN"));
+        if pin.is_empty() {
+            return Err(Failure::call(CKR_PIN_LEN_RANGE, "the PIN is empty; it is <user>:<password>"));
         }
-        let Some(colon) = pin.iter().position(|byte| *byte == b':') else { return Err(form) };
-        match pin.split_at(colon) {
-            (user, [_, password @ ..]) => Credentials::of_parts(user, password),
-            _ => Err(form),
+        check_len(pin.len())?;
+        let mut parts = pin.splitn(2, |byte| *byte == b':');
+        match (parts.next(), parts.next()) {
+            (Some(user), Some(password)) => Credentials::of_parts(user, password),
+            _ => Err(Failure::call(CKR_PIN_INCORRECT, "the PIN is not of the form <user>:<password>")),
         }
     }
 
     /// Of a user's name and a password.
     pub(crate) fn of_parts(user: &[u8], password: &[u8]) -> Result<Credentials, Failure> {
-        if user.len().saturating_add(password.len()) > PIN_LEN_MAX {
-            return Err(Failure::call(CKR_PIN_LEN_RANGE, "no user's name and password are as long as these"));
-        }
+        check_len(user.len().saturating_add(password.len()))?;
         if password.is_empty() {
             return Err(Failure::call(CKR_PIN_INCORRECT, "the password is empty; the PIN is <user>:<password>"));
         }
@@ -76,14 +96,31 @@ impl Credentials {
     }
 }
 
+fn check_len(len: usize) -> Result<(), Failure> {
+    match len > PIN_LEN_MAX {
+        true => Err(Failure::call(CKR_PIN_LEN_RANGE, "no user's name and password are as long as this PIN")),
+        false => Ok(()),
+    }
+}
+
 impl Slot {
     /// The slot at this place of the configuration.
-    pub(crate) fn new(index: usize, cluster: ClusterConfig, log: Log) -> Result<Slot, Failure> {
-        let settings = cluster.settings;
+    pub(crate) fn new(index: usize, cluster: ClusterConfig, log: Log) -> Result<Slot, ConfigError> {
+        let (settings, cluster_id) = (cluster.settings, cluster.cluster_id.clone());
+        let label = match (index, cluster_id) {
+            (0, _) => FIRST_LABEL.to_owned(),
+            (_, Some(id)) => id.as_str().to_owned(),
+            (index, None) => format!("{FIRST_LABEL}-{}", index + 1),
+        };
         let client = Client::open_with_log(cluster, ClientName::new("cloudhsm-pkcs11"), log.clone())?;
         let (objects, facts, turn) = (Objects::new(client.clone()), OnceLock::new(), Mutex::new(()));
         let id = FIRST_SLOT + index as CK_SLOT_ID;
-        Ok(Slot { id, client, settings, log, objects, facts, turn })
+        Ok(Slot { id, label, client, settings, log, objects, facts, turn })
+    }
+
+    /// The slot in a person's words. Says nothing to any HSM.
+    pub(crate) fn description(&self) -> String {
+        format!("CloudHSM cluster as token {}", self.label)
     }
 
     /// Whether a user is logged in. A login that the HSMs have ended is none as soon as an answer said so.
@@ -96,32 +133,47 @@ impl Slot {
         if let Some(facts) = self.facts.get() {
             return Ok(facts.clone());
         }
-        let ClusterInfo { hsm_type, mode, .. } = self.client.cluster_info()?;
-        Ok(self.facts.get_or_init(|| Facts { hsm_type, mode }).clone())
+        let info = self.client.cluster_info()?;
+        let byte = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+        let first = info.hsms.first();
+        let facts = Facts {
+            hsm_type: info.hsm_type,
+            mode: info.mode,
+            cluster_id: info.cluster_id.clone(),
+            hardware: first.map_or((0, 0), |hsm| (byte(hsm.hardware_major), byte(hsm.hardware_minor))),
+            firmware: first.map_or((0, 0), |hsm| (byte(hsm.firmware_major), byte(hsm.firmware_minor))),
+        };
+        Ok(self.facts.get_or_init(|| facts).clone())
     }
 
-    /// Logs in. Of several threads that try at once one wins, and the others find it logged in.
+    /// Waits for other threads' logging in and out.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        Turn { slot: self, _held: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+impl Turn<'_> {
+    /// Logs in.
     pub(crate) fn login(&self, credentials: &Credentials) -> Result<(), Failure> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.logged_in() {
+        let slot = self.slot;
+        if slot.logged_in() {
             return Err(Failure::call(CKR_USER_ALREADY_LOGGED_IN, "a user is logged in to this slot already"));
         }
-        // Of a login that the HSMs ended.
-        self.objects.logged_out();
-        self.client.login(&credentials.user, Role::CryptoUser, &credentials.password)?;
+        // What a login had that the HSMs ended.
+        slot.objects.logged_out();
+        slot.client.login(&credentials.user, Role::CryptoUser, &credentials.password)?;
         Ok(())
     }
 
     /// Logs out, and ends what only a user has. The login is over here whatever the HSMs answer.
-    pub(crate) fn logout(&self, sessions_drop: impl FnOnce()) -> Result<(), Failure> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_logged_in = self.logged_in();
-        if was_logged_in && let Err(error) = self.client.logout() {
+    pub(crate) fn logout(&self) -> Result<(), Failure> {
+        let slot = self.slot;
+        let was_logged_in = slot.logged_in();
+        if was_logged_in && let Err(error) = slot.client.logout() {
             let line = format!("no HSM could be told of the logout, and the login runs out by itself: {error}");
-            self.log.write(Level::Warn, &line);
+            slot.log.write(Level::Warn, &line);
         }
-        self.objects.logged_out();
-        sessions_drop();
+        slot.objects.logged_out();
         match was_logged_in {
             true => Ok(()),
             false => Err(Failure::call(CKR_USER_NOT_LOGGED_IN, "nobody is logged in to this slot")),
@@ -130,14 +182,42 @@ impl Slot {
 }
 
 impl Drop for Slot {
+    /// What a call logged in that ran while the library was finalised. A forked child never drops what it inherited.
     fn drop(&mut self) {
         if self.logged_in() {
-            let _ = self.logout(|| ());
+            let _ = self.turn().logout();
         }
     }
 }
 
-/// Slots are the same when they are of one id.
-pub(crate) fn same(one: &Arc<Slot>, other: &Arc<Slot>) -> bool {
-    one.id == other.id
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_split_at_its_first_colon() {
+        let check = |pin: &[u8], user: &str, password: &[u8]| {
+            let password = Password::for_login(Secret::from(password));
+            assert_eq!(Credentials::of_pin(pin).unwrap(), Credentials { user: user.parse().unwrap(), password });
+        };
+        check(b"alice:secret", "alice", b"secret");
+        check(b"Alice:with:colons", "alice", b"with:colons");
+        check(b"alice:\xff\x00", "alice", b"\xff\x00");
+        let longest = [&[b'a'; 31][..], b":", &[0xc3; PIN_LEN_MAX - 32]].concat();
+        check(&longest, &"a".repeat(31), &[0xc3; PIN_LEN_MAX - 32]);
+    }
+
+    #[test]
+    fn a_pin_of_another_form_is_refused() {
+        let check = |pin: &[u8], rv| assert_eq!(Credentials::of_pin(pin).unwrap_err().rv(), rv, "{pin:?}");
+        check(b"", CKR_PIN_LEN_RANGE);
+        check(&[b'a'; PIN_LEN_MAX + 1], CKR_PIN_LEN_RANGE);
+        for pin in [&b"1234"[..], b":secret", b"alice:", b":", b"two words:secret", b"\xff\xfe:secret", &[b'a'; 40]] {
+            check(pin, CKR_PIN_INCORRECT);
+        }
+        let parts = |user: &[u8], password: &[u8]| Credentials::of_parts(user, password).unwrap_err().rv();
+        assert_eq!(parts(b"", b""), CKR_PIN_INCORRECT);
+        assert_eq!(parts(b"alice", b""), CKR_PIN_INCORRECT);
+        assert_eq!(parts(b"alice", &[b'x'; PIN_LEN_MAX]), CKR_PIN_LEN_RANGE);
+    }
 }

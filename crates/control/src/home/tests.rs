@@ -57,7 +57,7 @@ impl World {
 fn a_new_folder_has_configurations_of_every_client() {
     let world = World::new();
     let notes = world.prepare(2).expect("prepared");
-    assert_eq!(notes.len(), 2 + Component::ALL.len(), "the programs are missing: {notes:?}");
+    assert_eq!(notes.len(), 3 + Component::ALL.len(), "the programs are missing: {notes:?}");
     let home = world.folder.home();
     for component in ["cli", "pkcs11", "dyn", "jce", "openssl-provider"] {
         let to_file = !matches!(component, "dyn" | "openssl-provider");
@@ -146,7 +146,7 @@ fn a_configuration_for_another_cluster_is_left_alone_and_garbage_is_named() {
 fn programs_are_linked_where_they_are_and_follow_a_move() {
     let world = World::new();
     let tools = Component::ALL.map(Component::tool);
-    for name in tools.iter().map(String::as_str).chain([programs::CLI, programs::ENGINE]) {
+    for name in tools.iter().map(String::as_str).chain([programs::CLI, programs::ENGINE, programs::PKCS11]) {
         fs::write(world.beside.join(name), "program").expect("written");
     }
     assert!(world.prepare(1).expect("prepared").is_empty());
@@ -156,6 +156,7 @@ fn programs_are_linked_where_they_are_and_follow_a_move() {
     assert_eq!(target("bin/configure-openssl-provider"), world.beside.join("configure-openssl-provider"));
     assert_eq!(target("engines-3/cloudhsm.so"), world.beside.join(programs::ENGINE));
     assert_eq!(target("lib/libcloudhsm_openssl_engine.so"), world.beside.join(programs::ENGINE));
+    assert_eq!(target("lib/libcloudhsm_pkcs11.so"), world.beside.join(programs::PKCS11));
     let elsewhere = world.beside.with_file_name("elsewhere");
     fs::rename(&world.beside, &elsewhere).expect("moved");
     prepare(&world.folder, &cluster(1), b"CA", &elsewhere).expect("prepared again");

@@ -4,13 +4,12 @@ use std::ffi::c_void;
 
 use cryptoki_sys::*;
 use strongroom_ffi::guarded;
-use strongroom_types::limits::PASSWORD_LEN_MIN;
+use strongroom_types::limits::{PASSWORD_LEN_MIN, PIN_LEN_MAX, SESSIONS_MAX};
 
 use super::{bytes, entered, in_session, put, put_list, take, unsupported};
 use crate::failure::Failure;
 use crate::library;
-use crate::session::SESSIONS_MAX;
-use crate::slot::{Credentials, PIN_LEN_MAX};
+use crate::slot::Credentials;
 
 unsupported! {
     C_InitToken(CK_SLOT_ID, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_UTF8CHAR);
@@ -18,7 +17,13 @@ unsupported! {
     C_SetPIN(CK_SESSION_HANDLE, *mut CK_UTF8CHAR, CK_ULONG, *mut CK_UTF8CHAR, CK_ULONG);
     C_GetOperationState(CK_SESSION_HANDLE, *mut CK_BYTE, *mut CK_ULONG);
     C_SetOperationState(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, CK_OBJECT_HANDLE, CK_OBJECT_HANDLE);
-    C_WaitForSlotEvent(CK_FLAGS, *mut CK_SLOT_ID, *mut c_void);
+}
+
+/// Who made library, slots and tokens, as the original has it.
+const MANUFACTURER: &str = "CloudHSM";
+
+fn version((major, minor): (u8, u8)) -> CK_VERSION {
+    CK_VERSION { major, minor }
 }
 
 /// The version of the library, which is the project's.
@@ -87,20 +92,48 @@ pub(crate) extern "C" fn C_Finalize(reserved: *mut c_void) -> CK_RV {
     })
 }
 
+/// What `C_GetInfo` says of a version of the standard.
+///
 /// # Safety
-/// As the standard's.
-#[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn C_GetInfo(info: *mut CK_INFO) -> CK_RV {
+/// `info` is null or points to room for it.
+unsafe fn tell_info(info: *mut CK_INFO, (major, minor): (CK_BYTE, CK_BYTE)) -> CK_RV {
     entered("C_GetInfo", |_| {
         let told = CK_INFO {
-            cryptokiVersion: CK_VERSION { major: 2, minor: 40 },
-            manufacturerID: padded("CloudHSM"),
+            cryptokiVersion: CK_VERSION { major, minor },
+            manufacturerID: padded(MANUFACTURER),
             flags: 0,
             libraryDescription: padded("CloudHSM PKCS#11"),
             libraryVersion: library_version(),
         };
         // SAFETY: the caller's.
         unsafe { put(info, told) }
+    })
+}
+
+/// # Safety
+/// As the standard's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn C_GetInfo(info: *mut CK_INFO) -> CK_RV {
+    // SAFETY: the caller's.
+    unsafe { tell_info(info, (2, 40)) }
+}
+
+/// `C_GetInfo` of the interface of 3.0.
+///
+/// # Safety
+/// As the standard's.
+pub(super) unsafe extern "C" fn info_3_0(info: *mut CK_INFO) -> CK_RV {
+    // SAFETY: the caller's.
+    unsafe { tell_info(info, (3, 0)) }
+}
+
+/// Tokens stay where they are, so there is nothing to wait for.
+#[unsafe(no_mangle)]
+pub(crate) extern "C" fn C_WaitForSlotEvent(flags: CK_FLAGS, _: *mut CK_SLOT_ID, reserved: *mut c_void) -> CK_RV {
+    entered("C_WaitForSlotEvent", |_| match (reserved.is_null(), flags & CKF_DONT_BLOCK != 0) {
+        (false, _) => Err(Failure::call(CKR_ARGUMENTS_BAD, "pReserved must be null")),
+        (true, true) => Err(Failure::call(CKR_NO_EVENT, "no token comes or goes")),
+        (true, false) => Err(Failure::call(CKR_FUNCTION_NOT_SUPPORTED, "no token comes or goes; set CKF_DONT_BLOCK")),
     })
 }
 
@@ -122,10 +155,10 @@ pub(crate) unsafe extern "C" fn C_GetSlotList(_: CK_BBOOL, list: *mut CK_SLOT_ID
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SLOT_INFO) -> CK_RV {
     entered("C_GetSlotInfo", |library| {
-        library.slot(slot)?;
+        let slot = library.slot(slot)?;
         let told = CK_SLOT_INFO {
-            slotDescription: padded("CloudHSM cluster"),
-            manufacturerID: padded("CloudHSM"),
+            slotDescription: padded(&slot.description()),
+            manufacturerID: padded(MANUFACTURER),
             flags: CKF_TOKEN_PRESENT | CKF_HW_SLOT,
             hardwareVersion: CK_VERSION::default(),
             firmwareVersion: CK_VERSION::default(),
@@ -141,12 +174,13 @@ pub(crate) unsafe extern "C" fn C_GetSlotInfo(slot: CK_SLOT_ID, info: *mut CK_SL
 pub(crate) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_TOKEN_INFO) -> CK_RV {
     entered("C_GetTokenInfo", |library| {
         let slot = library.slot(slot)?;
+        let facts = slot.facts()?;
         let sessions = library.sessions.of(slot);
         let told = CK_TOKEN_INFO {
-            label: padded("hsm1"),
-            manufacturerID: padded("CloudHSM"),
-            model: padded("CloudHSM"),
-            serialNumber: padded(""),
+            label: padded(&slot.label),
+            manufacturerID: padded(MANUFACTURER),
+            model: padded(facts.hsm_type.as_str()),
+            serialNumber: padded(facts.serial()),
             flags: CKF_RNG | CKF_LOGIN_REQUIRED | CKF_USER_PIN_INITIALIZED | CKF_TOKEN_INITIALIZED,
             ulMaxSessionCount: SESSIONS_MAX as CK_ULONG,
             ulSessionCount: sessions.len() as CK_ULONG,
@@ -158,8 +192,8 @@ pub(crate) unsafe extern "C" fn C_GetTokenInfo(slot: CK_SLOT_ID, info: *mut CK_T
             ulFreePublicMemory: CK_UNAVAILABLE_INFORMATION,
             ulTotalPrivateMemory: CK_UNAVAILABLE_INFORMATION,
             ulFreePrivateMemory: CK_UNAVAILABLE_INFORMATION,
-            hardwareVersion: CK_VERSION::default(),
-            firmwareVersion: CK_VERSION::default(),
+            hardwareVersion: version(facts.hardware),
+            firmwareVersion: version(facts.firmware),
             utcTime: padded(""),
         };
         // SAFETY: the caller's.
@@ -238,14 +272,15 @@ pub(crate) unsafe extern "C" fn C_Login(
     pin: *mut CK_UTF8CHAR,
     pin_len: CK_ULONG,
 ) -> CK_RV {
-    in_session("C_Login", session, |session| {
+    entered("C_Login", |library| {
+        let session = library.sessions.get(session)?;
         check_user_type(user_type)?;
         if pin.is_null() {
             return Err(Failure::call(CKR_ARGUMENTS_BAD, "there is no other way to a PIN than pPin"));
         }
         // SAFETY: the caller's.
         let pin = unsafe { bytes(pin, pin_len) }?;
-        session.slot.login(&Credentials::of_pin(pin)?)
+        library.sessions.login(&session, &Credentials::of_pin(pin)?)
     })
 }
 
@@ -260,14 +295,15 @@ pub(crate) unsafe extern "C" fn C_LoginUser(
     user: *mut CK_UTF8CHAR,
     user_len: CK_ULONG,
 ) -> CK_RV {
-    in_session("C_LoginUser", session, |session| {
+    entered("C_LoginUser", |library| {
+        let session = library.sessions.get(session)?;
         check_user_type(user_type)?;
         if pin.is_null() || user.is_null() {
             return Err(Failure::call(CKR_ARGUMENTS_BAD, "pPin and pUsername must be given"));
         }
         // SAFETY: the caller's.
         let (pin, user) = unsafe { (bytes(pin, pin_len)?, bytes(user, user_len)?) };
-        session.slot.login(&Credentials::of_parts(user, pin)?)
+        library.sessions.login(&session, &Credentials::of_parts(user, pin)?)
     })
 }
 

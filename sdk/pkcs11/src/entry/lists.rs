@@ -67,7 +67,8 @@ static LIST_2_40: CK_FUNCTION_LIST = list! { CK_FUNCTION_LIST, 2, 40:
     C_GenerateRandom C_GetFunctionStatus C_CancelFunction C_WaitForSlotEvent
 };
 
-static LIST_3_0: CK_FUNCTION_LIST_3_0 = list! { CK_FUNCTION_LIST_3_0, 3, 0:
+static LIST_3_0: CK_FUNCTION_LIST_3_0 = CK_FUNCTION_LIST_3_0 { C_GetInfo: Some(info_3_0), ..FUNCTIONS_3_0 };
+const FUNCTIONS_3_0: CK_FUNCTION_LIST_3_0 = list! { CK_FUNCTION_LIST_3_0, 3, 0:
     C_Initialize C_Finalize C_GetInfo C_GetFunctionList C_GetSlotList C_GetSlotInfo C_GetTokenInfo C_GetMechanismList
     C_GetMechanismInfo C_InitToken C_InitPIN C_SetPIN C_OpenSession C_CloseSession C_CloseAllSessions
     C_GetSessionInfo C_GetOperationState C_SetOperationState C_Login C_Logout C_CreateObject C_CopyObject

@@ -8,6 +8,8 @@ mod general;
 mod lists;
 mod mechanisms;
 mod objects;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 use std::ptr;
@@ -20,11 +22,11 @@ use cryptoki_sys::{
 use strongroom_client::Level;
 use strongroom_ffi::{PointerError, guarded, pointer};
 use strongroom_types::Secret;
-use strongroom_types::limits::TEMPLATE_LEN_MAX;
+use strongroom_types::limits::{ATTRIBUTE_LEN_MAX, TEMPLATE_LEN_MAX};
 
 pub(crate) use self::mechanisms::IvBuffer;
-use crate::attribute::{Given, VALUE_LEN_MAX, Value};
-use crate::failure::{Failure, name};
+use crate::attribute::{Given, Value};
+use crate::failure::Failure;
 use crate::library::{self, Library};
 use crate::session::Session;
 
@@ -71,12 +73,19 @@ pub(crate) fn entered(function: &'static str, body: impl FnOnce(&Library) -> Res
             };
             let Some(library) = library.as_deref() else { return Failure::Panic.rv() };
             let result = body(library);
-            let rv = result.as_ref().map_or_else(Failure::rv, |()| CKR_OK);
             match result {
-                Ok(()) => library.log.write(Level::Debug, &format!("{function}: {}", name(rv))),
-                Err(failure) => library.log.write(failure.level(), &failure.line(function)),
+                Ok(()) if library.log.keeps(Level::Debug) => {
+                    library.log.write(Level::Debug, &format!("{function}: CKR_OK"));
+                    CKR_OK
+                }
+                Ok(()) => CKR_OK,
+                Err(failure) => {
+                    if library.log.keeps(failure.level()) {
+                        library.log.write(failure.level(), &failure.line(function));
+                    }
+                    failure.rv()
+                }
             }
-            rv
         },
         || {
             let line = Failure::Panic.line(function);
@@ -234,7 +243,7 @@ unsafe fn template_at(start: *const CK_ATTRIBUTE, count: CK_ULONG, may_nest: boo
 unsafe fn value_of(attribute: &CK_ATTRIBUTE, may_nest: bool) -> Result<Value, Failure> {
     let wrong = |why| Failure::Attribute { rv: CKR_ATTRIBUTE_VALUE_INVALID, attribute: attribute.type_, why };
     let len = usize::try_from(attribute.ulValueLen).unwrap_or(usize::MAX);
-    if len > VALUE_LEN_MAX {
+    if len > ATTRIBUTE_LEN_MAX {
         return Err(wrong("the value is longer than 64 KiB"));
     }
     if len > 0 && attribute.pValue.is_null() {
