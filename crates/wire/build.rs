@@ -1,7 +1,7 @@
 //! Compiles the protocol's messages with protox, so that no protoc is needed.
 
 /// Messages that carry a password, a ticket or clear data: their `Debug` is written by hand, without content.
-const SECRET_MESSAGES: [&str; 12] = [
+const SECRET_MESSAGES: [&str; 14] = [
     "Request",
     "Response",
     "Login",
@@ -12,6 +12,8 @@ const SECRET_MESSAGES: [&str; 12] = [
     "UserChangePassword",
     "DecryptResult",
     "RandomResult",
+    "KeyImport",
+    "KeyReadValueResult",
     "LoginChallenge",
     "UserChangeMfa",
 ];

@@ -2,11 +2,12 @@
 
 use strongroom_client::{ApplianceState, ClusterInfo, FoundKeys, Hello, UserInfo};
 use strongroom_core::Replica;
+use strongroom_types::Curve;
 use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
 use strongroom_types::limits::{HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Outcome;
-use strongroom_wire::{KeyInfo, Wrapping, convert, frame, v1};
+use strongroom_wire::{KeyInfo, Wrapping, convert, derivation, derivation_message, frame, v1};
 
 /// The target.
 pub fn run(data: &[u8]) {
@@ -74,6 +75,14 @@ fn request_read(request: v1::Request) {
         | Some(Operation::KeyUnwrap(v1::KeyUnwrap { wrapping: Some(wrapping), .. })) => {
             if let Ok(read) = Wrapping::try_from(&wrapping) {
                 assert_eq!(v1::Wrapping::from(&read), wrapping);
+            }
+        }
+        Some(Operation::KeyDerive(message)) => {
+            if let Ok(read) = derivation(message.derivation.as_ref()) {
+                assert_eq!(Some(derivation_message(&read)), message.derivation);
+                let curves = Curve::ALL.iter().copied().map(Some).chain([None]);
+                let len = message.length_bytes as usize;
+                curves.for_each(|curve| _ = read.check(len, curve));
             }
         }
         Some(Operation::Decrypt(decrypt)) => {

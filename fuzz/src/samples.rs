@@ -13,13 +13,14 @@ use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_types::{
     AttributeName, AttributeValue, Attributes, CertificateFingerprint, ChallengeId, ClusterId, ClusterMode,
-    ClusterState, CredentialId, Curve, Flag, Flags, HsmId, HsmType, KeyClass, KeyQuorum, KeyReference, KeyType,
-    LoginId, MlDsaAlgorithm, MtlsEnforcement, PublicPart, QuorumService, QuorumSubject, RequestId, Revision, Role,
-    Secret, TokenId, TokenKey, TrustAnchorReference, UserId, UserName,
+    ClusterState, CredentialId, Curve, Derivation, EcdhKdf, Flag, Flags, HashFunction, HsmId, HsmType, KdfField,
+    KeyClass, KeyQuorum, KeyReference, KeyType, LoginId, MlDsaAlgorithm, MtlsEnforcement, Prf, PublicPart,
+    QuorumService, QuorumSubject, RequestId, Revision, Role, Secret, TokenId, TokenKey, TrustAnchorReference, UserId,
+    UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{KeyInfo, convert, v1};
+use strongroom_wire::{KeyInfo, convert, derivation_message, v1};
 
 const USER: [u8; 16] = [6; 16];
 
@@ -336,7 +337,34 @@ pub(crate) fn operations() -> Vec<Operation> {
             public_key_info: vec![0x30, 0],
             key_type: v1::KeyType::Ec.into(),
             template: template.clone(),
+            ..v1::KeyImport::default()
         }),
+        Operation::KeyImport(v1::KeyImport { secret: vec![5; 32], key_type: aes, ..v1::KeyImport::default() }),
+        Operation::KeyDerive(v1::KeyDerive {
+            base_key: 7,
+            derivation: Some(derivation_message(&Derivation::Ecdh {
+                peer_point: vec![4; 65],
+                kdf: EcdhKdf::X963 { hash: HashFunction::Sha256, shared_info: vec![6; 8] },
+            })),
+            key_type: aes,
+            length_bytes: 32,
+            template: template.clone(),
+        }),
+        Operation::KeyDerive(v1::KeyDerive {
+            base_key: 7,
+            derivation: Some(derivation_message(&Derivation::CounterKdf {
+                prf: Prf::Hmac(HashFunction::Sha256),
+                fields: vec![
+                    KdfField::Counter { bits: 32 },
+                    KdfField::Bytes(vec![6; 8]),
+                    KdfField::Length { bits: 16 },
+                ],
+            })),
+            key_type: aes,
+            length_bytes: 32,
+            template: template.clone(),
+        }),
+        Operation::KeyReadValue(v1::KeyReadValue { reference: 7 }),
         Operation::KeyWrap(v1::KeyWrap { payload: 7, wrapping_key: 8, wrapping: Some(wrapping.clone()) }),
         Operation::KeyUnwrap(v1::KeyUnwrap {
             unwrapping_key: 8,
@@ -473,6 +501,7 @@ pub(crate) fn outcomes() -> Vec<Answer> {
         Answer::KeyExport(replica()),
         Answer::Sign(v1::SignResult { signature: vec![1; 64] }),
         Answer::Decrypt(v1::DecryptResult { data: vec![1; 32] }),
+        Answer::KeyReadValue(v1::KeyReadValueResult { value: vec![1; 32] }),
         Answer::ApplianceState(v1::ApplianceStateResult {
             cluster_id,
             hsm_id,

@@ -266,6 +266,9 @@ fn wording(status: Status) -> Wording {
         Status::KeyFunctionNotPermitted => Wording::OwnWith(
             "its owner sets them when it is made, such as with --private-attributes sign=true, or later with key set-attribute",
         ),
+        Status::KeySensitive => Wording::OwnWith(
+            "only keys made with sensitive=false, extractable=true and wrap-with-trusted=false show it; others leave wrapped",
+        ),
         Status::KeyNotExtractable => Wording::OwnWith("extractable=false is for good, so that nobody can take it out"),
         Status::WrappingKeyNotTrusted => Wording::OwnWith(
             "it has wrap-with-trusted=true; an admin trusts a key with key set-attribute --name trusted",

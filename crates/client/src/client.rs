@@ -75,12 +75,17 @@ impl Client {
         self.call_with(manner, &[], operation)
     }
 
-    fn call_with(&self, manner: &Manner, keys: &[KeyReference], operation: Operation) -> Result<Answered, ClientError> {
+    pub(crate) fn call_with(
+        &self,
+        manner: &Manner,
+        keys: &[KeyReference],
+        operation: Operation,
+    ) -> Result<Answered, ClientError> {
         self.0.call_with(manner, keys, &self.1, operation)
     }
 
     /// How keys are used: with approvals, which are good for one use, so that a repeat must be known as one.
-    fn use_of<'a>(&self, manner: &'a Manner) -> &'a Manner {
+    pub(crate) fn use_of<'a>(&self, manner: &'a Manner) -> &'a Manner {
         if self.1.is_empty() { manner } else { &manner::APPROVED_USE }
     }
 
@@ -283,15 +288,8 @@ impl Client {
     /// Makes a public key of one that others have; with `token=false` in the template one that lives as long as this
     /// login.
     pub fn key_import(&self, public: &PublicPart, template: &Template) -> Result<KeyInfo, ClientError> {
-        let operation = Operation::KeyImport(v1::KeyImport {
-            public_key_info: spki::encode(public),
-            key_type: v1::KeyType::from(public.key_type()).into(),
-            template: convert::template_message(template),
-        });
-        self.one_key(&[], template, operation, |answer| match answer {
-            Answer::KeyImport(key) => Some(key),
-            _ => None,
-        })
+        let public_key_info = spki::encode(public);
+        self.imported(public.key_type(), v1::KeyImport { public_key_info, ..v1::KeyImport::default() }, template)
     }
 
     /// The payload wrapped under another key, and the initialisation vector where it is apart.
@@ -397,7 +395,7 @@ impl Client {
     }
 
     /// Has one key made: of the session, if the template says so. `used` are keys that it takes.
-    fn one_key(
+    pub(crate) fn one_key(
         &self,
         used: &[KeyReference],
         template: &Template,
@@ -409,7 +407,8 @@ impl Client {
             return Ok(key);
         }
         self.0.check_availability()?;
-        let answered = self.call_with(&manner::KEY_GENERATION, used, operation)?;
+        let manner = if brings_secret(&operation) { &manner::KEY_IMPORT } else { &manner::KEY_GENERATION };
+        let answered = self.call_with(manner, used, operation)?;
         answered.read(|answer| read(answer).map(KeyInfo::try_from))
     }
 
@@ -423,7 +422,11 @@ impl Client {
         if let Some(login) = self.0.present_login() {
             login.session_keys.check_room(N)?;
         }
-        let answered = self.call_with(&manner::SESSION_KEY_GENERATION, used, operation)?;
+        let manner = match brings_secret(&operation) {
+            true => &manner::SESSION_KEY_IMPORT,
+            false => &manner::SESSION_KEY_GENERATION,
+        };
+        let answered = self.call_with(manner, used, operation)?;
         let login = answered.login.clone().ok_or(ClientError::NoCredentials)?;
         let made = answered.read(|answer| {
             let keys = |keys: [v1::Key; N]| keys.into_iter().map(SessionKey::try_from).collect::<Result<Vec<_>, _>>();
@@ -567,6 +570,11 @@ impl TryFrom<v1::Key> for Made {
 
 fn kept<const N: usize>(keys: &SessionKeys, made: Vec<SessionKey>) -> Result<[KeyInfo; N], ClientError> {
     Ok(keys.insert(made)?.try_into().expect("as many as were made"))
+}
+
+/// Whether the request holds a key in clear.
+fn brings_secret(operation: &Operation) -> bool {
+    matches!(operation, Operation::KeyImport(message) if message.public_key_info.is_empty())
 }
 
 fn names(users: &[UserName]) -> Vec<String> {

@@ -17,6 +17,7 @@ mod appliance;
 mod client;
 mod config;
 mod connection;
+mod derive;
 mod descriptors;
 mod engine;
 mod error;

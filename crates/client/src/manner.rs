@@ -80,6 +80,12 @@ pub(crate) const KEY_GENERATION: Manner = Manner {
 /// Making a session key, which changes nothing: who asks twice has two.
 pub(crate) const SESSION_KEY_GENERATION: Manner = Manner { changes: false, ..KEY_GENERATION };
 
+/// Making a key of one that comes in clear: a 4096-bit RSA key is checked as long as one is made.
+pub(crate) const KEY_IMPORT: Manner = Manner { secret: true, ..KEY_GENERATION };
+
+/// The same for a session key.
+pub(crate) const SESSION_KEY_IMPORT: Manner = Manner { secret: true, ..SESSION_KEY_GENERATION };
+
 /// Deleting a session key, which only this client has.
 pub(crate) const SESSION_KEY_DELETION: Manner = Manner { changes: false, secret: false, ..MANAGEMENT };
 

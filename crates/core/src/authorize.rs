@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use strongroom_types::limits::{RANDOM_LEN_MAX, RANDOM_LEN_MAX_BEFORE_LOGIN};
 use strongroom_types::{
-    Attributes, DecryptMechanism, Flag, KeyReference, Refusal, SignMechanism, Status, WrapMechanism,
+    Attributes, DecryptMechanism, Derivation, Flag, KeyQuorum, KeyReference, Refusal, SignMechanism, Status,
+    WrapMechanism,
 };
 
 use crate::logins::login_stands;
@@ -21,6 +22,10 @@ pub enum KeyUse<'a> {
     Decrypt(DecryptMechanism, &'a [u8]),
     /// Unwrap a key that has so many bytes wrapped.
     Unwrap(WrapMechanism, usize),
+    /// Derive so, a key of so many bytes.
+    Derive(&'a Derivation, u32),
+    /// Give its value out.
+    ReadValue,
 }
 
 impl KeyUse<'_> {
@@ -31,15 +36,30 @@ impl KeyUse<'_> {
             KeyUse::Verify(..) => Operation::Verify,
             KeyUse::Decrypt(..) => Operation::Decrypt,
             KeyUse::Unwrap(..) => Operation::KeyUnwrap,
+            KeyUse::Derive(..) => Operation::KeyDerive,
+            KeyUse::ReadValue => Operation::KeyReadValue,
         }
     }
 
-    fn flag(self) -> Flag {
+    /// The attribute that permits it; none where it is more than one.
+    fn flag(self) -> Option<Flag> {
         match self {
-            KeyUse::Sign(..) => Flag::Sign,
-            KeyUse::Verify(..) => Flag::Verify,
-            KeyUse::Decrypt(..) => Flag::Decrypt,
-            KeyUse::Unwrap(..) => Flag::Unwrap,
+            KeyUse::Sign(..) => Some(Flag::Sign),
+            KeyUse::Verify(..) => Some(Flag::Verify),
+            KeyUse::Decrypt(..) => Some(Flag::Decrypt),
+            KeyUse::Unwrap(..) => Some(Flag::Unwrap),
+            KeyUse::Derive(..) => Some(Flag::Derive),
+            KeyUse::ReadValue => None,
+        }
+    }
+
+    /// Whether a key with these quorum values takes no such use at all: nobody is asked to approve it, and it would give
+    /// one user alone what the others keep to themselves.
+    fn evades(self, quorum: KeyQuorum) -> bool {
+        match self {
+            KeyUse::Sign(..) | KeyUse::Verify(..) | KeyUse::Decrypt(..) | KeyUse::Unwrap(..) => false,
+            KeyUse::Derive(..) => quorum.usage > 1,
+            KeyUse::ReadValue => quorum.usage > 1 || quorum.manage > 1,
         }
     }
 }
@@ -76,7 +96,7 @@ pub fn authorize_approved(
     if quorum::is_use_approved(state, actor, request) { Ok(key) } else { Err(Status::QuorumFailed.into()) }
 }
 
-/// The same for a key that a change unwraps with: what others must approve of it is counted when the change is checked and
+/// The same for a key that a change unwraps with, or derives from: what others must approve of it is counted when the change is checked and
 /// planned, and nowhere else. Good for nothing but making what the change then commits; every other use is decided as
 /// [`authorize`] does.
 pub fn authorize_for_change(
@@ -87,8 +107,8 @@ pub fn authorize_for_change(
     now_ms: u64,
 ) -> Result<Arc<Key>, Refusal> {
     match key_use {
-        KeyUse::Unwrap(..) => permitted(state, actor, key_use, reference, now_ms),
-        KeyUse::Sign(..) | KeyUse::Verify(..) | KeyUse::Decrypt(..) => {
+        KeyUse::Unwrap(..) | KeyUse::Derive(..) => permitted(state, actor, key_use, reference, now_ms),
+        KeyUse::Sign(..) | KeyUse::Verify(..) | KeyUse::Decrypt(..) | KeyUse::ReadValue => {
             authorize(state, actor, key_use, reference, now_ms)
         }
     }
@@ -104,7 +124,7 @@ fn permitted(
     let user = permit(state, actor, key_use.operation(), now_ms)?.ok_or(Status::NotLoggedIn)?;
     let key = state.key(reference).filter(|key| key.is_visible_to(user.id)).ok_or(Status::KeyUnknown)?;
     permitted_by(state, &key.attributes, key_use)?;
-    Ok(Arc::clone(key))
+    if key_use.evades(key.quorum) { Err(Status::QuorumFailed.into()) } else { Ok(Arc::clone(key)) }
 }
 
 /// The same for a session key, which must be of the actor's own login, and so of one that stands.
@@ -140,9 +160,22 @@ pub fn authorize_random(state: &State, actor: &Actor, len: u32, now_ms: u64) -> 
 /// What the key itself and the cluster's mode permit.
 fn permitted_by(state: &State, attributes: &Attributes, key_use: KeyUse<'_>) -> Result<(), Refusal> {
     algorithms::fits_key(key_use, attributes)?;
-    has_flag(attributes, key_use.flag())?;
+    match key_use.flag() {
+        Some(flag) => has_flag(attributes, flag)?,
+        None => is_readable(attributes)?,
+    }
     let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
     algorithms::fits_data(key_use, attributes, cluster)
+}
+
+/// Whether the key's value may be seen in clear (PKCS #11 v2.40 §4.9).
+fn is_readable(attributes: &Attributes) -> Result<(), Refusal> {
+    let flags = attributes.flags;
+    let hidden = [(Flag::Sensitive, true), (Flag::Extractable, false), (Flag::WrapWithTrusted, true)];
+    match hidden.iter().find(|(flag, hides)| flags.has(*flag) == *hides) {
+        Some((flag, hides)) => Err(Refusal::new(Status::KeySensitive, format!("{}={hides}", flag.as_str()))),
+        None => Ok(()),
+    }
 }
 
 /// Whether the attribute is set that permits a use.

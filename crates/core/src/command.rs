@@ -6,9 +6,9 @@ use crate::{
 };
 use strongroom_types::{
     AttributeName, AttributeValue, CertificateFingerprint, CheckValue, ClusterId, ClusterMode, CredentialId, Curve,
-    HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart, QuorumService,
-    QuorumSubject, RecordPath, Refusal, RequestId, Role, Template, TokenId, TokenKey, TrustAnchorReference, UserId,
-    UserName, WrapMechanism,
+    Derivation, HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart,
+    QuorumService, QuorumSubject, RecordPath, Refusal, RequestId, Role, Template, TokenId, TokenKey,
+    TrustAnchorReference, UserId, UserName, WrapMechanism,
 };
 use thiserror::Error;
 
@@ -143,7 +143,7 @@ pub enum Command {
     Logout,
     /// Makes a secret key. Needs [`Made::Secret`].
     GenerateSecret {
-        /// AES or generic secret.
+        /// AES, 3DES or generic secret.
         key_type: KeyType,
         /// Length in bytes.
         length_bytes: u32,
@@ -167,11 +167,23 @@ pub enum Command {
         /// How many of its users must approve what is done with the private key.
         quorum: KeyQuorum,
     },
-    /// Makes a public key of one that others have. The HSM has checked beforehand that it is a key at all. Needs
-    /// [`Made::Key`].
+    /// Makes a key of one that others have. Needs [`Made::Key`].
     ImportKey {
         /// The key.
-        public: PublicPart,
+        key: ImportedKey,
+        /// Attributes.
+        template: Template,
+    },
+    /// Makes a secret key from another key. Needs [`Made::Key`].
+    DeriveKey {
+        /// The other key.
+        base: SourceKey,
+        /// How.
+        derivation: Derivation,
+        /// Its type.
+        key_type: KeyType,
+        /// Length in bytes.
+        length_bytes: u32,
         /// Attributes.
         template: Template,
     },
@@ -261,6 +273,17 @@ pub enum Command {
     },
     /// Takes a user who is gone off share lists, as many as a batch holds. Needs [`Made::Nothing`]. By the HSM.
     ForgetUser(UserId),
+}
+
+/// What a key is that is brought in, as far as it is known before its material is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportedKey {
+    /// A public key; the HSM has checked beforehand that it is one at all.
+    Public(PublicPart),
+    /// A private key of this type.
+    Private(KeyType),
+    /// A secret key of this type, with so many bytes.
+    Secret(KeyType, u32),
 }
 
 /// The key of which a new one is made.
@@ -363,11 +386,11 @@ pub enum Made {
     Secret(MadeSecret),
     /// For [`Command::GeneratePair`].
     Pair(MadePair),
-    /// For [`Command::ImportKey`], [`Command::UnwrapKey`] and [`Command::CopyKey`].
+    /// For [`Command::ImportKey`], [`Command::UnwrapKey`], [`Command::DeriveKey`] and [`Command::CopyKey`].
     Key(MadeKey),
 }
 
-/// A key that came in, or is a copy.
+/// A key that came in, was derived, or is a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MadeKey {
     /// Its reference; the material is sealed for it.

@@ -31,6 +31,7 @@ mod challenge;
 mod clones;
 mod command;
 mod copies;
+mod derive;
 mod draft;
 mod head;
 mod index;
@@ -66,8 +67,9 @@ pub use authorize::{
 pub use challenge::{Challenge, ChallengePurpose, CorruptChallenge};
 pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{
-    Approval, Approver, Checked, Command, CommandDigest, Deregister, Effect, Made, MadeKey, MadePair, MadeSecret,
-    MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, SourceKey, TokenTime, Via,
+    Approval, Approver, Checked, Command, CommandDigest, Deregister, Effect, ImportedKey, Made, MadeKey, MadePair,
+    MadeSecret, MfaChange, PairAlgorithm, Plan, PlanError, Planned, Replayed, Reply, Request, SourceKey, TokenTime,
+    Via,
 };
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};

@@ -34,6 +34,8 @@ pub enum Operation {
     KeyCopy,
     /// Deletes a key.
     KeyDelete,
+    /// Makes a secret key from another key.
+    KeyDerive,
     /// Seals a key for a clone.
     KeyExport,
     /// Searches, lists and shows keys.
@@ -44,8 +46,10 @@ pub enum Operation {
     KeyGenerateSecret,
     /// Shows one key.
     KeyGet,
-    /// Makes a public key of one that others have.
+    /// Makes a key of one that others have.
     KeyImport,
+    /// Gives the value of a secret key that is not sensitive.
+    KeyReadValue,
     /// Takes a key from a clone.
     KeyReplicate,
     /// Changes an attribute of a key; admins `trusted` only.
@@ -201,12 +205,14 @@ pub const TABLE: &[Row] = &[
     row(Operation::Hello, When::Made, ANYBODY),
     row(Operation::KeyCopy, ACTIVE, CRYPTO_USER),
     row(Operation::KeyDelete, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyDerive, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
     row(Operation::KeyExport, ACTIVE, LOGGED_IN),
     row(Operation::KeyFind, ACTIVE, LOGGED_IN),
     row(Operation::KeyGeneratePair, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGenerateSecret, ACTIVE, CRYPTO_USER),
     row(Operation::KeyGet, ACTIVE, LOGGED_IN),
     row(Operation::KeyImport, ACTIVE, CRYPTO_USER),
+    row(Operation::KeyReadValue, ACTIVE, CRYPTO_USER),
     row(Operation::KeyReplicate, ACTIVE, LOGGED_IN),
     row(Operation::KeySetAttribute, ACTIVE, LOGGED_IN).by(QuorumService::KeyManagement),
     row(Operation::KeyShare, ACTIVE, CRYPTO_USER).by(QuorumService::KeyManagement),
@@ -272,6 +278,7 @@ impl Command {
             Command::ImportKey { .. } => Operation::KeyImport,
             Command::UnwrapKey { .. } => Operation::KeyUnwrap,
             Command::CopyKey { .. } => Operation::KeyCopy,
+            Command::DeriveKey { .. } => Operation::KeyDerive,
             Command::DeleteKey(_) => Operation::KeyDelete,
             Command::ShareKey { .. } => Operation::KeyShare,
             Command::UnshareKey { .. } => Operation::KeyUnshare,

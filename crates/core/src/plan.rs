@@ -5,12 +5,13 @@ use std::sync::Arc;
 use strongroom_types::limits::RECEIPTS_EACH_MAX;
 use strongroom_types::{CredentialId, Refusal, Revision, Status};
 
+use crate::derive::Deriving;
 use crate::permissions::permit;
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, QuorumToken, Record, Replayed, Reply,
-    Request, State, User, UserView, Via, attributes, copies, keys, lifecycle, logins, mtls, quorum, receipts,
+    Request, State, User, UserView, Via, attributes, copies, derive, keys, lifecycle, logins, mtls, quorum, receipts,
     replicate, sharing, users, wrapping,
 };
 
@@ -113,7 +114,8 @@ fn planned(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, 
         (Command::GenerateSecret { key_type, length_bytes, template, share_with, quorum }, Made::Secret(made)) => {
             keys::secret(asking, (*key_type, *length_bytes), template, (share_with, *quorum), made)
         }
-        (Command::ImportKey { public, template }, Made::Key(made)) => wrapping::import(asking, public, template, made),
+        (Command::ImportKey { key, template }, Made::Key(made)) => wrapping::import(asking, key, template, made),
+        (Command::DeriveKey { .. }, Made::Key(made)) => derive::derive(asking, Deriving::of(command)?, made),
         (Command::UnwrapKey { share_with, quorum, .. }, Made::Key(made)) => {
             wrapping::unwrap(asking, Unwrapping::of(command)?, (share_with, *quorum), made)
         }
@@ -218,6 +220,7 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::ImportKey { .. }
         | Command::UnwrapKey { .. }
         | Command::CopyKey { .. }
+        | Command::DeriveKey { .. }
         | Command::RegisterTrustAnchor { .. } => false,
     };
     if leaves_receipt && state.receipts_len_of(asker) >= RECEIPTS_EACH_MAX {
@@ -266,7 +269,8 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::GeneratePair { algorithm, public_template, private_template, share_with, quorum } => {
             keys::check_pair(asking, algorithm, (public_template, private_template), (share_with, *quorum)).map(drop)
         }
-        Command::ImportKey { public, template } => wrapping::check_import(asking, public, template).map(drop),
+        Command::ImportKey { key, template } => wrapping::check_import(asking, key, template).map(drop),
+        Command::DeriveKey { .. } => derive::check(asking, Deriving::of(command)?).map(drop),
         Command::UnwrapKey { share_with, quorum, .. } => {
             wrapping::check_unwrap(asking, Unwrapping::of(command)?, (share_with, *quorum)).map(drop)
         }

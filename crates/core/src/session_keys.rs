@@ -7,6 +7,7 @@
 use strongroom_types::matching;
 use strongroom_types::{AttributeName, Attributes, Flag, KeyClass, KeyQuorum, KeyReference, Refusal, Status, UserName};
 
+use crate::derive::Deriving;
 use crate::permissions::{Operation, permit};
 use crate::plan::internal;
 use crate::templates::{self, Chosen};
@@ -16,7 +17,7 @@ use crate::{Actor, Command, Made, PlanError, SessionKey, State, algorithms, copi
 /// What checked session keys will be.
 enum NewKeys {
     Secret(Chosen),
-    /// Brought in.
+    /// Brought in, or derived.
     Key(Chosen),
     /// The public half first.
     Pair(Chosen, Chosen),
@@ -31,7 +32,7 @@ pub fn is_for_session(state: &State, command: &Command) -> Result<bool, Refusal>
         Command::GeneratePair { public_template, private_template, .. } => {
             matching::is_for_session(public_template) || matching::is_for_session(private_template)
         }
-        Command::ImportKey { template, .. } => matching::is_for_session(template),
+        Command::ImportKey { template, .. } | Command::DeriveKey { template, .. } => matching::is_for_session(template),
         Command::UnwrapKey { .. } => Unwrapping::of(command)?.is_for_session(state)?,
         Command::CopyKey { from, template } => copies::is_for_session(from, template),
         _ => false,
@@ -85,9 +86,15 @@ pub fn session_keys(
             copies::check_made(&copy, made)?;
             Ok(vec![key(made.reference, *copy, made.sealed.clone())])
         }
-        (Command::ImportKey { public, .. }, Made::Key(made), NewKeys::Key(chosen)) => {
+        (Command::ImportKey { key: imported, .. }, Made::Key(made), NewKeys::Key(chosen)) => {
             keys::check_drawn(state, made.reference)?;
-            Ok(vec![key(made.reference, wrapping::imported_attributes(public, chosen, made)?, None)])
+            let attributes = wrapping::imported_attributes(state, imported, chosen, made)?;
+            Ok(vec![key(made.reference, attributes, made.sealed.clone())])
+        }
+        (Command::DeriveKey { .. }, Made::Key(made), NewKeys::Key(chosen)) => {
+            keys::check_drawn(state, made.reference)?;
+            let attributes = Deriving::of(command)?.attributes(chosen, made)?;
+            Ok(vec![key(made.reference, attributes, made.sealed.clone())])
         }
         _ => Err(internal("made").into()),
     }
@@ -133,9 +140,8 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
             not_shared(share_with, *quorum)?;
             Ok(NewKeys::Key(Unwrapping::of(command)?.check(state, actor, true, now_ms)?))
         }
-        Command::ImportKey { public, template } => {
-            Ok(NewKeys::Key(wrapping::chosen_import(state, public, template, true)?))
-        }
+        Command::ImportKey { key, template } => Ok(NewKeys::Key(wrapping::chosen_import(state, key, template, true)?)),
+        Command::DeriveKey { .. } => Ok(NewKeys::Key(Deriving::of(command)?.check(state, actor, true, now_ms)?)),
         Command::CopyKey { from, template } => {
             let copy = copies::copied(state, user, from, template, |key| key.is_of(actor))?;
             if copy.flags.has(Flag::Token) {

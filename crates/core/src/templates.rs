@@ -173,6 +173,13 @@ impl Chosen {
         let flags = past.iter().fold(self.flags, |flags, flag| flags.with(*flag, false));
         Chosen { flags, ..self }
     }
+
+    /// Of a key that was derived from one with these flags: its past began with that one's.
+    pub(crate) fn derived_from(self, base: Flags) -> Chosen {
+        let past = [Flag::AlwaysSensitive, Flag::NeverExtractable];
+        let flags = past.iter().fold(self.flags, |flags, flag| flags.with(*flag, flags.has(*flag) && base.has(*flag)));
+        Chosen { flags, ..self }
+    }
 }
 
 /// Reads the template of a key that is generated, or says which attribute is wrong and how.

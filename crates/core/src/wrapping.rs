@@ -1,4 +1,4 @@
-//! Keys that leave and come in wrapped, and public keys that come in as they are.
+//! Keys that leave and come in wrapped, and keys that come in as they are.
 //!
 //! * Out goes what its owner says, if it is extractable, under a key that may wrap; with `wrap-with-trusted` only under
 //!   one that an admin trusts, and always as the wrapping key's template demands. Wrapping changes nothing.
@@ -13,14 +13,14 @@ use strongroom_types::{
     Status, Template, UserName, WrapMechanism,
 };
 
-use crate::authorize::{authorize, authorize_for_change, authorize_session_key, has_flag};
+use crate::authorize::has_flag;
 use crate::keys::{self, NewKey, Shares};
 use crate::permissions::{Operation, permit};
 use crate::plan::{Asking, internal};
 use crate::templates::{self, Chosen};
 use crate::{
-    Actor, Command, Effect, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply, Request,
-    SessionKey, SourceKey, State, User, algorithms, quorum,
+    Actor, Command, Effect, ImportedKey, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply,
+    Request, SessionKey, SourceKey, State, User, algorithms, quorum,
 };
 
 /// A key by its reference, or a session key in person.
@@ -155,19 +155,7 @@ impl<'a> Unwrapping<'a> {
     /// Whether the actor may unwrap so, and what the key will be.
     pub(crate) fn check(&self, state: &State, actor: &Actor, session: bool, now_ms: u64) -> Result<Chosen, Refusal> {
         let key_use = KeyUse::Unwrap(self.mechanism, self.wrapped_len);
-        let demands = match self.with {
-            // What others must approve of a change is counted with the change.
-            SourceKey::Stored(reference) if !session => {
-                demands_of(&authorize_for_change(state, actor, key_use, *reference, now_ms)?.attributes)
-            }
-            SourceKey::Stored(reference) => {
-                demands_of(&authorize(state, actor, key_use, *reference, now_ms)?.attributes)
-            }
-            SourceKey::OfSession(key) => {
-                authorize_session_key(state, actor, key_use, key, now_ms)?;
-                demands_of(&key.attributes)
-            }
-        };
+        let demands = self.with.permitted(state, actor, key_use, session, now_ms, demands_of)?;
         let (class, key_type) = self.kind;
         algorithms::check_wrappable(class, key_type)?;
         let template = templates::unwrapped(self.kind, self.template, demands.as_deref(), self.defaults)?;
@@ -213,7 +201,7 @@ pub(crate) fn unwrap(
     one_key(asking, made, keys::new_key(asking, made.reference, new.shares, attributes, made.sealed.as_ref())?)
 }
 
-/// What an unwrapped key is.
+/// What a private or secret key is that came in.
 pub(crate) fn unwrapped_attributes(
     state: &State,
     (class, key_type): (KeyClass, KeyType),
@@ -225,7 +213,7 @@ pub(crate) fn unwrapped_attributes(
         && made.check_value.is_some() == (key_type != KeyType::GenericSecret)
         && made.sealed.is_some();
     if !fits {
-        return Err(internal("unwrapped key"));
+        return Err(internal("key that came in"));
     }
     let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
     match &made.public {
@@ -238,40 +226,62 @@ pub(crate) fn unwrapped_attributes(
 /// What an imported key will be.
 pub(crate) fn chosen_import(
     state: &State,
-    public: &PublicPart,
+    key: &ImportedKey,
     template: &Template,
     session: bool,
 ) -> Result<Chosen, Refusal> {
-    let chosen = templates::read(KeyClass::PublicKey, public.key_type(), template)?;
-    let chosen = chosen.lives(session)?.brought_in();
-    algorithms::check_public_from_outside(public, state.cluster().ok_or(Status::WrongClusterState)?)?;
+    let (class, key_type) = key.kind();
+    let chosen = templates::read(class, key_type, template)?.lives(session)?.brought_in();
+    let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
+    match key {
+        ImportedKey::Public(public) => algorithms::check_public_from_outside(public, cluster)?,
+        ImportedKey::Private(key_type) => algorithms::check_private_from_outside(*key_type)?,
+        ImportedKey::Secret(key_type, len) => algorithms::check_secret_from_outside(*key_type, *len, false, cluster)?,
+    }
     Ok(chosen)
 }
 
-pub(crate) fn check_import(asking: &Asking<'_>, public: &PublicPart, template: &Template) -> Result<Chosen, Refusal> {
-    let chosen = chosen_import(asking.state, public, template, false)?;
-    keys::check_room(asking, 1, 1)?;
+pub(crate) fn check_import(asking: &Asking<'_>, key: &ImportedKey, template: &Template) -> Result<Chosen, Refusal> {
+    let chosen = chosen_import(asking.state, key, template, false)?;
+    keys::check_room(asking, 1, usize::from(key.kind().0 != KeyClass::SecretKey))?;
     Ok(chosen)
 }
 
 pub(crate) fn import(
     asking: &Asking<'_>,
-    public: &PublicPart,
+    key: &ImportedKey,
     template: &Template,
     made: &MadeKey,
 ) -> Result<Plan, PlanError> {
-    let chosen = check_import(asking, public, template)?;
-    let attributes = imported_attributes(public, chosen, made)?;
-    one_key(asking, made, keys::new_key(asking, made.reference, Shares::default(), attributes, None)?)
+    let chosen = check_import(asking, key, template)?;
+    let attributes = imported_attributes(asking.state, key, chosen, made)?;
+    let sealed = made.sealed.as_ref();
+    one_key(asking, made, keys::new_key(asking, made.reference, Shares::default(), attributes, sealed)?)
 }
 
 /// What an imported key is.
-pub(crate) fn imported_attributes(public: &PublicPart, chosen: Chosen, made: &MadeKey) -> Result<Attributes, Refusal> {
+pub(crate) fn imported_attributes(
+    state: &State,
+    key: &ImportedKey,
+    chosen: Chosen,
+    made: &MadeKey,
+) -> Result<Attributes, Refusal> {
+    let ImportedKey::Public(public) = key else { return unwrapped_attributes(state, key.kind(), chosen, made) };
     if made.public.as_ref() != Some(public) || made.check_value.is_none() || made.sealed.is_some() {
         return Err(internal("imported key"));
     }
     let computed = keys::Computed { length_bytes: keys::public_length(public)?, ..made.computed() };
     Ok(keys::attributes((KeyClass::PublicKey, public.key_type()), chosen, computed))
+}
+
+impl ImportedKey {
+    fn kind(&self) -> (KeyClass, KeyType) {
+        match self {
+            ImportedKey::Public(public) => (KeyClass::PublicKey, public.key_type()),
+            ImportedKey::Private(key_type) => (KeyClass::PrivateKey, *key_type),
+            ImportedKey::Secret(key_type, _) => (KeyClass::SecretKey, *key_type),
+        }
+    }
 }
 
 pub(crate) fn one_key(asking: &Asking<'_>, made: &MadeKey, key: Key) -> Result<Plan, PlanError> {
@@ -281,7 +291,7 @@ pub(crate) fn one_key(asking: &Asking<'_>, made: &MadeKey, key: Key) -> Result<P
 }
 
 impl MadeKey {
-    fn computed(&self) -> keys::Computed {
+    pub(crate) fn computed(&self) -> keys::Computed {
         keys::Computed { check_value: self.check_value, length_bytes: self.length_bytes, public: self.public.clone() }
     }
 }

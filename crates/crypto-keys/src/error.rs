@@ -25,6 +25,9 @@ pub enum KeyError {
     /// A whole block that is no number between 1 and the modulus minus 1, both excluded.
     #[error("the block is not a number that this key can process")]
     DataRange,
+    /// Another side's public point that is not on the key's curve.
+    #[error("the point is not on the key's curve")]
+    PeerPoint,
     /// A PSS salt that the modulus has no room for.
     #[error("the salt is longer than the modulus has room for")]
     SaltLength,

@@ -2,11 +2,15 @@
 
 use aws_lc_rs::cipher::{AES_128, AES_192, AES_256, EncryptingKey, UnboundCipherKey};
 use strongroom_crypto::{random, spki};
-use strongroom_types::{CheckValue, Curve, MlDsaAlgorithm, PublicPart, Secret};
+use strongroom_types::{CheckValue, Curve, KeyType, MlDsaAlgorithm, PublicPart, Secret, limits};
 
+use crate::import::{self, ImportedSecret};
 use crate::private_key::{check_exponent, check_rsa_bits};
 use crate::sys::{self, Key};
 use crate::{KeyError, PrivateKey};
+
+/// Bytes of a 3DES key.
+const DES3_LEN: usize = limits::DES3_LEN as usize;
 
 /// A pair, new or brought in.
 #[derive(Debug)]
@@ -62,6 +66,18 @@ pub fn secret(len: usize) -> Secret {
     let mut bytes = vec![0; len];
     random::fill(&mut bytes);
     Secret::new(bytes)
+}
+
+/// A 3DES key: three DES keys with odd parity, each unlike the others (SP 800-67 rev. 2 §3.3).
+pub fn des3() -> Result<ImportedSecret, KeyError> {
+    loop {
+        let material = sys::with_odd_parity(&secret(DES3_LEN));
+        let key = import::secret(KeyType::Des3, material).map_err(|_| KeyError::Fault)?;
+        // Once in 2⁵⁵ keys.
+        if !key.weak {
+            return Ok(key);
+        }
+    }
 }
 
 /// The check value of an AES key: the first three bytes of a block of zeros, encrypted.

@@ -1,6 +1,6 @@
 //! # Room: crypto-keys (layer 2)
 //!
-//! Owns what is done with secrets: private-key operations, key generation, wrapping, certificate requests, password
+//! Owns what is done with secrets: private-key operations, key generation and derivation, wrapping, certificate requests, password
 //! hashes, and sealing: how an HSM encrypts its own data.
 //!
 //! * May use: types, crypto; AWS-LC (`aws-lc-rs`, and `aws-lc-sys` in `sys` alone); system calls for locked memory;
@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 pub mod csr;
+pub mod derive;
 mod error;
 pub mod generate;
 pub mod import;

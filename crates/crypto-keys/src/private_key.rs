@@ -63,6 +63,13 @@ impl PrivateKey {
         };
         plain.ok_or(KeyError::Decryption)
     }
+
+    /// The secret that ECDH (SP 800-56A rev. 3 §5.7.1.2) gives with another side's point, `04 || x || y`, which is checked
+    /// to be on the curve (§5.6.2.3.3; with a cofactor of 1, so is every other multiple of it): the x coordinate.
+    pub(crate) fn agree(&self, peer_point: &[u8]) -> Result<Secret, KeyError> {
+        let Key::Ec(key) = &self.key else { return Err(KeyError::KeyType) };
+        key.agree(peer_point).ok_or(KeyError::PeerPoint)
+    }
 }
 
 impl fmt::Debug for PrivateKey {

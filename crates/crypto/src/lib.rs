@@ -4,7 +4,7 @@
 //! PEM, public keys, X.509 certificates (version 1 included) and the TLS configuration of both ends.
 //!
 //! * May use: types; AWS-LC (`aws-lc-rs`, and `aws-lc-sys` in `sys` alone), rustls.
-//! * Never: private keys of users, sealing (both are crypto-keys' work), another cryptographic library, sockets, files,
+//! * Never: use of users' private keys, sealing (both are crypto-keys' work; [`pkcs8`] only writes down what a program has), another cryptographic library, sockets, files,
 //!   a clock: the time is an argument.
 #![deny(unsafe_code)]
 
@@ -15,6 +15,7 @@ pub mod ecdsa;
 mod mac;
 pub mod ml_dsa;
 pub mod pem;
+pub mod pkcs8;
 pub mod random;
 pub mod spki;
 #[allow(unsafe_code, reason = "the one place that calls AWS-LC's C interface, behind safe functions")]

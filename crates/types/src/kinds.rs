@@ -22,7 +22,7 @@ pub enum KeyClass {
 pub enum KeyType {
     /// `CKK_AES`.
     Aes,
-    /// `CKK_DES3`: comes in by unwrapping only.
+    /// `CKK_DES3`.
     Des3,
     /// `CKK_EC`, on one of the curves for ECDSA or for EdDSA.
     Ec,

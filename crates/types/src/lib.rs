@@ -10,6 +10,7 @@
 
 mod attributes;
 mod cluster;
+mod derivation;
 mod filter;
 mod ids;
 mod kinds;
@@ -28,6 +29,7 @@ pub use attributes::{
     parse_hex,
 };
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
+pub use derivation::{Derivation, DerivationError, EcdhKdf, KdfField, Prf, point_in};
 pub use filter::{Filter, FilterError, FilterTerm};
 pub use ids::{
     ChallengeId, ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId,

@@ -103,6 +103,10 @@ pub const RANDOM_LEN_MAX: usize = 64 * 1024;
 pub const RANDOM_LEN_MAX_BEFORE_LOGIN: usize = 8 * 1024;
 /// Bytes of a public key that is brought in, as SubjectPublicKeyInfo. RSA-4096 has 550.
 pub const PUBLIC_KEY_INFO_LEN_MAX: usize = 4 * 1024;
+/// Bytes of a private key that is brought in, as PKCS #8. RSA-4096 has 2,375.
+pub const PRIVATE_KEY_INFO_LEN_MAX: usize = 4 * 1024;
+/// Fields of the input of a key derivation function in counter mode.
+pub const KDF_FIELDS_MAX: usize = 16;
 /// TCP port of every HSM.
 pub const HSM_PORT: u16 = 2223;
 /// Connections an HSM accepts at once.

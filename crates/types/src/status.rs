@@ -134,6 +134,8 @@ statuses! {
     KeyTypeInconsistent = 27, Refused, "the key's type does not fit the mechanism";
     /// The attribute that permits this use is false.
     KeyFunctionNotPermitted = 28, Refused, "the key's attributes do not permit this use";
+    /// The value of a key that is sensitive, or may leave wrapped under a trusted key only.
+    KeySensitive = 82, Refused, "the key's value is not given out in clear";
     /// `extractable` is false.
     KeyNotExtractable = 52, Refused, "the key is not extractable: it never leaves the cluster";
     /// The payload has `wrap-with-trusted`, and the wrapping key is not `trusted`.

@@ -18,6 +18,8 @@ without_content!(
     Activate,
     Attach,
     DecryptResult,
+    KeyImport,
+    KeyReadValueResult,
     Login,
     LoginChallenge,
     LoginResult,

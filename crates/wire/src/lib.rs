@@ -15,6 +15,7 @@ mod approval;
 mod attributes;
 pub mod convert;
 mod debug;
+mod derivation;
 pub mod frame;
 mod key;
 mod session_key;
@@ -22,6 +23,7 @@ mod wrapping;
 
 pub use approval::{ApprovalInfo, ApprovalSignature, approvals};
 pub use convert::Malformed;
+pub use derivation::{derivation, derivation_message};
 pub use key::KeyInfo;
 pub use session_key::{NamedSessionKey, session_keys};
 pub use wrapping::Wrapping;

@@ -177,6 +177,7 @@ fn row(status: Status) -> (Reason, &'static str) {
         Status::DataInvalid => (140, ""),
         Status::SignatureInvalid => (141, ""),
         Status::DecryptionFailed => (142, ""),
+        Status::KeySensitive => (182, ""),
         Status::KeyNotExtractable => (152, ""),
         Status::WrappingKeyNotTrusted => (153, ""),
         Status::WrapTemplateMismatch => (184, ""),

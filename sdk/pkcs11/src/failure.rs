@@ -100,6 +100,7 @@ fn row(status: Status) -> (CK_RV, &'static str) {
         Status::SessionKeyFixed => (CKR_ACTION_PROHIBITED, ""),
         Status::KeyTypeInconsistent => (CKR_KEY_TYPE_INCONSISTENT, ""),
         Status::KeyFunctionNotPermitted => (CKR_KEY_FUNCTION_NOT_PERMITTED, ""),
+        Status::KeySensitive => (CKR_ATTRIBUTE_SENSITIVE, ""),
         Status::KeyNotExtractable => (CKR_KEY_UNEXTRACTABLE, ""),
         Status::WrappingKeyNotTrusted => (CKR_KEY_NOT_WRAPPABLE, "an admin sets trusted with cloudhsm-cli"),
         Status::WrapTemplateMismatch => {

@@ -69,6 +69,10 @@ impl Drop for Wiped {
             Some(Operation::UserChangeMfa(v1::UserChangeMfa { password, .. })) => password.zeroize(),
             Some(Operation::LoginChallenge(v1::LoginChallenge { password, .. })) => password.zeroize(),
             Some(Operation::Attach(v1::Attach { ticket })) => ticket.zeroize(),
+            Some(Operation::KeyImport(v1::KeyImport { private_key_info, secret, .. })) => {
+                private_key_info.zeroize();
+                secret.zeroize();
+            }
             _ => {}
         }
     }

@@ -14,8 +14,8 @@ use strongroom_types::limits::{
 };
 use strongroom_types::matching::without_leading_zeros;
 use strongroom_types::{
-    Attributes, ClusterMode, Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, PublicPart, Refusal,
-    SignMechanism, Status,
+    Attributes, ClusterMode, Curve, DecryptMechanism, Derivation, DerivationError, HashFunction, KeyClass, KeyType,
+    PublicPart, Refusal, SignMechanism, Status,
 };
 
 use crate::{Cluster, KeyUse, PairAlgorithm};
@@ -44,6 +44,8 @@ pub(crate) fn fits_key(key_use: KeyUse<'_>, key: &Attributes) -> Result<(), Refu
         KeyUse::Sign(..) | KeyUse::Decrypt(..) => KeyClass::PrivateKey,
         KeyUse::Verify(..) => KeyClass::PublicKey,
         KeyUse::Unwrap(mechanism, _) => wrapping::unwraps_by(mechanism),
+        KeyUse::Derive(Derivation::Ecdh { .. }, _) => KeyClass::PrivateKey,
+        KeyUse::Derive(Derivation::CounterKdf { .. }, _) | KeyUse::ReadValue => KeyClass::SecretKey,
     };
     let fits = match key_use {
         KeyUse::Sign(mechanism, _) | KeyUse::Verify(mechanism, _) => match mechanism {
@@ -59,6 +61,9 @@ pub(crate) fn fits_key(key_use: KeyUse<'_>, key: &Attributes) -> Result<(), Refu
             _,
         ) => key.key_type == KeyType::Rsa,
         KeyUse::Unwrap(mechanism, _) => key.key_type == wrapping::wraps_by(mechanism),
+        KeyUse::Derive(Derivation::Ecdh { .. }, _) => curve(key).is_some_and(Curve::is_weierstrass),
+        KeyUse::Derive(Derivation::CounterKdf { .. }, _) => key.key_type == KeyType::Aes,
+        KeyUse::ReadValue => true,
     };
     if key.class == class && fits { Ok(()) } else { Err(Status::KeyTypeInconsistent.into()) }
 }
@@ -77,6 +82,8 @@ pub(crate) fn fits_data(key_use: KeyUse<'_>, key: &Attributes, cluster: &Cluster
         KeyUse::Verify(mechanism, _) => Algorithm::of_verifying(mechanism),
         KeyUse::Decrypt(mechanism, _) => Algorithm::of_decrypting(mechanism),
         KeyUse::Unwrap(mechanism, _) => Algorithm::of_wrapping(mechanism),
+        KeyUse::Derive(derivation, _) => Algorithm::of_deriving(derivation),
+        KeyUse::ReadValue => return Ok(()),
     };
     algorithm.permitted_in(cluster)?;
     let fips = cluster.mode == ClusterMode::Fips;
@@ -85,6 +92,7 @@ pub(crate) fn fits_data(key_use: KeyUse<'_>, key: &Attributes, cluster: &Cluster
         // Verifying what was signed long ago stays possible.
         (KeyUse::Verify(mechanism, data), Some(public)) => signature(mechanism, data, public, false),
         (KeyUse::Decrypt(_, data), Some(PublicPart::Rsa { modulus, .. })) => length(data.len() == modulus.len()),
+        (KeyUse::Derive(derivation, len), _) => derive(derivation, len, curve(key), fips),
         (KeyUse::Unwrap(mechanism, len), public) => length(wrapping::is_wrapped_len(mechanism, public.as_ref(), len)),
         _ => Err(Status::KeyTypeInconsistent.into()),
     }
@@ -125,6 +133,19 @@ fn signature(mechanism: SignMechanism, data: &[u8], public: &PublicPart, fips: b
         }
         _ => Err(Status::KeyTypeInconsistent.into()),
     }
+}
+
+/// SP 800-56A rev. 3 appendix D has the curves of NIST, and not secp256k1.
+fn derive(derivation: &Derivation, len: u32, curve: Option<Curve>, fips: bool) -> Result<(), Refusal> {
+    if fips && curve == Some(Curve::Secp256k1) {
+        return Err(Refusal::new(Status::MechanismNotApproved, "ECDH on secp256k1"));
+    }
+    let len = usize::try_from(len).map_err(|_| Status::KeySizeInvalid)?;
+    derivation.check(len, curve).map_err(|error| match error {
+        DerivationError::Output(about) => Refusal::new(Status::KeySizeInvalid, about),
+        DerivationError::Parameter(about) => Refusal::new(Status::MechanismInvalid, about),
+        DerivationError::Length(about) => Refusal::new(Status::DataLengthInvalid, about),
+    })
 }
 
 fn length(fits: bool) -> Result<(), Refusal> {
@@ -173,10 +194,24 @@ pub(crate) fn check_pair(algorithm: &PairAlgorithm, cluster: &Cluster) -> Result
 
 /// Whether a secret key of this type and length can be made.
 pub(crate) fn check_secret(key_type: KeyType, length_bytes: u32, cluster: &Cluster) -> Result<(), Refusal> {
-    if key_type == KeyType::Des3 {
-        return Err(Refusal::new(Status::MechanismInvalid, "3DES keys are not generated; they come in by unwrapping"));
+    check_secret_from_outside(key_type, length_bytes, false, cluster)?;
+    if key_type == KeyType::Des3 { Algorithm::MakeDes3Keys.permitted_in(cluster) } else { Ok(()) }
+}
+
+/// Whether private keys of this type that were made elsewhere may come in; their public part is looked at later.
+pub(crate) fn check_private_from_outside(key_type: KeyType) -> Result<(), Refusal> {
+    match key_type {
+        KeyType::Ec | KeyType::Rsa => Ok(()),
+        KeyType::MlDsa => Err(ml_dsa_stays_out()),
+        KeyType::Aes | KeyType::Des3 | KeyType::GenericSecret => {
+            Err(Refusal::new(Status::TemplateInconsistent, "key-type"))
+        }
     }
-    check_secret_from_outside(key_type, length_bytes, false, cluster)
+}
+
+/// The original brings none in.
+fn ml_dsa_stays_out() -> Refusal {
+    Refusal::new(Status::MechanismInvalid, "ML-DSA keys cannot be brought in")
 }
 
 /// Whether a secret key of this type and length that was made elsewhere may come in. `weak` says what its material shows
@@ -217,8 +252,7 @@ pub(crate) fn check_public_from_outside(public: &PublicPart, cluster: &Cluster) 
             let modulus_bits = u32::try_from(modulus.len() * 8).unwrap_or(u32::MAX).saturating_sub(unused);
             check_pair(&PairAlgorithm::Rsa { modulus_bits, public_exponent: public_exponent.clone() }, cluster)
         }
-        // The original brings none in.
-        PublicPart::MlDsa { .. } => Err(Refusal::new(Status::MechanismInvalid, "ML-DSA keys cannot be brought in")),
+        PublicPart::MlDsa { .. } => Err(ml_dsa_stays_out()),
         PublicPart::Ec { .. } => Algorithm::of_public(public).permitted_in(cluster),
     }
 }
@@ -288,26 +322,28 @@ mod tests {
 
     #[test]
     fn secrets_made_here_and_elsewhere_by_type_and_mode() {
-        let check = |key_type, len, made: Option<Status>, brought: [Option<Status>; 3], weak: [Option<Status>; 3]| {
-            assert_eq!(everywhere(|cluster| check_secret(key_type, len, cluster)), [made; 3], "{key_type} {len}");
-            let from_outside =
-                |weak| everywhere(move |cluster| check_secret_from_outside(key_type, len, weak, cluster));
-            assert_eq!((from_outside(false), from_outside(true)), (brought, weak), "{key_type} {len} from outside");
-        };
+        let check =
+            |key_type, len, made: [Option<Status>; 3], brought: [Option<Status>; 3], weak: [Option<Status>; 3]| {
+                assert_eq!(everywhere(|cluster| check_secret(key_type, len, cluster)), made, "{key_type} {len}");
+                let from_outside =
+                    |weak| everywhere(move |cluster| check_secret_from_outside(key_type, len, weak, cluster));
+                assert_eq!((from_outside(false), from_outside(true)), (brought, weak), "{key_type} {len} from outside");
+            };
         let weak = [Some(Status::KeyWeak), Some(Status::KeyWeak), None];
-        check(KeyType::Aes, 32, None, ALLOWED, weak);
-        check(KeyType::GenericSecret, 800, None, ALLOWED, weak);
-        check(KeyType::Des3, 24, Some(Status::MechanismInvalid), ALLOWED, weak);
-        let size = Some(Status::KeySizeInvalid);
+        check(KeyType::Aes, 32, ALLOWED, ALLOWED, weak);
+        check(KeyType::GenericSecret, 800, ALLOWED, ALLOWED, weak);
+        let not_in_fips = [Some(Status::MechanismNotApproved), Some(Status::MechanismNotApproved), None];
+        check(KeyType::Des3, 24, not_in_fips, ALLOWED, weak);
+        let size = [Some(Status::KeySizeInvalid); 3];
         for (key_type, len) in [(KeyType::Aes, 20), (KeyType::GenericSecret, 0), (KeyType::GenericSecret, 801)] {
-            check(key_type, len, size, [size; 3], [size; 3]);
+            check(key_type, len, size, size, size);
         }
         for len in [0, 8, 16, 23, 25] {
-            check(KeyType::Des3, len, Some(Status::MechanismInvalid), [size; 3], [size; 3]);
+            check(KeyType::Des3, len, size, size, size);
         }
-        let not_secret = Some(Status::TemplateInconsistent);
+        let not_secret = [Some(Status::TemplateInconsistent); 3];
         for key_type in [KeyType::Ec, KeyType::MlDsa, KeyType::Rsa] {
-            check(key_type, 32, not_secret, [not_secret; 3], [not_secret; 3]);
+            check(key_type, 32, not_secret, not_secret, not_secret);
         }
     }
 

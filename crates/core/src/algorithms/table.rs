@@ -2,7 +2,8 @@
 //! is this table for readers; a test here compares the two.
 
 use strongroom_types::{
-    ClusterMode, Curve, DecryptMechanism, HsmType, KeyType, PublicPart, Refusal, SignMechanism, Status, WrapMechanism,
+    ClusterMode, Curve, DecryptMechanism, Derivation, EcdhKdf, HsmType, KeyType, PublicPart, Refusal, SignMechanism,
+    Status, WrapMechanism,
 };
 
 use crate::Cluster;
@@ -109,6 +110,15 @@ algorithms! {
     /// SP 800-131A rev. 2 §6.
     DecryptRsaPkcs: "RSA PKCS #1 v1.5 decryption", true, Refused;
 
+    /// SP 800-131A rev. 2 §2: nothing new is encrypted with them.
+    MakeDes3Keys: "3DES keys made here", true, Refused;
+    /// SP 800-108 rev. 1 §4.1, with HMAC (SHA-1 too) or CMAC.
+    DeriveCounterKdf: "SP 800-108 counter KDF", true, Approved;
+    /// What is derived is a piece of the shared secret, which SP 800-56A rev. 3 §5.8 does not have.
+    DeriveEcdh: "ECDH without KDF", true, Refused;
+    /// SP 800-56A rev. 3 §5.7.1.2, SP 800-135 rev. 1 §4.2.
+    DeriveEcdhX963: "ECDH with the X9.63 KDF", true, Within("a curve of NIST's");
+
     /// SP 800-38D, the IV by the HSM.
     WrapAesGcm: "AES-GCM wrapping", true, Approved;
     /// SP 800-38F §6.2, RFC 3394.
@@ -200,6 +210,15 @@ impl Algorithm {
             DecryptMechanism::RsaX509 => Algorithm::DecryptRsaX509,
             DecryptMechanism::RsaOaep { .. } => Algorithm::DecryptRsaOaep,
             DecryptMechanism::RsaPkcs => Algorithm::DecryptRsaPkcs,
+        }
+    }
+
+    /// The row of this derivation.
+    pub fn of_deriving(derivation: &Derivation) -> Algorithm {
+        match derivation {
+            Derivation::CounterKdf { .. } => Algorithm::DeriveCounterKdf,
+            Derivation::Ecdh { kdf: EcdhKdf::None, .. } => Algorithm::DeriveEcdh,
+            Derivation::Ecdh { kdf: EcdhKdf::X963 { .. }, .. } => Algorithm::DeriveEcdhX963,
         }
     }
 

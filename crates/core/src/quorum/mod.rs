@@ -162,7 +162,8 @@ impl Command {
             Command::ShareKey { key, .. } | Command::UnshareKey { key, .. } | Command::SetAttribute { key, .. } => {
                 Some(*key)
             }
-            Command::UnwrapKey { with: SourceKey::Stored(key), .. } => Some(*key),
+            Command::UnwrapKey { with: SourceKey::Stored(key), .. }
+            | Command::DeriveKey { base: SourceKey::Stored(key), .. } => Some(*key),
             _ => None,
         }
     }

@@ -9,8 +9,8 @@ use strongroom_types::{
 
 use super::world::{P256, World, name, public_of, rsa};
 use crate::{
-    Actor, Command, KeyUse, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Reply, SessionKey, SourceKey, authorize,
-    authorize_wrap, check_session_keys, find_keys, session_keys,
+    Actor, Command, ImportedKey, KeyUse, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Reply, SessionKey, SourceKey,
+    authorize, authorize_wrap, check_session_keys, find_keys, session_keys,
 };
 
 const OAEP: WrapMechanism = WrapMechanism::RsaOaep { hash: HashFunction::Sha256 };
@@ -389,7 +389,7 @@ fn import(world: &mut World, actor: &Actor, public: &PublicPart, values: &[(Flag
         weak: false,
         check_value: Some([7; 3]),
     });
-    let command = Command::ImportKey { public: public.clone(), template: flags(values) };
+    let command = Command::ImportKey { key: ImportedKey::Public(public.clone()), template: flags(values) };
     match world.done(actor, &command, &made)? {
         Reply::Key(view) => Ok(view),
         other => panic!("{other:?}"),
@@ -432,7 +432,7 @@ fn a_repeat_brings_one_key_in() {
         share_with: Vec::new(),
         quorum: strongroom_types::KeyQuorum::NONE,
     };
-    let public = Command::ImportKey { public: public_of(&P256), template: Template::new() };
+    let public = Command::ImportKey { key: ImportedKey::Public(public_of(&P256)), template: Template::new() };
     for (command, sealed) in [(private, Some(Arc::from(&[5; 60][..]))), (public, None)] {
         let mut made = || {
             Made::Key(MadeKey {
@@ -522,7 +522,8 @@ fn session_keys_wrap_are_wrapped_and_come_in() {
     assert_eq!(world.done(&bob, &lasting, &made), Err(Status::KeyUnknown));
     let Ok(Reply::Key(view)) = world.done(&alice, &lasting, &made) else { panic!("no key") };
     assert!(view.attributes.flags.has(Flag::Token));
-    let public = Command::ImportKey { public: public_of(&P256), template: flags(&[(Flag::Token, false)]) };
+    let public =
+        Command::ImportKey { key: ImportedKey::Public(public_of(&P256)), template: flags(&[(Flag::Token, false)]) };
     check_session_keys(&world.state, &alice, &public, world.now_ms).unwrap();
 }
 
@@ -640,7 +641,7 @@ fn a_public_key_under_somebody_elses_label_is_one_more() {
             weak: false,
             check_value: Some([value; 3]),
         };
-        let command = Command::ImportKey { public: public_of(&rsa(2048)), template: template() };
+        let command = Command::ImportKey { key: ImportedKey::Public(public_of(&rsa(2048))), template: template() };
         world.done(actor, &command, &Made::Key(made)).unwrap();
     };
     bring(&alice, 1);

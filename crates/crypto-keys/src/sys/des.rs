@@ -1,8 +1,10 @@
-//! 3DES (SP 800-67 rev. 2), for check values alone.
+//! 3DES (SP 800-67 rev. 2): check values and parity.
 
 use std::ffi::c_void;
 
 use aws_lc_sys as lc;
+use strongroom_types::Secret;
+use zeroize::Zeroizing;
 
 /// A DES key ready for use, in one place until it is wiped.
 struct Schedule(Box<lc::DES_key_schedule>);
@@ -40,4 +42,13 @@ pub(crate) fn des3_encrypt_block(keys: [&[u8; 8]; 3], block: [u8; 8]) -> [u8; 8]
     // SAFETY: reads one block and three keys, writes one block.
     unsafe { lc::DES_ecb3_encrypt(&input, &mut output, &*first.0, &*second.0, &*third.0, lc::DES_ENCRYPT) }
     output.bytes
+}
+
+/// The bytes with the lowest bit of each set so that an odd number of bits is (SP 800-67 rev. 2 §3.2).
+pub(crate) fn with_odd_parity(key: &Secret) -> Secret {
+    let odd = |byte: &u8| {
+        let high = byte & 0xfe;
+        high | u8::from(high.count_ones().is_multiple_of(2))
+    };
+    Secret::from(Zeroizing::new(key.expose().iter().map(odd).collect::<Vec<u8>>()).as_slice())
 }

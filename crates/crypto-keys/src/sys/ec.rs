@@ -6,7 +6,9 @@ use std::ptr;
 use aws_lc_sys as lc;
 use strongroom_types::{Curve, PublicPart, Secret};
 
-use super::{EcKey, EcdsaSignature, ErrorQueue, Pkey, pkcs8};
+use zeroize::Zeroizing;
+
+use super::{EcKey, EcPoint, EcdsaSignature, ErrorQueue, Pkey, pkcs8};
 
 /// An EC private key.
 pub(crate) struct EcPrivate {
@@ -42,6 +44,28 @@ impl EcPrivate {
             )
         };
         (written == point.len()).then_some(PublicPart::Ec { curve: self.curve, point })
+    }
+
+    /// The x coordinate of the point multiplied with the scalar, as long as a field element. None when the bytes are not
+    /// `04 || x || y` of a point on the curve.
+    pub(crate) fn agree(&self, peer_point: &[u8]) -> Option<Secret> {
+        let _queue = ErrorQueue;
+        if !self.curve.has_form_of_point(peer_point) {
+            return None;
+        }
+        let mut secret = Zeroizing::new(vec![0; self.curve.field_len()]);
+        // SAFETY: the group belongs to the valid key. `EC_POINT_oct2point` reads the bytes and refuses a point that is not on
+        // the curve; `ECDH_compute_key` checks it once more, and writes at most `secret.len()` bytes.
+        let written = unsafe {
+            let group = lc::EC_KEY_get0_group(self.ec());
+            let point = EcPoint::take(lc::EC_POINT_new(group))?;
+            let bytes = peer_point.as_ptr();
+            if lc::EC_POINT_oct2point(group, point.as_ptr(), bytes, peer_point.len(), ptr::null_mut()) != 1 {
+                return None;
+            }
+            lc::ECDH_compute_key(secret.as_mut_ptr().cast(), secret.len(), point.as_ptr(), self.ec(), None)
+        };
+        (usize::try_from(written) == Ok(secret.len())).then(|| Secret::from(secret.as_slice()))
     }
 
     /// r and s of the order's length each. AWS-LC draws the nonce from its DRBG with key and digest mixed in.

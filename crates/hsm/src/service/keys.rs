@@ -100,10 +100,17 @@ impl Service {
 
     fn made_secret(&self, key_type: KeyType, length_bytes: u32) -> Result<MadeSecret, Refusal> {
         let len = usize::try_from(length_bytes).map_err(|_| Status::KeySizeInvalid)?;
-        let material = generate::secret(len);
-        let check_value = match key_type {
-            KeyType::Aes => Some(generate::aes_check_value(&material).map_err(|error| self.refused_key(error))?),
-            KeyType::Des3 | KeyType::Ec | KeyType::GenericSecret | KeyType::MlDsa | KeyType::Rsa => None,
+        let (material, check_value) = match key_type {
+            KeyType::Des3 => {
+                let key = generate::des3().map_err(|error| self.refused_key(error))?;
+                (key.material, key.check_value)
+            }
+            KeyType::Aes => {
+                let material = generate::secret(len);
+                let check_value = generate::aes_check_value(&material).map_err(|error| self.refused_key(error))?;
+                (material, Some(check_value))
+            }
+            KeyType::Ec | KeyType::GenericSecret | KeyType::MlDsa | KeyType::Rsa => (generate::secret(len), None),
         };
         let reference = drawn_reference();
         let sealed = Arc::from(self.cluster.sealer().seal_material(reference, &material));
@@ -230,7 +237,7 @@ impl Service {
             KeyError::RsaBits | KeyError::Exponent | KeyError::AesLength => Status::KeySizeInvalid,
             KeyError::KeyType => Status::KeyTypeInconsistent,
             KeyError::DataLength => Status::DataLengthInvalid,
-            KeyError::DataRange => Status::DataInvalid,
+            KeyError::DataRange | KeyError::PeerPoint => Status::DataInvalid,
             KeyError::SaltLength => Status::MechanismInvalid,
             KeyError::Decryption => Status::DecryptionFailed,
             KeyError::PayloadLength => Status::PayloadInvalid,

@@ -10,6 +10,7 @@ mod appliance;
 mod changes;
 mod copies;
 mod crypto;
+mod derive;
 mod keys;
 mod logins;
 mod mfa;
@@ -206,6 +207,8 @@ impl Service {
             Operation::KeyUnshare(message) => self.key_unshare(session, message, asked),
             Operation::KeySetAttribute(message) => self.key_set_attribute(session, message, asked),
             Operation::KeyImport(message) => self.key_import(session, message, asked),
+            Operation::KeyDerive(message) => self.key_derive(session, message, asked),
+            Operation::KeyReadValue(message) => self.key_read_value(session, message, asked),
             Operation::KeyWrap(message) => self.key_wrap(session, message, asked),
             Operation::KeyUnwrap(message) => self.key_unwrap(session, message, asked),
             Operation::KeyCopy(message) => self.key_copy(session, message, asked),
@@ -280,7 +283,7 @@ fn refused(id: u64, refusal: Refusal) -> v1::Response {
     v1::Response { id, status: status.number().into(), about, retry_after_ms, ..v1::Response::default() }
 }
 
-/// Whether a request's bytes hold a password or a ticket, so that the buffer they came in is wiped.
+/// Whether a request's bytes hold a password, a ticket or a key, so that the buffer they came in is wiped.
 pub fn holds_secret(request: &v1::Request) -> bool {
     matches!(
         request.operation,
@@ -292,6 +295,7 @@ pub fn holds_secret(request: &v1::Request) -> bool {
                 | Operation::UserChangePassword(_)
                 | Operation::UserChangeMfa(_)
                 | Operation::LoginChallenge(_)
+                | Operation::KeyImport(_)
         )
     )
 }
@@ -329,6 +333,7 @@ pub fn wipe(response: &mut v1::Response) -> bool {
         Some(Answer::Login(login)) => login.ticket.zeroize(),
         Some(Answer::Decrypt(decrypted)) => decrypted.data.zeroize(),
         Some(Answer::Random(random)) => random.data.zeroize(),
+        Some(Answer::KeyReadValue(read)) => read.value.zeroize(),
         _ => return held,
     }
     true
@@ -344,6 +349,10 @@ impl Drop for Wiped {
             Operation::UserChangePassword(message) => message.password.zeroize(),
             Operation::UserChangeMfa(message) => message.password.zeroize(),
             Operation::LoginChallenge(message) => message.password.zeroize(),
+            Operation::KeyImport(message) => {
+                message.private_key_info.zeroize();
+                message.secret.zeroize();
+            }
             _ => {}
         }
     }

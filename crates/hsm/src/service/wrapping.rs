@@ -1,4 +1,4 @@
-//! Keys that leave and come in wrapped, and public keys that come in as they are.
+//! Keys that leave and come in wrapped, and keys that come in as they are.
 //!
 //! * Wrapping is a use: nothing is committed, and who asks twice has two wrapped forms.
 //! * Unwrapping and importing make keys, and are changes. What unwraps is decided upon before anything is opened, and
@@ -8,12 +8,17 @@ use std::sync::Arc;
 
 use strongroom_core::permissions::Operation;
 use strongroom_core::{
-    Command, KeyUse, Made, MadeKey, NamedKey, Reply, WrapKeys, authorize_wrap, authorize_wrap_approved, is_for_session,
+    Command, ImportedKey, KeyUse, Made, MadeKey, NamedKey, Reply, WrapKeys, authorize_wrap, authorize_wrap_approved,
+    is_for_session,
 };
 use strongroom_crypto::spki::{self, SpkiError};
+use strongroom_crypto_keys::generate::GeneratedPair;
+use strongroom_crypto_keys::import::{self, ImportError, ImportedSecret};
 use strongroom_crypto_keys::wrap::{self, Beside, Unwrapped};
-use strongroom_types::limits::PUBLIC_KEY_INFO_LEN_MAX;
-use strongroom_types::{KeyClass, KeyReference, KeyType, PublicPart, QuorumService, QuorumSubject, Refusal, Status};
+use strongroom_types::limits::{PRIVATE_KEY_INFO_LEN_MAX, PUBLIC_KEY_INFO_LEN_MAX};
+use strongroom_types::{
+    KeyClass, KeyReference, KeyType, PublicPart, QuorumService, QuorumSubject, Refusal, Secret, Status,
+};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{Wrapping, convert, v1};
 
@@ -152,16 +157,32 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         // Strangers give nobody numbers to check.
         self.permitted(session, Operation::KeyImport, asked)?;
-        let public = public_part(&message.public_key_info)?;
-        if public.key_type() != convert::key_type(message.key_type)? {
-            return Err(Refusal::new(Status::TemplateInconsistent, "key-type"));
-        }
-        let command = Command::ImportKey { public: public.clone(), template: convert::template(&message.template)? };
-        let make = || {
-            let (reference, check_value) = (drawn_reference(), Some(spki::check_value(&public)));
-            let public = Some(public.clone());
-            Ok(Made::Key(MadeKey { reference, sealed: None, public, length_bytes: 0, weak: false, check_value }))
+        let key_type = convert::key_type(message.key_type)?;
+        let template = convert::template(&message.template)?;
+        let key = imported_key(message, key_type)?;
+        let user = self.waits_as(session);
+        let make = || match &key {
+            ImportedKey::Public(public) => {
+                let (reference, check_value) = (drawn_reference(), Some(spki::check_value(public)));
+                let public = Some(public.clone());
+                Ok(Made::Key(MadeKey { reference, sealed: None, public, length_bytes: 0, weak: false, check_value }))
+            }
+            ImportedKey::Private(_) => {
+                // An RSA key's numbers are tested for being primes, which takes as long as making some.
+                let _place = match key_type {
+                    KeyType::Rsa => Some(self.generation.enter(user, asked.deadline)?),
+                    KeyType::Aes | KeyType::Des3 | KeyType::Ec | KeyType::GenericSecret | KeyType::MlDsa => None,
+                };
+                let pkcs8 = Secret::from(message.private_key_info.as_slice());
+                let pair = import::private(key_type, &pkcs8).map_err(no_key)?;
+                Ok(self.made_private_key(pair))
+            }
+            ImportedKey::Secret(..) => {
+                let material = Secret::from(message.secret.as_slice());
+                import::secret(key_type, material).map(|key| self.made_secret_key(key)).map_err(no_key)
+            }
         };
+        let command = Command::ImportKey { key: key.clone(), template };
         self.one_key(session, asked, &command, make).map(Answer::KeyImport)
     }
 
@@ -201,6 +222,45 @@ impl Service {
         let Unwrapped { public, check_value, length_bytes, weak, .. } = unwrapped;
         Made::Key(MadeKey { reference, sealed: Some(sealed), public, length_bytes, weak, check_value })
     }
+
+    fn made_private_key(&self, pair: GeneratedPair) -> Made {
+        let length_bytes = pair.private_length_bytes();
+        let GeneratedPair { public, pkcs8, check_value } = pair;
+        let (public, check_value) = (Some(public), Some(check_value));
+        self.made_key(Unwrapped { material: pkcs8, public, check_value, length_bytes, weak: false })
+    }
+
+    pub(super) fn made_secret_key(&self, imported: ImportedSecret) -> Made {
+        let ImportedSecret { material, check_value, length_bytes, weak } = imported;
+        self.made_key(Unwrapped { material, public: None, check_value, length_bytes, weak })
+    }
+}
+
+/// What a message brings in: exactly one key, of the type that it is said to be.
+fn imported_key(message: &v1::KeyImport, key_type: KeyType) -> Result<ImportedKey, Refusal> {
+    let malformed = |field| Refusal::new(Status::MalformedRequest, field);
+    let v1::KeyImport { public_key_info, private_key_info, secret, .. } = message;
+    match (public_key_info.is_empty(), private_key_info.is_empty(), secret.is_empty()) {
+        (_, true, true) => {
+            let public = public_part(public_key_info)?;
+            if public.key_type() != key_type {
+                return Err(Refusal::new(Status::TemplateInconsistent, "key-type"));
+            }
+            Ok(ImportedKey::Public(public))
+        }
+        (true, false, true) if private_key_info.len() > PRIVATE_KEY_INFO_LEN_MAX => Err(malformed("private_key_info")),
+        (true, false, true) => Ok(ImportedKey::Private(key_type)),
+        (true, true, false) => {
+            let len = u32::try_from(secret.len()).map_err(|_| malformed("secret"))?;
+            Ok(ImportedKey::Secret(key_type, len))
+        }
+        _ => Err(malformed("public_key_info")),
+    }
+}
+
+/// What is wrong with a key that comes in is told in no more detail than this: who imports it has it.
+fn no_key(error: ImportError) -> Refusal {
+    Refusal::new(Status::AttributeValueInvalid, error.to_string())
 }
 
 fn usable(named: Named, stored: Option<Arc<strongroom_core::Key>>) -> Result<UsableKey, Refusal> {

@@ -4,6 +4,7 @@ mod changes;
 mod clusters;
 mod copies;
 mod crypto;
+mod derive;
 mod life;
 mod logins;
 mod mfa;

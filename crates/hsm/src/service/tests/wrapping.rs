@@ -332,7 +332,8 @@ fn session_keys_wrap_and_are_wrapped_on_every_member() {
 
 fn import(client: &mut Client<'_>, info: Vec<u8>, key_type: v1::KeyType, flags: &[&str]) -> Result<v1::Key, Refusal> {
     let template = flags.iter().map(|name| flag(name)).chain([label("from outside")]).collect();
-    let message = v1::KeyImport { public_key_info: info, key_type: key_type.into(), template };
+    let message =
+        v1::KeyImport { public_key_info: info, key_type: key_type.into(), template, ..v1::KeyImport::default() };
     match client.change(Operation::KeyImport(message))? {
         Answer::KeyImport(key) => Ok(key),
         _ => panic!("another answer"),
@@ -390,7 +391,8 @@ fn a_public_key_that_is_none_is_refused_by_cause() {
     refused(import(&mut alice, of_len(4 * 1024 + 1), v1::KeyType::Rsa, &[]), Status::MalformedRequest);
     // Who may not bring keys in learns nothing of one.
     for info in [info, vec![0x30; 40]] {
-        let message = v1::KeyImport { public_key_info: info, key_type: v1::KeyType::Ec.into(), template: Vec::new() };
+        let message =
+            v1::KeyImport { public_key_info: info, key_type: v1::KeyType::Ec.into(), ..v1::KeyImport::default() };
         let operation = || Operation::KeyImport(message.clone());
         refused(Client::admin(&member).change(operation()), Status::RoleNotPermitted);
         refused(Client::of(&member).change(operation()), Status::NotLoggedIn);
