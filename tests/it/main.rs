@@ -20,6 +20,7 @@ mod kinds;
 mod mfa;
 mod mtls;
 mod network;
+mod programs;
 mod quorum;
 mod rotation;
 mod secrecy;
