@@ -1,7 +1,7 @@
 //! Compiles the protocol's messages with protox, so that no protoc is needed.
 
 /// Messages that carry a password, a ticket or clear data: their `Debug` is written by hand, without content.
-const SECRET_MESSAGES: [&str; 14] = [
+const SECRET_MESSAGES: [&str; 15] = [
     "Request",
     "Response",
     "Login",
@@ -14,6 +14,7 @@ const SECRET_MESSAGES: [&str; 14] = [
     "RandomResult",
     "KeyImport",
     "KeyReadValueResult",
+    "Encrypt",
     "LoginChallenge",
     "UserChangeMfa",
 ];

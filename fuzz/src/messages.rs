@@ -2,12 +2,12 @@
 
 use strongroom_client::{ApplianceState, ClusterInfo, FoundKeys, Hello, UserInfo};
 use strongroom_core::Replica;
-use strongroom_types::Curve;
 use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
 use strongroom_types::limits::{HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX};
+use strongroom_types::{Curve, KeyReference};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Outcome;
-use strongroom_wire::{KeyInfo, Wrapping, convert, derivation, derivation_message, frame, v1};
+use strongroom_wire::{KeyInfo, Wrapping, cipher, convert, derivation, derivation_message, frame, v1};
 
 /// The target.
 pub fn run(data: &[u8]) {
@@ -59,11 +59,15 @@ fn request_read(request: v1::Request) {
     if let Ok(keys) = strongroom_wire::session_keys(request.session_keys) {
         assert!(keys.len() <= SESSION_KEYS_IN_REQUEST_MAX);
     }
+    let any_key = KeyReference::from_u64(1).unwrap();
     match request.operation {
         Some(Operation::Sign(sign)) => {
             if let Ok(mechanism) = convert::sign_mechanism(sign.mechanism, sign.hash, sign.salt_length) {
                 let (number, hash, salt) = convert::sign_parts(mechanism);
                 assert_eq!(convert::sign_mechanism(number, hash, salt), Ok(mechanism));
+            }
+            if let Ok(Some(mechanism)) = convert::mac_mechanism(sign.mechanism, sign.hash, sign.salt_length) {
+                assert_eq!(convert::mac_parts(mechanism), (sign.mechanism, sign.hash));
             }
         }
         Some(Operation::KeyReplicate(v1::KeyReplicate { replica: Some(replica) })) => {
@@ -85,10 +89,16 @@ fn request_read(request: v1::Request) {
                 curves.for_each(|curve| _ = read.check(len, curve));
             }
         }
+        Some(Operation::Encrypt(encrypt)) => {
+            if let Ok(mechanism) = cipher::encrypt_mechanism(&mut encrypt.clone()) {
+                let again = cipher::encrypt_message(any_key, &mechanism, &encrypt.data);
+                assert_eq!(v1::Encrypt { key: encrypt.key, ..again }, encrypt);
+            }
+        }
         Some(Operation::Decrypt(decrypt)) => {
-            if let Ok(mechanism) = convert::decrypt_mechanism(decrypt.mechanism, decrypt.hash) {
-                let (number, hash) = convert::decrypt_parts(mechanism);
-                assert_eq!(convert::decrypt_mechanism(number, hash), Ok(mechanism));
+            if let Ok(mechanism) = cipher::decrypt_mechanism(&mut decrypt.clone()) {
+                let again = cipher::decrypt_message(any_key, &mechanism, &decrypt.data);
+                assert_eq!(v1::Decrypt { key: decrypt.key, ..again }, decrypt);
             }
         }
         _ => {}

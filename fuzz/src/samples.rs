@@ -391,6 +391,15 @@ pub(crate) fn operations() -> Vec<Operation> {
             mechanism: v1::Mechanism::RsaOaep.into(),
             hash: hash(),
             data: vec![1; 256],
+            ..v1::Decrypt::default()
+        }),
+        Operation::Encrypt(v1::Encrypt {
+            key: 7,
+            mechanism: v1::Mechanism::AesGcm.into(),
+            data: vec![1; 32],
+            aad: vec![2; 8],
+            tag_bits: 128,
+            ..v1::Encrypt::default()
         }),
         Operation::KeyExport(v1::KeyExport { reference: 7, destination_cluster_id: cluster_id().to_string() }),
         Operation::UserExport(v1::UserExport {
@@ -502,6 +511,7 @@ pub(crate) fn outcomes() -> Vec<Answer> {
         Answer::Sign(v1::SignResult { signature: vec![1; 64] }),
         Answer::Decrypt(v1::DecryptResult { data: vec![1; 32] }),
         Answer::KeyReadValue(v1::KeyReadValueResult { value: vec![1; 32] }),
+        Answer::Encrypt(v1::EncryptResult { iv: vec![3; 12], data: vec![1; 48] }),
         Answer::ApplianceState(v1::ApplianceStateResult {
             cluster_id,
             hsm_id,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use strongroom_crypto::{random, spki};
 use strongroom_types::matching::{is_for_session, token};
 use strongroom_types::{
-    AttributeName, AttributeValue, DecryptMechanism, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType, Password,
-    PublicPart, Refusal, Role, Secret, SignMechanism, Status, Template, UserName,
+    AttributeName, AttributeValue, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType, Password, PublicPart, Refusal,
+    Role, SignMechanism, Status, Template, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -526,16 +526,6 @@ impl Client {
         });
         let answered = self.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?;
         answered.read(|answer| matches!(answer, Answer::Verify(_)).then_some(Ok(())))
-    }
-
-    /// Opens a ciphertext.
-    pub fn decrypt(&self, key: KeyReference, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, ClientError> {
-        let (mechanism, hash) = convert::decrypt_parts(mechanism);
-        let operation = Operation::Decrypt(v1::Decrypt { key: key.as_u64(), mechanism, hash, data: data.to_vec() });
-        self.call_with(self.use_of(&manner::DECRYPTION), &[key], operation)?.read(|answer| match answer {
-            Answer::Decrypt(result) => Some(Ok(Secret::new(result.data))),
-            _ => None,
-        })
     }
 
     /// The HSM that answered last, when it is known which one that was.

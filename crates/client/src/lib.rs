@@ -14,6 +14,7 @@
 
 mod answers;
 mod appliance;
+mod cipher;
 mod client;
 mod config;
 mod connection;
@@ -40,6 +41,7 @@ pub use answers::{
     WrappedKey,
 };
 pub use appliance::Appliance;
+pub use cipher::Encrypted;
 pub use client::{Client, ClientName};
 #[cfg(feature = "fuzz")]
 pub use config::config_of;

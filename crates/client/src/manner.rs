@@ -31,8 +31,8 @@ pub(crate) const CRYPTOGRAPHY: Manner = Manner {
     secret: false,
 };
 
-/// Use of a key whose answer is a secret.
-pub(crate) const DECRYPTION: Manner = Manner { secret: true, ..CRYPTOGRAPHY };
+/// Use of a key, or of the random generator, where data go or come in clear.
+pub(crate) const SECRET_CRYPTOGRAPHY: Manner = Manner { secret: true, ..CRYPTOGRAPHY };
 
 /// Use of a key that several users have approved: the HSM uses up a token first.
 pub(crate) const APPROVED_USE: Manner = MANAGEMENT;
@@ -44,7 +44,7 @@ pub(crate) const QUERY: Manner = Manner { try_max: Duration::from_secs(3), ..CRY
 pub(crate) const PUBLIC_QUERY: Manner = Manner { needs_login: false, ..QUERY };
 
 /// Random bytes, for everybody.
-pub(crate) const PUBLIC_RANDOM: Manner = Manner { needs_login: false, ..DECRYPTION };
+pub(crate) const PUBLIC_RANDOM: Manner = Manner { needs_login: false, ..SECRET_CRYPTOGRAPHY };
 
 /// Checking a password costs an HSM a good part of a second, and it checks one of a user's at a time.
 pub(crate) const LOGIN: Manner = Manner {

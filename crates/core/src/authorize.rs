@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use strongroom_types::limits::{RANDOM_LEN_MAX, RANDOM_LEN_MAX_BEFORE_LOGIN};
 use strongroom_types::{
-    Attributes, DecryptMechanism, Derivation, Flag, KeyQuorum, KeyReference, Refusal, SignMechanism, Status,
-    WrapMechanism,
+    Attributes, CipherMechanism, Derivation, Flag, KeyQuorum, KeyReference, MacMechanism, Refusal, SignMechanism,
+    Status, WrapMechanism,
 };
 
 use crate::logins::login_stands;
@@ -11,15 +11,21 @@ use crate::permissions::{Operation, permit, service_of};
 use crate::{Actor, Key, Request, SessionKey, State, algorithms, quorum};
 
 /// What is to be done with a key; wrapping, which takes two, is [`authorize_wrap`](crate::authorize_wrap)'s. The data
-/// decides too: its length, and in FIPS mode the hash that it shows.
+/// decide too: their length, and in FIPS mode the hash that they show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyUse<'a> {
     /// Sign this data.
     Sign(SignMechanism, &'a [u8]),
     /// Verify a signature of this data.
     Verify(SignMechanism, &'a [u8]),
-    /// Decrypt this ciphertext.
-    Decrypt(DecryptMechanism, &'a [u8]),
+    /// Encrypt so many bytes.
+    Encrypt(&'a CipherMechanism, usize),
+    /// Decrypt so many bytes.
+    Decrypt(&'a CipherMechanism, usize),
+    /// Make the message authentication code of so many bytes.
+    Mac(MacMechanism, usize),
+    /// Verify that of so many bytes.
+    VerifyMac(MacMechanism, usize),
     /// Unwrap a key that has so many bytes wrapped.
     Unwrap(WrapMechanism, usize),
     /// Derive so, a key of so many bytes.
@@ -32,8 +38,9 @@ impl KeyUse<'_> {
     /// The row of the permission table.
     pub fn operation(self) -> Operation {
         match self {
-            KeyUse::Sign(..) => Operation::Sign,
-            KeyUse::Verify(..) => Operation::Verify,
+            KeyUse::Sign(..) | KeyUse::Mac(..) => Operation::Sign,
+            KeyUse::Verify(..) | KeyUse::VerifyMac(..) => Operation::Verify,
+            KeyUse::Encrypt(..) => Operation::Encrypt,
             KeyUse::Decrypt(..) => Operation::Decrypt,
             KeyUse::Unwrap(..) => Operation::KeyUnwrap,
             KeyUse::Derive(..) => Operation::KeyDerive,
@@ -44,8 +51,9 @@ impl KeyUse<'_> {
     /// The attribute that permits it; none where it is more than one.
     fn flag(self) -> Option<Flag> {
         match self {
-            KeyUse::Sign(..) => Some(Flag::Sign),
-            KeyUse::Verify(..) => Some(Flag::Verify),
+            KeyUse::Sign(..) | KeyUse::Mac(..) => Some(Flag::Sign),
+            KeyUse::Verify(..) | KeyUse::VerifyMac(..) => Some(Flag::Verify),
+            KeyUse::Encrypt(..) => Some(Flag::Encrypt),
             KeyUse::Decrypt(..) => Some(Flag::Decrypt),
             KeyUse::Unwrap(..) => Some(Flag::Unwrap),
             KeyUse::Derive(..) => Some(Flag::Derive),
@@ -57,7 +65,13 @@ impl KeyUse<'_> {
     /// one user alone what the others keep to themselves.
     fn evades(self, quorum: KeyQuorum) -> bool {
         match self {
-            KeyUse::Sign(..) | KeyUse::Verify(..) | KeyUse::Decrypt(..) | KeyUse::Unwrap(..) => false,
+            KeyUse::Sign(..)
+            | KeyUse::Verify(..)
+            | KeyUse::Encrypt(..)
+            | KeyUse::Decrypt(..)
+            | KeyUse::Mac(..)
+            | KeyUse::VerifyMac(..)
+            | KeyUse::Unwrap(..) => false,
             KeyUse::Derive(..) => quorum.usage > 1,
             KeyUse::ReadValue => quorum.usage > 1 || quorum.manage > 1,
         }
@@ -108,9 +122,13 @@ pub fn authorize_for_change(
 ) -> Result<Arc<Key>, Refusal> {
     match key_use {
         KeyUse::Unwrap(..) | KeyUse::Derive(..) => permitted(state, actor, key_use, reference, now_ms),
-        KeyUse::Sign(..) | KeyUse::Verify(..) | KeyUse::Decrypt(..) | KeyUse::ReadValue => {
-            authorize(state, actor, key_use, reference, now_ms)
-        }
+        KeyUse::Sign(..)
+        | KeyUse::Verify(..)
+        | KeyUse::Encrypt(..)
+        | KeyUse::Decrypt(..)
+        | KeyUse::Mac(..)
+        | KeyUse::VerifyMac(..)
+        | KeyUse::ReadValue => authorize(state, actor, key_use, reference, now_ms),
     }
 }
 

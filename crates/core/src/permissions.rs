@@ -26,6 +26,8 @@ pub enum Operation {
     CreateCluster,
     /// Decrypts.
     Decrypt,
+    /// Encrypts.
+    Encrypt,
     /// Takes a user who is gone off share lists.
     ForgetUser,
     /// Opens a connection.
@@ -201,6 +203,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::ClusterInfo, When::Made, ANYBODY),
     row(Operation::CreateCluster, When::Before, HSM),
     row(Operation::Decrypt, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
+    row(Operation::Encrypt, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
     row(Operation::ForgetUser, ACTIVE, HSM),
     row(Operation::Hello, When::Made, ANYBODY),
     row(Operation::KeyCopy, ACTIVE, CRYPTO_USER),

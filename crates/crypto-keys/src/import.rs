@@ -5,12 +5,12 @@
 //! * What is wrong is not told in detail. Who unwraps bytes that are no key must not learn what they are.
 
 use strongroom_types::limits::GENERIC_SECRET_LEN_MAX;
-use strongroom_types::{CheckValue, KeyType, Secret};
+use strongroom_types::{CheckValue, DES_BLOCK_LEN, KeyType, Secret};
 use thiserror::Error;
 
 use crate::generate::{self, GeneratedPair};
 use crate::private_key::check_public;
-use crate::sys::{self, Key};
+use crate::sys::{self, Des3, Key};
 
 /// Bytes that are no key of the type they came as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -66,7 +66,7 @@ pub fn private(key_type: KeyType, pkcs8: &Secret) -> Result<GeneratedPair, Impor
     generate::pair(written).map_err(|_| ImportError)
 }
 
-fn des_keys(material: &Secret) -> Option<[&[u8; 8]; 3]> {
+pub(crate) fn des_keys(material: &Secret) -> Option<[&[u8; 8]; 3]> {
     let (keys, []) = material.expose().as_chunks() else { return None };
     let [first, second, third] = keys else { return None };
     Some([first, second, third])
@@ -74,7 +74,9 @@ fn des_keys(material: &Secret) -> Option<[&[u8; 8]; 3]> {
 
 /// The first three bytes of a block of zeros, encrypted.
 fn des3_check_value(keys: [&[u8; 8]; 3]) -> CheckValue {
-    let [first, second, third, ..] = sys::des3_encrypt_block(keys, [0; 8]);
+    let mut blocks = [[0; DES_BLOCK_LEN]];
+    Des3::new(keys).ecb(&mut blocks, true);
+    let [[first, second, third, ..]] = blocks;
     [first, second, third]
 }
 

@@ -1,7 +1,7 @@
 //! # Room: crypto-keys (layer 2)
 //!
-//! Owns what is done with secrets: private-key operations, key generation and derivation, wrapping, certificate requests, password
-//! hashes, and sealing: how an HSM encrypts its own data.
+//! Owns what is done with secrets: operations with private and secret keys, key generation and derivation, wrapping,
+//! certificate requests, password hashes, and sealing: how an HSM encrypts its own data.
 //!
 //! * May use: types, crypto; AWS-LC (`aws-lc-rs`, and `aws-lc-sys` in `sys` alone); system calls for locked memory;
 //!   files for the root key alone.
@@ -18,7 +18,9 @@ pub mod import;
 pub mod locked;
 pub mod password;
 mod private_key;
+pub mod public_key;
 pub mod seal;
+mod secret_key;
 #[allow(unsafe_code, reason = "the one place that calls AWS-LC's C interface, behind safe functions")]
 mod sys;
 #[cfg(test)]
@@ -27,3 +29,4 @@ pub mod wrap;
 
 pub use error::KeyError;
 pub use private_key::PrivateKey;
+pub use secret_key::SecretKey;

@@ -2,7 +2,7 @@ use std::fmt;
 
 use strongroom_crypto::verify::{PKCS1_PADDING_LEN_MIN, pss_salt_fits};
 use strongroom_types::limits::{RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN};
-use strongroom_types::{DecryptMechanism, PublicPart, Secret, SignMechanism};
+use strongroom_types::{PublicPart, RsaCipher, Secret, SignMechanism};
 
 use crate::KeyError;
 use crate::sys::{EcPrivate, Key, RsaPrivate};
@@ -49,7 +49,7 @@ impl PrivateKey {
     }
 
     /// Decrypts a ciphertext of the modulus' length. Every failure is the same [`KeyError::Decryption`].
-    pub fn decrypt(&self, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, KeyError> {
+    pub fn decrypt(&self, mechanism: RsaCipher, data: &[u8]) -> Result<Secret, KeyError> {
         let (Key::Rsa(key), PublicPart::Rsa { modulus, .. }) = (&self.key, &self.public) else {
             return Err(KeyError::KeyType);
         };
@@ -57,9 +57,9 @@ impl PrivateKey {
             return Err(KeyError::DataLength);
         }
         let plain = match mechanism {
-            DecryptMechanism::RsaPkcs => key.decrypt_pkcs1(data),
-            DecryptMechanism::RsaOaep { hash } => key.decrypt_oaep(hash, data),
-            DecryptMechanism::RsaX509 => key.decrypt_raw(data),
+            RsaCipher::Pkcs => key.decrypt_pkcs1(data),
+            RsaCipher::Oaep { hash } => key.decrypt_oaep(hash, data),
+            RsaCipher::X509 => key.decrypt_raw(data),
         };
         plain.ok_or(KeyError::Decryption)
     }
@@ -129,7 +129,7 @@ pub(crate) fn check_public(public: &PublicPart) -> Result<(), KeyError> {
 }
 
 /// Whether 1 < block < n − 1. AWS-LC refuses the others as well: 0, 1 and n − 1 are their own signatures.
-fn in_range(block: &[u8], modulus: &[u8]) -> bool {
+pub(crate) fn in_range(block: &[u8], modulus: &[u8]) -> bool {
     let (Some((last, high)), Some((modulus_last, modulus_high))) = (block.split_last(), modulus.split_last()) else {
         return false;
     };

@@ -18,7 +18,7 @@ use aws_lc_sys as lc;
 use strongroom_types::{HashFunction, PublicPart, Secret};
 use zeroize::Zeroizing;
 
-pub(crate) use des::{des3_encrypt_block, with_odd_parity};
+pub(crate) use des::{Des3, with_odd_parity};
 pub(crate) use ec::{EcPrivate, generate_ec};
 pub(crate) use ed25519::{Ed25519Private, generate_ed25519};
 pub(crate) use ml_dsa::{MlDsaPrivate, generate_ml_dsa};

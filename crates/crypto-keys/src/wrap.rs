@@ -5,13 +5,13 @@
 //!   that is in our hands: an RSA result that is no padded block is replaced by random bytes and goes the whole way.
 //! * Who may wrap what is decided elsewhere; here only what the formats themselves ask for is refused.
 
-use strongroom_crypto::{random, spki};
+use strongroom_crypto::random;
 use strongroom_types::{CheckValue, GCM_IV_LEN, GcmTag, KeyClass, KeyType, PublicPart, Secret, WrapMechanism};
 use zeroize::Zeroizing;
 
 use crate::import;
-use crate::sys::{self, RsaEncryption};
-use crate::{KeyError, PrivateKey, generate};
+use crate::sys;
+use crate::{KeyError, PrivateKey, generate, public_key};
 
 /// Bytes of the temporary key of `rsa-aes`: AES-256, as CloudHSM has it.
 const TEMPORARY_LEN: usize = 32;
@@ -115,23 +115,20 @@ fn wrap_aes(mechanism: WrapMechanism, key: &Secret, aad: &[u8], payload: &Secret
 }
 
 fn wrap_rsa(mechanism: WrapMechanism, public: &PublicPart, payload: &Secret) -> Result<Vec<u8>, KeyError> {
-    let PublicPart::Rsa { modulus, .. } = public else { return Err(KeyError::KeyType) };
-    let key = RsaEncryption::read(&spki::encode(public)).ok_or(KeyError::Public)?;
-    let room = mechanism.rsa_room(modulus.len()).ok_or(KeyError::KeyType)?;
+    let cipher = mechanism.rsa_decryption().ok_or(KeyError::KeyType)?;
+    let encrypted = |data: &Secret| match public_key::encrypt(public, cipher, data.expose()) {
+        Err(KeyError::DataLength) => Err(KeyError::PayloadLength),
+        encrypted => encrypted,
+    };
     match mechanism {
-        WrapMechanism::RsaAes { hash } => {
-            if payload.is_empty() || room < TEMPORARY_LEN {
-                return Err(KeyError::PayloadLength);
-            }
+        WrapMechanism::RsaAes { .. } if payload.is_empty() => Err(KeyError::PayloadLength),
+        WrapMechanism::RsaAes { .. } => {
             let temporary = generate::secret(TEMPORARY_LEN);
-            let mut wrapped = key.oaep(hash, temporary.expose()).ok_or(KeyError::Fault)?;
+            let mut wrapped = encrypted(&temporary)?;
             wrapped.extend(sys::kwp_wrap(&temporary, payload.expose()).ok_or(KeyError::Fault)?);
             Ok(wrapped)
         }
-        _ if payload.len() > room => Err(KeyError::PayloadLength),
-        WrapMechanism::RsaOaep { hash } => key.oaep(hash, payload.expose()).ok_or(KeyError::Fault),
-        WrapMechanism::RsaPkcs => key.pkcs1(payload.expose()).ok_or(KeyError::Fault),
-        _ => Err(KeyError::KeyType),
+        _ => encrypted(payload),
     }
 }
 

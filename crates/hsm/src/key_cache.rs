@@ -1,9 +1,9 @@
-//! Private keys in clear, parsed once. The only place where they stay longer than one request.
+//! Keys in clear, parsed once. The only place where they stay longer than one request.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use strongroom_crypto_keys::PrivateKey;
+use strongroom_crypto_keys::{PrivateKey, SecretKey};
 use strongroom_types::{KeyReference, Revision};
 
 use crate::session_keys::SessionKeys;
@@ -11,7 +11,16 @@ use crate::session_keys::SessionKeys;
 /// Locks that requests for different keys share; more of them than threads that sign at once.
 const SHARDS: usize = 16;
 
-type Shard = HashMap<KeyReference, (Revision, Arc<PrivateKey>)>;
+/// A key in clear, ready for use.
+#[derive(Clone)]
+pub enum ClearKey {
+    /// A private key.
+    Private(Arc<PrivateKey>),
+    /// A secret key.
+    Secret(Arc<SecretKey>),
+}
+
+type Shard = HashMap<KeyReference, (Revision, ClearKey)>;
 
 /// Keys by reference and the revision of their record, and session keys by their login.
 #[derive(Default)]
@@ -22,14 +31,14 @@ pub struct KeyCache {
 
 impl KeyCache {
     /// The key of a record of this revision, if it is here.
-    pub fn find(&self, reference: KeyReference, revision: Revision) -> Option<Arc<PrivateKey>> {
+    pub fn find(&self, reference: KeyReference, revision: Revision) -> Option<ClearKey> {
         let shard = self.shard(reference).read().unwrap_or_else(PoisonError::into_inner);
-        shard.get(&reference).filter(|(of, _)| *of == revision).map(|(_, key)| Arc::clone(key))
+        shard.get(&reference).filter(|(of, _)| *of == revision).map(|(_, key)| key.clone())
     }
 
     /// Keeps a key. Whoever does looks again afterwards whether the record still stands, and else takes the key out:
     /// the record may have gone, and [`remove`](KeyCache::remove) been called, while the key was being parsed.
-    pub fn insert(&self, reference: KeyReference, revision: Revision, key: Arc<PrivateKey>) {
+    pub fn insert(&self, reference: KeyReference, revision: Revision, key: ClearKey) {
         self.shard(reference).write().unwrap_or_else(PoisonError::into_inner).insert(reference, (revision, key));
     }
 

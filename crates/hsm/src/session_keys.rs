@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use strongroom_core::{Actor, LoginActor, SessionKey};
-use strongroom_crypto_keys::PrivateKey;
 use strongroom_types::limits::{SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX};
 use strongroom_types::{KeyReference, LoginId, Role};
+
+use crate::key_cache::ClearKey;
 
 /// One session key.
 pub struct HeldSessionKey {
@@ -16,7 +17,7 @@ pub struct HeldSessionKey {
     /// Bytes of its sealed form.
     len: usize,
     /// In clear, from the first use on.
-    private: OnceLock<Arc<PrivateKey>>,
+    clear: OnceLock<ClearKey>,
     /// When the login's newest ticket runs out that was seen here.
     expires_ms: AtomicU64,
     /// Whether it was used since its turn to be dropped came last.
@@ -46,14 +47,14 @@ impl HeldSessionKey {
         &self.key
     }
 
-    /// The private key, if it was used before.
-    pub fn private(&self) -> Option<&Arc<PrivateKey>> {
-        self.private.get()
+    /// The key in clear, if it was used before.
+    pub fn clear(&self) -> Option<&ClearKey> {
+        self.clear.get()
     }
 
-    /// Keeps the private key; the one that is kept comes back.
-    pub fn keep(&self, private: Arc<PrivateKey>) -> &Arc<PrivateKey> {
-        self.private.get_or_init(|| private)
+    /// Keeps the key in clear; the one that is kept comes back.
+    pub fn keep(&self, clear: ClearKey) -> &ClearKey {
+        self.clear.get_or_init(|| clear)
     }
 
     fn login(&self) -> LoginActor {
@@ -93,7 +94,7 @@ impl SessionKeys {
         let new = Arc::new(HeldSessionKey {
             key,
             len,
-            private: OnceLock::new(),
+            clear: OnceLock::new(),
             expires_ms: AtomicU64::new(login.expires_ms),
             used: AtomicBool::new(false),
         });

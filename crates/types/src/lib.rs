@@ -36,7 +36,10 @@ pub use ids::{
     RequestId, Revision, TokenId, UserId,
 };
 pub use kinds::{Curve, KeyClass, KeyType, MlDsaAlgorithm, PublicPart};
-pub use mechanism::{DecryptMechanism, GCM_IV_LEN, GcmTag, HashFunction, MechanismError, SignMechanism, WrapMechanism};
+pub use mechanism::{
+    AES_BLOCK_LEN, CipherMechanism, DES_BLOCK_LEN, GCM_IV_LEN, GcmTag, HashFunction, MacMechanism, MechanismError,
+    RsaCipher, SignMechanism, WrapMechanism,
+};
 pub use mtls::{CertificateFingerprint, MtlsEnforcement, TrustAnchorReference};
 pub use names::{NameError, Password, PasswordError, Role, RoleError, UserName};
 pub use quorum::{KeyQuorum, QuorumService, QuorumServiceError, QuorumSubject, TokenKey, TokenKeyError};

@@ -95,12 +95,15 @@ pub const SESSION_KEYS_HELD_LEN_MAX: usize = 16 * 1024 * 1024;
 pub const FRAME_LEN_MAX_BEFORE_LOGIN: usize = 16 * 1024;
 /// Bytes of a frame's message after login.
 pub const FRAME_LEN_MAX: usize = 1024 * 1024;
-/// Bytes of data in one cryptographic call (CloudHSM: about 16 KB).
+/// Bytes of a wrapped key, of additional authenticated data (CloudHSM: about 16 KB).
 pub const DATA_LEN_MAX: usize = 16 * 1024;
 /// Random bytes in one answer.
 pub const RANDOM_LEN_MAX: usize = 64 * 1024;
 /// The same without a login.
 pub const RANDOM_LEN_MAX_BEFORE_LOGIN: usize = 8 * 1024;
+/// Bytes that one call encrypts, decrypts or authenticates; the tag of GCM not counted. What a frame has beside them is room
+/// for a session key, additional authenticated data and approvals.
+pub const CIPHER_DATA_LEN_MAX: usize = 960 * 1024;
 /// Bytes of a public key that is brought in, as SubjectPublicKeyInfo. RSA-4096 has 550.
 pub const PUBLIC_KEY_INFO_LEN_MAX: usize = 4 * 1024;
 /// Bytes of a private key that is brought in, as PKCS #8. RSA-4096 has 2,375.

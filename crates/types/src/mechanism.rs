@@ -92,18 +92,89 @@ pub enum SignMechanism {
     MlDsa,
 }
 
-/// How a ciphertext is opened.
+/// Encrypting under an RSA public key, and decrypting with the private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DecryptMechanism {
+pub enum RsaCipher {
     /// RSAES-PKCS1-v1_5 (RFC 8017 §7.2).
-    RsaPkcs,
+    Pkcs,
     /// RSAES-OAEP (RFC 8017 §7.1), MGF1 with the same hash, empty label.
-    RsaOaep {
+    Oaep {
         /// Hash of the label and of MGF1.
         hash: HashFunction,
     },
-    /// The private-key operation on a whole block (`CKM_RSA_X_509`).
-    RsaX509,
+    /// The bare operation on a whole block (`CKM_RSA_X_509`).
+    X509,
+}
+
+impl RsaCipher {
+    /// How many bytes the padding leaves of a modulus of `modulus_len` bytes (RFC 8017 §7.1.1, §7.2.1).
+    pub fn room(self, modulus_len: usize) -> usize {
+        let overhead = match self {
+            RsaCipher::Oaep { hash } => 2 * hash.digest_len() + 2,
+            RsaCipher::Pkcs => 11,
+            RsaCipher::X509 => 0,
+        };
+        modulus_len.saturating_sub(overhead)
+    }
+}
+
+/// Bytes of a block of AES (FIPS 197), of an initialisation vector of CBC, of a counter of CTR.
+pub const AES_BLOCK_LEN: usize = 16;
+/// Bytes of a block of 3DES (SP 800-67).
+pub const DES_BLOCK_LEN: usize = 8;
+
+/// How data are encrypted and decrypted, with all parameters. Padding of CBC is the caller's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CipherMechanism {
+    /// CBC (SP 800-38A §6.2) over whole blocks of AES.
+    AesCbc {
+        /// Initialisation vector.
+        iv: [u8; AES_BLOCK_LEN],
+    },
+    /// CTR (SP 800-38A §6.5). The whole block counts, 128 bits; who counts fewer begins anew where those overflow.
+    AesCtr {
+        /// The first counter block.
+        counter: [u8; AES_BLOCK_LEN],
+    },
+    /// ECB (SP 800-38A §6.1) over whole blocks of AES.
+    AesEcb,
+    /// GCM (SP 800-38D): ciphertext and tag. The HSM draws the initialisation vector.
+    AesGcm {
+        /// Length of the tag.
+        tag: GcmTag,
+        /// Additional authenticated data.
+        aad: Vec<u8>,
+        /// For decrypting what the HSM drew; none for encrypting.
+        iv: Option<[u8; GCM_IV_LEN]>,
+    },
+    /// CBC over whole blocks of 3DES.
+    Des3Cbc {
+        /// Initialisation vector.
+        iv: [u8; DES_BLOCK_LEN],
+    },
+    /// ECB over whole blocks of 3DES.
+    Des3Ecb,
+    /// RSA: encrypting takes the public key, decrypting the private one.
+    Rsa(RsaCipher),
+}
+
+/// How a message authentication code is made under a secret key. The message comes whole; no code is cut short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MacMechanism {
+    /// CMAC with AES (SP 800-38B): 16 bytes.
+    AesCmac,
+    /// HMAC (FIPS 198-1): as long as the digest.
+    Hmac(HashFunction),
+}
+
+impl MacMechanism {
+    /// Length of a code in bytes.
+    pub fn mac_len(self) -> usize {
+        match self {
+            MacMechanism::AesCmac => AES_BLOCK_LEN,
+            MacMechanism::Hmac(hash) => hash.digest_len(),
+        }
+    }
 }
 
 /// Bytes of a GCM initialisation vector made or taken here (SP 800-38D §8.2).
@@ -183,12 +254,10 @@ impl WrapMechanism {
     }
 
     /// How the RSA part of a wrapped key is opened; none of the AES mechanisms.
-    pub fn rsa_decryption(self) -> Option<DecryptMechanism> {
+    pub fn rsa_decryption(self) -> Option<RsaCipher> {
         match self {
-            WrapMechanism::RsaAes { hash } | WrapMechanism::RsaOaep { hash } => {
-                Some(DecryptMechanism::RsaOaep { hash })
-            }
-            WrapMechanism::RsaPkcs => Some(DecryptMechanism::RsaPkcs),
+            WrapMechanism::RsaAes { hash } | WrapMechanism::RsaOaep { hash } => Some(RsaCipher::Oaep { hash }),
+            WrapMechanism::RsaPkcs => Some(RsaCipher::Pkcs),
             WrapMechanism::AesGcm { .. }
             | WrapMechanism::AesNoPad
             | WrapMechanism::AesPkcs5Pad
@@ -197,15 +266,9 @@ impl WrapMechanism {
         }
     }
 
-    /// How many bytes the padding leaves of a modulus of `modulus_len` bytes (RFC 8017 §7.1.1, §7.2.1); none of the AES
-    /// mechanisms.
+    /// How many bytes the padding leaves of a modulus of `modulus_len` bytes; none of the AES mechanisms.
     pub fn rsa_room(self, modulus_len: usize) -> Option<usize> {
-        let overhead = match self.rsa_decryption()? {
-            DecryptMechanism::RsaOaep { hash } => 2 * hash.digest_len() + 2,
-            DecryptMechanism::RsaPkcs => 11,
-            DecryptMechanism::RsaX509 => 0,
-        };
-        Some(modulus_len.saturating_sub(overhead))
+        Some(self.rsa_decryption()?.room(modulus_len))
     }
 }
 

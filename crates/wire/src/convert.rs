@@ -4,7 +4,7 @@
 //! [`Malformed`] with the field's name, so that a newer client learns which.
 
 use strongroom_types::{
-    Curve, DecryptMechanism, HashFunction, KeyClass, KeyType, MlDsaAlgorithm, MtlsEnforcement, QuorumService, Refusal,
+    Curve, HashFunction, KeyClass, KeyType, MacMechanism, MlDsaAlgorithm, MtlsEnforcement, QuorumService, Refusal,
     Role, SignMechanism, Status,
 };
 use thiserror::Error;
@@ -25,7 +25,7 @@ impl From<Malformed> for Refusal {
     /// A mechanism that is not known is one that is not supported; everything else breaks the protocol.
     fn from(malformed: Malformed) -> Refusal {
         let status = match malformed.field {
-            "mechanism" | "hash" | "salt_length" | "tag_bits" => Status::MechanismInvalid,
+            "mechanism" | "hash" | "salt_length" | "tag_bits" | "iv" => Status::MechanismInvalid,
             "curve" => Status::CurveInvalid,
             "ml_dsa_algorithm" => Status::MechanismInvalid,
             _ => Status::MalformedRequest,
@@ -115,7 +115,16 @@ pub fn sign_mechanism(mechanism: i32, hash: i32, salt_length: u32) -> Result<Sig
             let salt_len = u16::try_from(salt_length).map_err(|_| Malformed { field: "salt_length" })?;
             Ok(SignMechanism::RsaPkcsPss { hash: self::hash(hash)?, salt_len })
         }
-        v1::Mechanism::Unspecified | v1::Mechanism::RsaOaep => Err(unknown),
+        v1::Mechanism::Unspecified
+        | v1::Mechanism::RsaOaep
+        | v1::Mechanism::AesEcb
+        | v1::Mechanism::AesCbc
+        | v1::Mechanism::AesCtr
+        | v1::Mechanism::AesGcm
+        | v1::Mechanism::Des3Ecb
+        | v1::Mechanism::Des3Cbc
+        | v1::Mechanism::Hmac
+        | v1::Mechanism::AesCmac => Err(unknown),
     }
 }
 
@@ -134,29 +143,21 @@ pub fn sign_parts(mechanism: SignMechanism) -> (i32, i32, u32) {
     }
 }
 
-/// The mechanism of a decryption.
-pub fn decrypt_mechanism(mechanism: i32, hash: i32) -> Result<DecryptMechanism, Malformed> {
-    let unknown = Malformed { field: "mechanism" };
-    let bare = |mechanism| if hash == 0 { Ok(mechanism) } else { Err(Malformed { field: "parameters" }) };
-    match v1::Mechanism::try_from(mechanism).map_err(|_| unknown)? {
-        v1::Mechanism::RsaPkcs => bare(DecryptMechanism::RsaPkcs),
-        v1::Mechanism::RsaX509 => bare(DecryptMechanism::RsaX509),
-        v1::Mechanism::RsaOaep => Ok(DecryptMechanism::RsaOaep { hash: self::hash(hash)? }),
-        v1::Mechanism::Unspecified
-        | v1::Mechanism::RsaPkcsPss
-        | v1::Mechanism::Ecdsa
-        | v1::Mechanism::Ed25519
-        | v1::Mechanism::Ed25519Ph
-        | v1::Mechanism::MlDsa => Err(unknown),
+/// The mechanism of a message authentication code; none when the number is one of a signature, or of nothing.
+pub fn mac_mechanism(mechanism: i32, hash: i32, salt_length: u32) -> Result<Option<MacMechanism>, Malformed> {
+    let bare = |fits: bool, mechanism| if fits { Ok(Some(mechanism)) } else { Err(Malformed { field: "parameters" }) };
+    match v1::Mechanism::try_from(mechanism) {
+        Ok(v1::Mechanism::Hmac) => bare(salt_length == 0, MacMechanism::Hmac(self::hash(hash)?)),
+        Ok(v1::Mechanism::AesCmac) => bare(hash == 0 && salt_length == 0, MacMechanism::AesCmac),
+        _ => Ok(None),
     }
 }
 
 /// Mechanism and hash of a message for this mechanism.
-pub fn decrypt_parts(mechanism: DecryptMechanism) -> (i32, i32) {
+pub fn mac_parts(mechanism: MacMechanism) -> (i32, i32) {
     match mechanism {
-        DecryptMechanism::RsaPkcs => (v1::Mechanism::RsaPkcs.into(), 0),
-        DecryptMechanism::RsaOaep { hash } => (v1::Mechanism::RsaOaep.into(), v1::HashFunction::from(hash).into()),
-        DecryptMechanism::RsaX509 => (v1::Mechanism::RsaX509.into(), 0),
+        MacMechanism::AesCmac => (v1::Mechanism::AesCmac.into(), 0),
+        MacMechanism::Hmac(hash) => (v1::Mechanism::Hmac.into(), v1::HashFunction::from(hash).into()),
     }
 }
 
@@ -196,7 +197,8 @@ mod tests {
             assert!(role(number).is_err() && key_type(number).is_err() && key_class(number).is_err());
             assert!(curve(number).is_err() && hash(number).is_err() && ml_dsa_algorithm(number).is_err());
             assert!(enforcement(number).is_err());
-            assert!(sign_mechanism(number, 0, 0).is_err() && decrypt_mechanism(number, 0).is_err());
+            assert!(sign_mechanism(number, 0, 0).is_err());
+            assert_eq!(mac_mechanism(number, 0, 0), Ok(None));
         }
     }
 
@@ -220,16 +222,20 @@ mod tests {
                 assert!(sign_mechanism(number, 0, 1).is_err());
             }
         }
-        let oaep = DecryptMechanism::RsaOaep { hash: HashFunction::Sha1 };
-        for mechanism in [DecryptMechanism::RsaPkcs, oaep, DecryptMechanism::RsaX509] {
-            let (number, hash) = decrypt_parts(mechanism);
-            assert_eq!(decrypt_mechanism(number, hash), Ok(mechanism));
+        let macs = HashFunction::ALL.map(MacMechanism::Hmac).into_iter().chain([MacMechanism::AesCmac]);
+        for mechanism in macs {
+            let (number, hash) = mac_parts(mechanism);
+            assert_eq!(mac_mechanism(number, hash, 0), Ok(Some(mechanism)));
+            assert_eq!(mac_mechanism(number, hash, 1), Err(Malformed { field: "parameters" }));
+            assert!(sign_mechanism(number, hash, 0).is_err());
         }
+        assert_eq!(mac_mechanism(v1::Mechanism::AesCmac.into(), 1, 0), Err(Malformed { field: "parameters" }));
+        assert_eq!(mac_mechanism(v1::Mechanism::Hmac.into(), 0, 0), Err(Malformed { field: "hash" }));
+        assert_eq!(mac_mechanism(v1::Mechanism::RsaPkcs.into(), 0, 0), Ok(None));
         let pss = v1::Mechanism::RsaPkcsPss.into();
         assert_eq!(sign_mechanism(pss, 0, 20), Err(Malformed { field: "hash" }));
         assert_eq!(sign_mechanism(pss, 1, 65_536), Err(Malformed { field: "salt_length" }));
         assert!(sign_mechanism(v1::Mechanism::RsaOaep.into(), 0, 0).is_err());
-        assert!(decrypt_mechanism(v1::Mechanism::Ecdsa.into(), 0).is_err());
         assert_eq!(Refusal::from(Malformed { field: "mechanism" }).status, Status::MechanismInvalid);
         assert_eq!(Refusal::from(Malformed { field: "key" }).status, Status::MalformedRequest);
     }

@@ -20,6 +20,7 @@ without_content!(
     DecryptResult,
     KeyImport,
     KeyReadValueResult,
+    Encrypt,
     Login,
     LoginChallenge,
     LoginResult,

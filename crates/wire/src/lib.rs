@@ -13,6 +13,7 @@
 
 mod approval;
 mod attributes;
+pub mod cipher;
 pub mod convert;
 mod debug;
 mod derivation;

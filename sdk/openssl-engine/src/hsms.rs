@@ -1,7 +1,7 @@
 //! What the engine needs of a cluster, so that its logic is tested without one.
 
 use strongroom_client::{Client, ClientError, KeyInfo, PairAlgorithm};
-use strongroom_types::{DecryptMechanism, Filter, KeyReference, Secret, SignMechanism, Template};
+use strongroom_types::{CipherMechanism, Filter, KeyReference, RsaCipher, Secret, SignMechanism, Template};
 
 /// Keys beyond this number that share one public part are not looked at: one copy is as good as another.
 const FOUND_MAX: u32 = 100;
@@ -13,7 +13,7 @@ pub(crate) trait Hsms {
     /// A signature.
     fn sign(&self, key: KeyReference, mechanism: SignMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError>;
     /// A plaintext.
-    fn decrypt(&self, key: KeyReference, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, ClientError>;
+    fn decrypt(&self, key: KeyReference, cipher: RsaCipher, data: &[u8]) -> Result<Secret, ClientError>;
     /// A new pair's private key.
     fn generate(
         &self,
@@ -32,8 +32,8 @@ impl Hsms for Client {
         Client::sign(self, key, mechanism, data)
     }
 
-    fn decrypt(&self, key: KeyReference, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, ClientError> {
-        Client::decrypt(self, key, mechanism, data)
+    fn decrypt(&self, key: KeyReference, cipher: RsaCipher, data: &[u8]) -> Result<Secret, ClientError> {
+        Client::decrypt(self, key, &CipherMechanism::Rsa(cipher), data)
     }
 
     fn generate(
@@ -131,9 +131,9 @@ pub(crate) mod fake {
             Ok(self.answer.clone())
         }
 
-        fn decrypt(&self, key: KeyReference, mechanism: DecryptMechanism, data: &[u8]) -> Result<Secret, ClientError> {
+        fn decrypt(&self, key: KeyReference, cipher: RsaCipher, data: &[u8]) -> Result<Secret, ClientError> {
             self.must_have(key)?;
-            self.asked.borrow_mut().push((key, format!("{mechanism:?}"), data.to_vec()));
+            self.asked.borrow_mut().push((key, format!("{cipher:?}"), data.to_vec()));
             Ok(Secret::from(self.answer.as_slice()))
         }
 

@@ -2,7 +2,7 @@
 
 use strongroom_client::reference_pem::Marker;
 use strongroom_crypto::ecdsa;
-use strongroom_types::{DecryptMechanism, PublicPart, Secret, SignMechanism};
+use strongroom_types::{PublicPart, RsaCipher, Secret, SignMechanism};
 
 use crate::error::EngineError;
 use crate::hsms::Hsms;
@@ -53,7 +53,7 @@ pub(crate) fn rsa_decrypt(
     if padding != NO_PADDING {
         return Err(EngineError::DecryptPadding(padding));
     }
-    let operation = |reference| hsms.decrypt(reference, DecryptMechanism::RsaX509, data);
+    let operation = |reference| hsms.decrypt(reference, RsaCipher::X509, data);
     let block = known.with_key(hsms, key.public, key.marker, operation)?;
     let whole = modulus_len(key.public)? == block.len();
     if whole { Ok(block) } else { Err(EngineError::Answer("the block is not as long as the modulus")) }

@@ -73,6 +73,7 @@ impl Drop for Wiped {
                 private_key_info.zeroize();
                 secret.zeroize();
             }
+            Some(Operation::Encrypt(v1::Encrypt { data, .. })) => data.zeroize(),
             _ => {}
         }
     }

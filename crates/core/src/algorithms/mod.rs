@@ -2,6 +2,7 @@
 //! in. The one place where FIPS mode is told from the other: [`TABLE`] has a row for each algorithm, and what it asks of
 //! parameters in FIPS mode is looked at here.
 
+mod ciphers;
 mod table;
 mod wrapping;
 
@@ -9,13 +10,13 @@ pub use table::{Algorithm, Fips, Row, TABLE};
 pub(crate) use wrapping::{check_wrappable, fits_payload, fits_wrapping_key};
 
 use strongroom_types::limits::{
-    DES3_LEN, ED25519_DATA_LEN_MAX, GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN, RSA_BITS_STEP,
-    RSA_EXPONENT_MAX, RSA_EXPONENT_MIN,
+    CIPHER_DATA_LEN_MAX, DES3_LEN, ED25519_DATA_LEN_MAX, GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN,
+    RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN,
 };
 use strongroom_types::matching::without_leading_zeros;
 use strongroom_types::{
-    Attributes, ClusterMode, Curve, DecryptMechanism, Derivation, DerivationError, HashFunction, KeyClass, KeyType,
-    PublicPart, Refusal, SignMechanism, Status,
+    Attributes, ClusterMode, Curve, Derivation, DerivationError, HashFunction, KeyClass, KeyType, PublicPart, Refusal,
+    SignMechanism, Status,
 };
 
 use crate::{Cluster, KeyUse, PairAlgorithm};
@@ -41,8 +42,11 @@ const WEAK_DIGEST_INFOS: [(&[u8], usize); 4] = [
 /// Whether the key's class and type fit the mechanism.
 pub(crate) fn fits_key(key_use: KeyUse<'_>, key: &Attributes) -> Result<(), Refusal> {
     let class = match key_use {
-        KeyUse::Sign(..) | KeyUse::Decrypt(..) => KeyClass::PrivateKey,
+        KeyUse::Sign(..) => KeyClass::PrivateKey,
         KeyUse::Verify(..) => KeyClass::PublicKey,
+        KeyUse::Encrypt(mechanism, _) => ciphers::encrypts_by(mechanism),
+        KeyUse::Decrypt(mechanism, _) => ciphers::decrypts_by(mechanism),
+        KeyUse::Mac(..) | KeyUse::VerifyMac(..) => KeyClass::SecretKey,
         KeyUse::Unwrap(mechanism, _) => wrapping::unwraps_by(mechanism),
         KeyUse::Derive(Derivation::Ecdh { .. }, _) => KeyClass::PrivateKey,
         KeyUse::Derive(Derivation::CounterKdf { .. }, _) | KeyUse::ReadValue => KeyClass::SecretKey,
@@ -56,10 +60,8 @@ pub(crate) fn fits_key(key_use: KeyUse<'_>, key: &Attributes) -> Result<(), Refu
             SignMechanism::Ed25519 | SignMechanism::Ed25519Ph => curve(key) == Some(Curve::Ed25519),
             SignMechanism::MlDsa => key.key_type == KeyType::MlDsa,
         },
-        KeyUse::Decrypt(
-            DecryptMechanism::RsaPkcs | DecryptMechanism::RsaOaep { .. } | DecryptMechanism::RsaX509,
-            _,
-        ) => key.key_type == KeyType::Rsa,
+        KeyUse::Encrypt(mechanism, _) | KeyUse::Decrypt(mechanism, _) => key.key_type == ciphers::key_type(mechanism),
+        KeyUse::Mac(mechanism, _) | KeyUse::VerifyMac(mechanism, _) => ciphers::makes_mac(mechanism, key.key_type),
         KeyUse::Unwrap(mechanism, _) => key.key_type == wrapping::wraps_by(mechanism),
         KeyUse::Derive(Derivation::Ecdh { .. }, _) => curve(key).is_some_and(Curve::is_weierstrass),
         KeyUse::Derive(Derivation::CounterKdf { .. }, _) => key.key_type == KeyType::Aes,
@@ -80,7 +82,10 @@ pub(crate) fn fits_data(key_use: KeyUse<'_>, key: &Attributes, cluster: &Cluster
     let algorithm = match key_use {
         KeyUse::Sign(mechanism, _) => Algorithm::of_signing(mechanism),
         KeyUse::Verify(mechanism, _) => Algorithm::of_verifying(mechanism),
+        KeyUse::Encrypt(mechanism, _) => Algorithm::of_encrypting(mechanism),
         KeyUse::Decrypt(mechanism, _) => Algorithm::of_decrypting(mechanism),
+        KeyUse::Mac(mechanism, _) => Algorithm::of_mac(mechanism),
+        KeyUse::VerifyMac(mechanism, _) => Algorithm::of_verifying_mac(mechanism),
         KeyUse::Unwrap(mechanism, _) => Algorithm::of_wrapping(mechanism),
         KeyUse::Derive(derivation, _) => Algorithm::of_deriving(derivation),
         KeyUse::ReadValue => return Ok(()),
@@ -91,8 +96,15 @@ pub(crate) fn fits_data(key_use: KeyUse<'_>, key: &Attributes, cluster: &Cluster
         (KeyUse::Sign(mechanism, data), Some(public)) => signature(mechanism, data, public, fips),
         // Verifying what was signed long ago stays possible.
         (KeyUse::Verify(mechanism, data), Some(public)) => signature(mechanism, data, public, false),
-        (KeyUse::Decrypt(_, data), Some(PublicPart::Rsa { modulus, .. })) => length(data.len() == modulus.len()),
         (KeyUse::Derive(derivation, len), _) => derive(derivation, len, curve(key), fips),
+        (KeyUse::Encrypt(mechanism, len), public) => length(ciphers::encrypts_len(mechanism, public.as_ref(), len)),
+        (KeyUse::Decrypt(mechanism, len), public) => length(ciphers::decrypts_len(mechanism, public.as_ref(), len)),
+        (KeyUse::Mac(mechanism, len), None) => {
+            ciphers::strong_enough(mechanism, key, fips)?;
+            length(len <= CIPHER_DATA_LEN_MAX)
+        }
+        // Verifying what was made long ago stays possible.
+        (KeyUse::VerifyMac(_, len), None) => length(len <= CIPHER_DATA_LEN_MAX),
         (KeyUse::Unwrap(mechanism, len), public) => length(wrapping::is_wrapped_len(mechanism, public.as_ref(), len)),
         _ => Err(Status::KeyTypeInconsistent.into()),
     }

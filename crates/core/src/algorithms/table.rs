@@ -2,8 +2,8 @@
 //! is this table for readers; a test here compares the two.
 
 use strongroom_types::{
-    ClusterMode, Curve, DecryptMechanism, Derivation, EcdhKdf, HsmType, KeyType, PublicPart, Refusal, SignMechanism,
-    Status, WrapMechanism,
+    CipherMechanism, ClusterMode, Curve, Derivation, EcdhKdf, HsmType, KeyType, MacMechanism, PublicPart, Refusal,
+    RsaCipher, SignMechanism, Status, WrapMechanism,
 };
 
 use crate::Cluster;
@@ -59,8 +59,8 @@ use Fips::{Approved, Refused, Within};
 algorithms! {
     /// FIPS 197.
     AesKeys: "AES keys", true, Approved;
-    /// SP 800-67 rev. 2. They are brought in, kept and wrapped, so that their owners can move them out; SP 800-131A
-    /// rev. 2 §2 disallows encryption.
+    /// SP 800-67 rev. 2. They are brought in, kept and wrapped, so that their owners can move them out and decrypt what they
+    /// have; SP 800-131A rev. 2 §2 disallows encryption.
     Des3Keys: "3DES keys", true, Within("three DES keys, the second unlike the others");
     /// FIPS 186-5 §6, SP 800-186.
     EcdsaKeys: "EC keys for ECDSA", true, Approved;
@@ -103,6 +103,46 @@ algorithms! {
     /// As above.
     VerifyRsaPss: "RSA-PSS verification", true, Approved;
 
+    /// SP 800-38B.
+    MacAesCmac: "AES-CMAC", true, Approved;
+    /// FIPS 198-1; SP 800-131A rev. 2 §10.
+    MacHmac: "HMAC", true, Within("a key of at least 112 bits");
+    /// As above.
+    VerifyAesCmac: "AES-CMAC verification", true, Approved;
+    /// Verifying what was made long ago stays possible.
+    VerifyHmac: "HMAC verification", true, Approved;
+
+    /// SP 800-38A §6.2.
+    EncryptAesCbc: "AES-CBC encryption", true, Approved;
+    /// SP 800-38A §6.5.
+    EncryptAesCtr: "AES-CTR encryption", true, Approved;
+    /// SP 800-38A §6.1.
+    EncryptAesEcb: "AES-ECB encryption", true, Approved;
+    /// SP 800-38D, the IV by the HSM.
+    EncryptAesGcm: "AES-GCM encryption", true, Approved;
+    /// SP 800-131A rev. 2 §2.
+    EncryptDes3Cbc: "3DES-CBC encryption", true, Refused;
+    /// As above.
+    EncryptDes3Ecb: "3DES-ECB encryption", true, Refused;
+    /// The caller pads.
+    EncryptRsaX509: "Raw RSA encryption", true, Approved;
+    /// SP 800-56B rev. 2 §7.2.2.
+    EncryptRsaOaep: "RSA-OAEP encryption", true, Approved;
+    /// SP 800-131A rev. 2 §6.
+    EncryptRsaPkcs: "RSA PKCS #1 v1.5 encryption", true, Refused;
+
+    /// SP 800-38A §6.2.
+    DecryptAesCbc: "AES-CBC decryption", true, Approved;
+    /// SP 800-38A §6.5.
+    DecryptAesCtr: "AES-CTR decryption", true, Approved;
+    /// SP 800-38A §6.1.
+    DecryptAesEcb: "AES-ECB decryption", true, Approved;
+    /// SP 800-38D.
+    DecryptAesGcm: "AES-GCM decryption", true, Approved;
+    /// Legacy use (SP 800-131A rev. 2 §2).
+    DecryptDes3Cbc: "3DES-CBC decryption", true, Approved;
+    /// As above.
+    DecryptDes3Ecb: "3DES-ECB decryption", true, Approved;
     /// The caller removes the padding.
     DecryptRsaX509: "Raw RSA decryption", true, Approved;
     /// SP 800-56B rev. 2 §7.2.2.
@@ -204,12 +244,49 @@ impl Algorithm {
         }
     }
 
-    /// The row of decrypting by this mechanism.
-    pub fn of_decrypting(mechanism: DecryptMechanism) -> Algorithm {
+    /// The row of encrypting by this mechanism.
+    pub fn of_encrypting(mechanism: &CipherMechanism) -> Algorithm {
         match mechanism {
-            DecryptMechanism::RsaX509 => Algorithm::DecryptRsaX509,
-            DecryptMechanism::RsaOaep { .. } => Algorithm::DecryptRsaOaep,
-            DecryptMechanism::RsaPkcs => Algorithm::DecryptRsaPkcs,
+            CipherMechanism::AesCbc { .. } => Algorithm::EncryptAesCbc,
+            CipherMechanism::AesCtr { .. } => Algorithm::EncryptAesCtr,
+            CipherMechanism::AesEcb => Algorithm::EncryptAesEcb,
+            CipherMechanism::AesGcm { .. } => Algorithm::EncryptAesGcm,
+            CipherMechanism::Des3Cbc { .. } => Algorithm::EncryptDes3Cbc,
+            CipherMechanism::Des3Ecb => Algorithm::EncryptDes3Ecb,
+            CipherMechanism::Rsa(RsaCipher::X509) => Algorithm::EncryptRsaX509,
+            CipherMechanism::Rsa(RsaCipher::Oaep { .. }) => Algorithm::EncryptRsaOaep,
+            CipherMechanism::Rsa(RsaCipher::Pkcs) => Algorithm::EncryptRsaPkcs,
+        }
+    }
+
+    /// The row of decrypting by this mechanism.
+    pub fn of_decrypting(mechanism: &CipherMechanism) -> Algorithm {
+        match mechanism {
+            CipherMechanism::AesCbc { .. } => Algorithm::DecryptAesCbc,
+            CipherMechanism::AesCtr { .. } => Algorithm::DecryptAesCtr,
+            CipherMechanism::AesEcb => Algorithm::DecryptAesEcb,
+            CipherMechanism::AesGcm { .. } => Algorithm::DecryptAesGcm,
+            CipherMechanism::Des3Cbc { .. } => Algorithm::DecryptDes3Cbc,
+            CipherMechanism::Des3Ecb => Algorithm::DecryptDes3Ecb,
+            CipherMechanism::Rsa(RsaCipher::X509) => Algorithm::DecryptRsaX509,
+            CipherMechanism::Rsa(RsaCipher::Oaep { .. }) => Algorithm::DecryptRsaOaep,
+            CipherMechanism::Rsa(RsaCipher::Pkcs) => Algorithm::DecryptRsaPkcs,
+        }
+    }
+
+    /// The row of making codes by this mechanism.
+    pub fn of_mac(mechanism: MacMechanism) -> Algorithm {
+        match mechanism {
+            MacMechanism::AesCmac => Algorithm::MacAesCmac,
+            MacMechanism::Hmac(_) => Algorithm::MacHmac,
+        }
+    }
+
+    /// The row of verifying codes by this mechanism.
+    pub fn of_verifying_mac(mechanism: MacMechanism) -> Algorithm {
+        match mechanism {
+            MacMechanism::AesCmac => Algorithm::VerifyAesCmac,
+            MacMechanism::Hmac(_) => Algorithm::VerifyHmac,
         }
     }
 

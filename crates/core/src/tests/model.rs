@@ -4,11 +4,12 @@
 //! Attributes are drawn at random, from a seed; combinations that no template gives are among them.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, ClusterMode, Curve, DecryptMechanism, Flag, Flags, GcmTag, HashFunction,
-    HsmType, KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, MlDsaAlgorithm, PublicPart, Refusal, RequestId,
-    Role, SignMechanism, Status, UserId, WrapMechanism,
+    AttributeName, AttributeValue, Attributes, CipherMechanism, ClusterMode, Curve, Flag, Flags, GcmTag, HashFunction,
+    HsmType, KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, MacMechanism, MlDsaAlgorithm, PublicPart,
+    Refusal, RequestId, Role, RsaCipher, SignMechanism, Status, UserId, WrapMechanism,
 };
 
 use super::world::{World, name};
@@ -35,7 +36,10 @@ enum Who {
 enum What {
     Sign(SignMechanism),
     Verify(SignMechanism),
-    Decrypt(DecryptMechanism),
+    Encrypt(&'static CipherMechanism),
+    Decrypt(&'static CipherMechanism),
+    Mac(MacMechanism),
+    VerifyMac(MacMechanism),
     Unwrap(WrapMechanism),
     /// As the key that wraps a key of the caller's own, or if there is none, of the owner's.
     WrapOther(WrapMechanism),
@@ -69,8 +73,21 @@ const SIGNATURES: [SignMechanism; 7] = [
     SignMechanism::Ed25519Ph,
     SignMechanism::MlDsa,
 ];
-const DECRYPTIONS: [DecryptMechanism; 3] =
-    [DecryptMechanism::RsaPkcs, DecryptMechanism::RsaOaep { hash: SHA256 }, DecryptMechanism::RsaX509];
+const MACS: [MacMechanism; 2] = [MacMechanism::AesCmac, MacMechanism::Hmac(SHA256)];
+static CIPHERS: LazyLock<[CipherMechanism; 9]> = LazyLock::new(|| {
+    let tag = GcmTag::of_bits(128).expect("a length of tags");
+    [
+        CipherMechanism::AesCbc { iv: [1; 16] },
+        CipherMechanism::AesCtr { counter: [1; 16] },
+        CipherMechanism::AesEcb,
+        CipherMechanism::AesGcm { tag, aad: Vec::new(), iv: None },
+        CipherMechanism::Des3Cbc { iv: [1; 8] },
+        CipherMechanism::Des3Ecb,
+        CipherMechanism::Rsa(RsaCipher::Pkcs),
+        CipherMechanism::Rsa(RsaCipher::Oaep { hash: SHA256 }),
+        CipherMechanism::Rsa(RsaCipher::X509),
+    ]
+});
 const SETS: [Flag; 4] = [Flag::Sign, Flag::Extractable, Flag::Trusted, Flag::WrapWithTrusted];
 
 fn wrappings() -> [WrapMechanism; 8] {
@@ -93,7 +110,10 @@ fn everything() -> Vec<What> {
     let sets = SETS.into_iter().flat_map(|flag| [What::Set(flag, true), What::Set(flag, false)]);
     let payloads = [By::Trusted, By::Untrusted, By::Demanding].map(What::BeWrapped);
     let copies = SETS.into_iter().flat_map(|flag| [What::Copy(Some((flag, true))), What::Copy(Some((flag, false)))]);
-    uses.chain(DECRYPTIONS.map(What::Decrypt))
+    let ciphers = CIPHERS.iter().flat_map(|mechanism| [What::Encrypt(mechanism), What::Decrypt(mechanism)]);
+    let macs = MACS.into_iter().flat_map(|mechanism| [What::Mac(mechanism), What::VerifyMac(mechanism)]);
+    uses.chain(ciphers)
+        .chain(macs)
         .chain(wraps)
         .chain(payloads)
         .chain(copies)
@@ -128,8 +148,8 @@ fn kinds() -> Vec<Kind> {
 /// What the rules say, or the first of them that is broken. In a cluster of `hsm2m.medium`, by requests without approvals.
 fn model(who: Who, kind: &Kind, flags: Flags, quorum: KeyQuorum, mode: ClusterMode, what: What) -> Option<Status> {
     let several = match what {
-        What::Verify(_) | What::Copy(_) | What::Delete => 0,
-        What::Sign(_) | What::Decrypt(_) => quorum.usage,
+        What::Verify(_) | What::VerifyMac(_) | What::Copy(_) | What::Delete => 0,
+        What::Sign(_) | What::Mac(_) | What::Encrypt(_) | What::Decrypt(_) => quorum.usage,
         // Whoever trusts a key does not manage it.
         What::Set(..) if who == Who::Admin => 0,
         What::Unwrap(_) | What::WrapOther(_) | What::BeWrapped(_) | What::Share | What::Unshare | What::Set(..) => {
@@ -194,6 +214,16 @@ fn alone(
         Flag::WrapWithTrusted => refuse(!value, Status::AttributeValueInvalid),
         _ => None,
     };
+    let is_des3 = |mechanism: &_| matches!(mechanism, CipherMechanism::Des3Cbc { .. } | CipherMechanism::Des3Ecb);
+    let is_pkcs1 = |mechanism: &_| matches!(mechanism, CipherMechanism::Rsa(RsaCipher::Pkcs));
+    let ciphers = |mechanism: &_, rsa_class| match mechanism {
+        CipherMechanism::Rsa(_) => is_rsa && *class == rsa_class,
+        mechanism => *key_type == if is_des3(mechanism) { KeyType::Des3 } else { KeyType::Aes },
+    };
+    let authenticates = |mechanism| match mechanism {
+        MacMechanism::AesCmac => *key_type == KeyType::Aes,
+        MacMechanism::Hmac(_) => *class == KeyClass::SecretKey,
+    };
     let rest = match what {
         What::Sign(mechanism) => {
             unfit(*class == PrivateKey && signs(mechanism)).or(needs(Flag::Sign)).or(banned(edwards(mechanism)))
@@ -201,9 +231,15 @@ fn alone(
         What::Verify(mechanism) => {
             unfit(*class == PublicKey && signs(mechanism)).or(needs(Flag::Verify)).or(banned(edwards(mechanism)))
         }
-        What::Decrypt(mechanism) => unfit(*class == PrivateKey && is_rsa)
-            .or(needs(Flag::Decrypt))
-            .or(banned(mechanism == DecryptMechanism::RsaPkcs)),
+        What::Encrypt(mechanism) => unfit(ciphers(mechanism, PublicKey))
+            .or(needs(Flag::Encrypt))
+            .or(banned(is_pkcs1(mechanism) || is_des3(mechanism))),
+        // What is in 3DES already is still read.
+        What::Decrypt(mechanism) => {
+            unfit(ciphers(mechanism, PrivateKey)).or(needs(Flag::Decrypt)).or(banned(is_pkcs1(mechanism)))
+        }
+        What::Mac(mechanism) => unfit(authenticates(mechanism)).or(needs(Flag::Sign)),
+        What::VerifyMac(mechanism) => unfit(authenticates(mechanism)).or(needs(Flag::Verify)),
         What::Unwrap(mechanism) => {
             unfit(wraps(mechanism, PrivateKey)).or(needs(Flag::Unwrap)).or(banned(mechanism == WrapMechanism::RsaPkcs))
         }
@@ -332,7 +368,10 @@ impl Asked {
         let outcome = match what {
             What::Sign(mechanism) => used(KeyUse::Sign(mechanism, data(mechanism))),
             What::Verify(mechanism) => used(KeyUse::Verify(mechanism, data(mechanism))),
-            What::Decrypt(mechanism) => used(KeyUse::Decrypt(mechanism, &BLOCK)),
+            What::Encrypt(mechanism) => used(KeyUse::Encrypt(mechanism, plain_len(mechanism))),
+            What::Decrypt(mechanism) => used(KeyUse::Decrypt(mechanism, 256)),
+            What::Mac(mechanism) => used(KeyUse::Mac(mechanism, 256)),
+            What::VerifyMac(mechanism) => used(KeyUse::VerifyMac(mechanism, 256)),
             What::Unwrap(mechanism) => used(KeyUse::Unwrap(mechanism, wrapped_len(mechanism))),
             What::WrapOther(mechanism) => return self.wraps_other(actor, key, mechanism),
             What::BeWrapped(by) => {
@@ -399,6 +438,14 @@ fn data(mechanism: SignMechanism) -> &'static [u8] {
         SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::Ecdsa | SignMechanism::Ed25519 => {
             &BLOCK[..32]
         }
+    }
+}
+
+/// A length that the mechanism encrypts.
+fn plain_len(mechanism: &CipherMechanism) -> usize {
+    match mechanism {
+        CipherMechanism::Rsa(RsaCipher::Pkcs | RsaCipher::Oaep { .. }) => 64,
+        _ => 256,
     }
 }
 

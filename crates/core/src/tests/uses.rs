@@ -1,7 +1,8 @@
 //! Who may use which key for what.
 
 use strongroom_types::{
-    ClusterMode, Curve, DecryptMechanism, HashFunction, HsmType, KeyReference, MlDsaAlgorithm, SignMechanism, Status,
+    CipherMechanism, ClusterMode, Curve, HashFunction, HsmType, KeyReference, MlDsaAlgorithm, RsaCipher, SignMechanism,
+    Status,
 };
 
 use super::world::{P256, World, rsa};
@@ -195,17 +196,18 @@ fn in_fips_mode_no_ed25519_key_is_made() {
 #[test]
 fn decrypting_by_mechanism_and_mode() {
     let rsa_2048 = both(&rsa(2048));
-    let check = |mechanism, data: &[u8], expected: Both| {
+    let check = |cipher, len, expected: Both| {
+        let mechanism = CipherMechanism::Rsa(cipher);
         let [fips, other] = rsa_2048
             .each_ref()
-            .map(|(world, alice, _, private)| outcome(world, alice, KeyUse::Decrypt(mechanism, data), *private));
+            .map(|(world, alice, _, private)| outcome(world, alice, KeyUse::Decrypt(&mechanism, len), *private));
         assert_eq!((fips, other), expected, "{mechanism:?}");
     };
-    check(DecryptMechanism::RsaPkcs, &[1; 256], NOT_APPROVED);
-    check(DecryptMechanism::RsaOaep { hash: HashFunction::Sha1 }, &[1; 256], ALLOWED);
-    check(DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 }, &[1; 255], BAD_LENGTH);
-    check(DecryptMechanism::RsaX509, &[1; 256], ALLOWED);
+    check(RsaCipher::Pkcs, 256, NOT_APPROVED);
+    check(RsaCipher::Oaep { hash: HashFunction::Sha1 }, 256, ALLOWED);
+    check(RsaCipher::Oaep { hash: HashFunction::Sha256 }, 255, BAD_LENGTH);
+    check(RsaCipher::X509, 256, ALLOWED);
     let [(world, alice, _, private), _] = both(&P256);
-    let decrypt = KeyUse::Decrypt(DecryptMechanism::RsaX509, &[1; 256]);
-    assert_eq!(outcome(&world, &alice, decrypt, private), Some(Status::KeyTypeInconsistent));
+    let mechanism = CipherMechanism::Rsa(RsaCipher::X509);
+    assert_eq!(outcome(&world, &alice, KeyUse::Decrypt(&mechanism, 256), private), Some(Status::KeyTypeInconsistent));
 }

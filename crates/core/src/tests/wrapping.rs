@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, ClusterMode, Curve, Filter, FilterTerm, Flag, GcmTag, HashFunction, HsmType,
-    KeyClass, KeyReference, KeyType, PublicPart, Role, Status, Template, WrapMechanism,
+    AttributeName, AttributeValue, CipherMechanism, ClusterMode, Curve, Filter, FilterTerm, Flag, GcmTag, HashFunction,
+    HsmType, KeyClass, KeyReference, KeyType, PublicPart, Role, RsaCipher, Status, Template, WrapMechanism,
 };
 
 use super::world::{P256, World, name, public_of, rsa};
@@ -545,8 +545,8 @@ fn what_is_allowed_by_design() {
     let rsa_flags: [&[(Flag, bool)]; 2] = [&[(Flag::Wrap, true)], &[(Flag::Decrypt, true)]];
     let (public, private) = pair(&mut world, &alice, &rsa(2048), (rsa_flags[0], rsa_flags[1]));
     assert_eq!(wrap(&world, &alice, OAEP, (public, payload)), None);
-    let decrypt =
-        KeyUse::Decrypt(strongroom_types::DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 }, &[1; 256]);
+    let oaep = CipherMechanism::Rsa(RsaCipher::Oaep { hash: HashFunction::Sha256 });
+    let decrypt = KeyUse::Decrypt(&oaep, 256);
     assert!(authorize(&world.state, &alice, decrypt, private, world.now_ms).is_ok());
     // And one that may not decrypt, but signs whole blocks, which is the same operation.
     let (public, private) =
@@ -581,8 +581,8 @@ fn a_guarded_key_leaves_under_trusted_keys_alone() {
     assert_eq!(wrap(&world, &alice, gcm(), (own, guarded)), refused, "and under no other key");
     // The trusted key gets no other use, and its private half opens nothing here.
     assert_eq!(set(&mut world, &alice, public, Flag::Encrypt, true), Err(Status::KeyNotModifiable));
-    let decrypt =
-        KeyUse::Decrypt(strongroom_types::DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 }, &[1; 256]);
+    let oaep = CipherMechanism::Rsa(RsaCipher::Oaep { hash: HashFunction::Sha256 });
+    let decrypt = KeyUse::Decrypt(&oaep, 256);
     for key_use in [decrypt, KeyUse::Unwrap(OAEP, 256)] {
         let outcome = authorize(&world.state, &alice, key_use, private, world.now_ms);
         assert_eq!(outcome.unwrap_err().status, Status::KeyFunctionNotPermitted);

@@ -1,6 +1,6 @@
-//! 3DES (SP 800-67 rev. 2): check values and parity.
+//! 3DES (SP 800-67 rev. 2): check values, parity, and what old systems still encrypt with.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 
 use aws_lc_sys as lc;
 use strongroom_types::Secret;
@@ -34,14 +34,43 @@ fn wipe<T: Copy>(value: &mut T) {
     unsafe { lc::OPENSSL_cleanse(std::ptr::from_mut(value).cast::<c_void>(), size_of::<T>()) }
 }
 
-/// One block, encrypted under three keys one after the other: encrypted, decrypted, encrypted.
-pub(crate) fn des3_encrypt_block(keys: [&[u8; 8]; 3], block: [u8; 8]) -> [u8; 8] {
-    let [first, second, third] = keys.map(Schedule::new);
-    let input = lc::DES_cblock { bytes: block };
-    let mut output = lc::DES_cblock { bytes: [0; 8] };
-    // SAFETY: reads one block and three keys, writes one block.
-    unsafe { lc::DES_ecb3_encrypt(&input, &mut output, &*first.0, &*second.0, &*third.0, lc::DES_ENCRYPT) }
-    output.bytes
+/// Three DES keys one after the other: what encrypts is encrypted, decrypted, encrypted.
+pub(crate) struct Des3([Schedule; 3]);
+
+impl Des3 {
+    /// Parity bits are not looked at.
+    pub(crate) fn new(keys: [&[u8; 8]; 3]) -> Des3 {
+        Des3(keys.map(Schedule::new))
+    }
+
+    /// Each block by itself.
+    pub(crate) fn ecb(&self, blocks: &mut [[u8; 8]], encrypts: bool) {
+        let [first, second, third] = &self.0;
+        for block in blocks {
+            let input = lc::DES_cblock { bytes: *block };
+            let mut output = lc::DES_cblock { bytes: [0; 8] };
+            // SAFETY: reads one block and three keys, writes one block.
+            unsafe { lc::DES_ecb3_encrypt(&input, &mut output, &*first.0, &*second.0, &*third.0, direction(encrypts)) }
+            *block = output.bytes;
+        }
+    }
+
+    /// CBC (SP 800-38A §6.2).
+    pub(crate) fn cbc(&self, iv: [u8; 8], blocks: &mut [[u8; 8]], encrypts: bool) {
+        let [first, second, third] = &self.0;
+        let data = blocks.as_flattened_mut();
+        let (place, len) = (data.as_mut_ptr(), data.len());
+        let mut iv = lc::DES_cblock { bytes: iv };
+        // SAFETY: reads and writes `len` bytes, whole blocks, in the same place, which `openssl/des.h` allows; reads three
+        // keys, writes the last ciphertext into `iv`, which is ours.
+        unsafe {
+            lc::DES_ede3_cbc_encrypt(place, place, len, &*first.0, &*second.0, &*third.0, &mut iv, direction(encrypts));
+        }
+    }
+}
+
+fn direction(encrypts: bool) -> c_int {
+    if encrypts { lc::DES_ENCRYPT } else { lc::DES_DECRYPT }
 }
 
 /// The bytes with the lowest bit of each set so that an odd number of bits is (SP 800-67 rev. 2 §3.2).

@@ -203,6 +203,11 @@ impl RsaEncryption {
         self.encrypt(plain, lc::RSA_PKCS1_PADDING, |_| true)
     }
 
+    /// A whole block.
+    pub(crate) fn raw(&self, block: &[u8]) -> Option<Vec<u8>> {
+        self.encrypt(block, lc::RSA_NO_PADDING, |_| true)
+    }
+
     fn encrypt(&self, plain: &[u8], padding: c_int, set: impl Fn(*mut lc::EVP_PKEY_CTX) -> bool) -> Option<Vec<u8>> {
         let _queue = ErrorQueue;
         // SAFETY: the key is an RSA key.

@@ -1,16 +1,16 @@
 use num_bigint::BigUint;
 use strongroom_crypto::digest::digest;
-use strongroom_types::{Curve, DecryptMechanism, HashFunction, SignMechanism};
+use strongroom_types::{Curve, HashFunction, RsaCipher, SignMechanism};
 
 use super::{RSA_BITS, block, ec, numbers, opened_pem, public_operation, rsa, unhex};
 use crate::{KeyError, PrivateKey};
 
-fn decrypts(key: &PrivateKey, mechanism: DecryptMechanism, ciphertext: &[u8], expected: &[u8]) {
+fn decrypts(key: &PrivateKey, mechanism: RsaCipher, ciphertext: &[u8], expected: &[u8]) {
     let plain = key.decrypt(mechanism, ciphertext).unwrap_or_else(|error| panic!("{key:?}, {mechanism:?}: {error}"));
     assert_eq!(plain.expose(), expected, "{key:?}, {mechanism:?}");
 }
 
-fn refused(key: &PrivateKey, mechanism: DecryptMechanism, ciphertext: &[u8], expected: KeyError) {
+fn refused(key: &PrivateKey, mechanism: RsaCipher, ciphertext: &[u8], expected: KeyError) {
     assert_eq!(key.decrypt(mechanism, ciphertext), Err(expected), "{key:?}, {mechanism:?}");
 }
 
@@ -46,8 +46,8 @@ fn what_openssl_encrypted_is_decrypted() {
     for line in ciphertexts.lines().filter(|line| !line.starts_with('#')) {
         let (name, ciphertext) = line.split_once(' ').unwrap();
         let mechanism = match name.strip_prefix("oaep-") {
-            Some(hash) => DecryptMechanism::RsaOaep { hash: hash.parse().unwrap() },
-            None => DecryptMechanism::RsaPkcs,
+            Some(hash) => RsaCipher::Oaep { hash: hash.parse().unwrap() },
+            None => RsaCipher::Pkcs,
         };
         decrypts(&key, mechanism, &unhex(ciphertext), b"attack at dawn");
         count += 1;
@@ -72,7 +72,7 @@ fn pkcs1_paddings_right_and_wrong() {
         let encrypt = |block: &[u8]| public_operation(key.public(), block);
         for message_len in [0, 1, 48, len - 12, len - 11] {
             let message = vec![0xa5; message_len];
-            decrypts(key, DecryptMechanism::RsaPkcs, &encrypt(&pkcs1(len, &message)), &message);
+            decrypts(key, RsaCipher::Pkcs, &encrypt(&pkcs1(len, &message)), &message);
         }
         let good = pkcs1(len, b"message");
         let mut wrong: Vec<Vec<u8>> = Vec::new();
@@ -85,7 +85,7 @@ fn pkcs1_paddings_right_and_wrong() {
         wrong.push(pkcs1(len, &vec![1; len - 10]));
         wrong.push([&[0, 2][..], &vec![0x5a; len - 2]].concat());
         for block in wrong {
-            refused(key, DecryptMechanism::RsaPkcs, &encrypt(&block), KeyError::Decryption);
+            refused(key, RsaCipher::Pkcs, &encrypt(&block), KeyError::Decryption);
         }
     }
 }
@@ -97,7 +97,7 @@ fn oaep_paddings_right_and_wrong() {
         let len = bits as usize / 8;
         let encrypt = |block: &[u8]| public_operation(key.public(), block);
         for hash in HashFunction::ALL {
-            let mechanism = DecryptMechanism::RsaOaep { hash };
+            let mechanism = RsaCipher::Oaep { hash };
             for message_len in [0, 1, 32, len - 2 * hash.digest_len() - 2] {
                 let message = vec![0xa5; message_len];
                 decrypts(key, mechanism, &encrypt(&oaep(hash, len, b"", 1, &message)), &message);
@@ -108,7 +108,7 @@ fn oaep_paddings_right_and_wrong() {
             refused(key, mechanism, &encrypt(&oaep(hash, len, b"", 0, &[0; 5])), KeyError::Decryption);
             refused(key, mechanism, &encrypt(&[&[1], &good[1..]].concat()), KeyError::Decryption);
             for other in HashFunction::ALL.into_iter().filter(|other| *other != hash) {
-                let mechanism = DecryptMechanism::RsaOaep { hash: other };
+                let mechanism = RsaCipher::Oaep { hash: other };
                 refused(key, mechanism, &encrypt(&good), KeyError::Decryption);
             }
         }
@@ -121,17 +121,17 @@ fn a_whole_block_is_decrypted_with_its_zeros() {
     let (n, _, len) = numbers(key.public());
     for number in [BigUint::from(2_u8), BigUint::from(0x0123_4567_u32), &n - 2_u8] {
         let plain = block(&number, len);
-        decrypts(key, DecryptMechanism::RsaX509, &public_operation(key.public(), &plain), &plain);
+        decrypts(key, RsaCipher::X509, &public_operation(key.public(), &plain), &plain);
     }
 }
 
 #[test]
 fn ciphertexts_that_cannot_be_are_refused() {
-    let oaep = DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 };
+    let oaep = RsaCipher::Oaep { hash: HashFunction::Sha256 };
     for bits in RSA_BITS {
         let (_, key) = rsa(bits);
         let (n, _, len) = numbers(key.public());
-        for mechanism in [DecryptMechanism::RsaPkcs, oaep, DecryptMechanism::RsaX509] {
+        for mechanism in [RsaCipher::Pkcs, oaep, RsaCipher::X509] {
             for number in [BigUint::from(0_u8), BigUint::from(1_u8), &n - 1_u8, n.clone(), &n + 1_u8] {
                 refused(key, mechanism, &block(&number, len), KeyError::Decryption);
             }
@@ -145,7 +145,7 @@ fn ciphertexts_that_cannot_be_are_refused() {
 #[test]
 fn a_changed_ciphertext_is_refused() {
     let key = opened_pem(include_bytes!("keys/rsa-2048.pem")).unwrap();
-    let mechanism = DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 };
+    let mechanism = RsaCipher::Oaep { hash: HashFunction::Sha256 };
     let ciphertext = public_operation(key.public(), &oaep(HashFunction::Sha256, 256, b"", 1, b"message"));
     for at in 0..ciphertext.len() {
         let mut other = ciphertext.clone();
@@ -157,8 +157,8 @@ fn a_changed_ciphertext_is_refused() {
 #[test]
 fn ec_keys_decrypt_nothing() {
     let (_, key) = ec(Curve::P256);
-    let oaep = DecryptMechanism::RsaOaep { hash: HashFunction::Sha256 };
-    for mechanism in [DecryptMechanism::RsaPkcs, oaep, DecryptMechanism::RsaX509] {
+    let oaep = RsaCipher::Oaep { hash: HashFunction::Sha256 };
+    for mechanism in [RsaCipher::Pkcs, oaep, RsaCipher::X509] {
         refused(&key, mechanism, &[7; 256], KeyError::KeyType);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The keys in `keys/` were made by OpenSSL 3.0 for these tests and protect nothing.
 
+mod ciphers;
 mod csr;
 mod decrypt;
 mod generate;

@@ -9,19 +9,25 @@ use strongroom_core::{
 };
 use strongroom_crypto::random;
 use strongroom_crypto::verify::{VerifyError, verify};
-use strongroom_crypto_keys::PrivateKey;
-use strongroom_types::{KeyReference, QuorumSubject, Refusal, Secret, Status};
+use strongroom_crypto_keys::{PrivateKey, SecretKey, public_key};
+use strongroom_types::{CipherMechanism, KeyClass, KeyReference, MacMechanism, QuorumSubject, Refusal, Secret, Status};
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{convert, v1};
+use strongroom_wire::{cipher, convert, v1};
 
 use super::changes::internal;
 use super::keys::key_reference;
 use super::session_keys::UsableKey;
 use super::{Asked, Service, Session};
+use crate::key_cache::ClearKey;
 use crate::session_keys::HeldSessionKey;
 
 impl Service {
     pub(super) fn sign(&self, session: &Session, message: &v1::Sign, asked: &Asked) -> Result<Answer, Refusal> {
+        if let Some(mechanism) = convert::mac_mechanism(message.mechanism, message.hash, message.salt_length)? {
+            let key_use = KeyUse::Mac(mechanism, message.data.len());
+            let signature = self.mac(session, message.key, (key_use, mechanism), &message.data, asked)?;
+            return Ok(Answer::Sign(v1::SignResult { signature }));
+        }
         let mechanism = convert::sign_mechanism(message.mechanism, message.hash, message.salt_length)?;
         let key = self.authorized(session, message.key, KeyUse::Sign(mechanism, &message.data), asked)?;
         let signed = self.private(&key)?.sign(mechanism, &message.data);
@@ -31,6 +37,12 @@ impl Service {
     }
 
     pub(super) fn verify(&self, session: &Session, message: &v1::Verify, asked: &Asked) -> Result<Answer, Refusal> {
+        if let Some(mechanism) = convert::mac_mechanism(message.mechanism, message.hash, message.salt_length)? {
+            let key_use = KeyUse::VerifyMac(mechanism, message.data.len());
+            let mac = self.mac(session, message.key, (key_use, mechanism), &message.data, asked)?;
+            let same = strongroom_crypto::equal(&mac, &message.signature);
+            return if same { Ok(Answer::Verify(v1::Empty {})) } else { Err(Status::SignatureInvalid.into()) };
+        }
         let mechanism = convert::sign_mechanism(message.mechanism, message.hash, message.salt_length)?;
         let key = self.authorized(session, message.key, KeyUse::Verify(mechanism, &message.data), asked)?;
         let public = key.attributes().public.as_ref().ok_or_else(|| internal("public part"))?;
@@ -39,11 +51,62 @@ impl Service {
         Ok(Answer::Verify(v1::Empty {}))
     }
 
-    pub(super) fn decrypt(&self, session: &Session, message: &v1::Decrypt, asked: &Asked) -> Result<Answer, Refusal> {
-        let mechanism = convert::decrypt_mechanism(message.mechanism, message.hash)?;
-        let key = self.authorized(session, message.key, KeyUse::Decrypt(mechanism, &message.data), asked)?;
-        let decrypted = self.private(&key)?.decrypt(mechanism, &message.data);
-        let data = decrypted.map_err(|error| self.refused_key(error))?.expose().to_vec();
+    fn mac(
+        &self,
+        session: &Session,
+        reference: u64,
+        (key_use, mechanism): (KeyUse<'_>, MacMechanism),
+        data: &[u8],
+        asked: &Asked,
+    ) -> Result<Vec<u8>, Refusal> {
+        let key = self.authorized(session, reference, key_use, asked)?;
+        self.secret(&key)?.mac(mechanism, data).map_err(|error| self.refused_key(error))
+    }
+
+    /// The ciphertext takes the plaintext's place in the message, and goes from there into the answer.
+    pub(super) fn encrypt(
+        &self,
+        session: &Session,
+        message: &mut v1::Encrypt,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let mechanism = cipher::encrypt_mechanism(message)?;
+        let key_use = KeyUse::Encrypt(&mechanism, message.data.len());
+        let key = self.authorized(session, message.key, key_use, asked)?;
+        let (iv, data) = match &mechanism {
+            CipherMechanism::Rsa(cipher) => {
+                let public = key.attributes().public.as_ref().ok_or_else(|| internal("public part"))?;
+                let encrypted = public_key::encrypt(public, *cipher, &message.data);
+                (None, encrypted.map_err(|error| self.refused_key(error))?)
+            }
+            mechanism => {
+                let encrypted = self.secret(&key)?.encrypt(mechanism, &mut message.data);
+                (encrypted.map_err(|error| self.refused_key(error))?, std::mem::take(&mut message.data))
+            }
+        };
+        Ok(Answer::Encrypt(v1::EncryptResult { iv: iv.map_or_else(Vec::new, |iv| iv.to_vec()), data }))
+    }
+
+    pub(super) fn decrypt(
+        &self,
+        session: &Session,
+        message: &mut v1::Decrypt,
+        asked: &Asked,
+    ) -> Result<Answer, Refusal> {
+        let mechanism = cipher::decrypt_mechanism(message)?;
+        let key_use = KeyUse::Decrypt(&mechanism, message.data.len());
+        let key = self.authorized(session, message.key, key_use, asked)?;
+        let data = match &mechanism {
+            CipherMechanism::Rsa(cipher) => {
+                let decrypted = self.private(&key)?.decrypt(*cipher, &message.data);
+                decrypted.map_err(|error| self.refused_key(error))?.expose().to_vec()
+            }
+            mechanism => {
+                let decrypted = self.secret(&key)?.decrypt(mechanism, &mut message.data);
+                decrypted.map_err(|error| self.refused_key(error))?;
+                std::mem::take(&mut message.data)
+            }
+        };
         Ok(Answer::Decrypt(v1::DecryptResult { data }))
     }
 
@@ -119,8 +182,22 @@ impl Service {
         Ok(Ok(held))
     }
 
-    /// The private key, parsed at its first use.
     pub(super) fn private(&self, key: &UsableKey) -> Result<Arc<PrivateKey>, Refusal> {
+        match self.clear(key)? {
+            ClearKey::Private(key) => Ok(key),
+            ClearKey::Secret(_) => Err(internal("private key")),
+        }
+    }
+
+    pub(super) fn secret(&self, key: &UsableKey) -> Result<Arc<SecretKey>, Refusal> {
+        match self.clear(key)? {
+            ClearKey::Secret(key) => Ok(key),
+            ClearKey::Private(_) => Err(internal("secret key")),
+        }
+    }
+
+    /// The key in clear, parsed at its first use.
+    fn clear(&self, key: &UsableKey) -> Result<ClearKey, Refusal> {
         match key {
             UsableKey::Stored(key) => {
                 if let Some(found) = self.keys.find(key.reference, key.revision) {
@@ -128,16 +205,16 @@ impl Service {
                 }
             }
             UsableKey::OfSession(held) => {
-                if let Some(found) = held.private() {
-                    return Ok(Arc::clone(found));
+                if let Some(found) = held.clear() {
+                    return Ok(found.clone());
                 }
             }
         }
-        let parsed = Arc::new(self.opened(key)?);
+        let parsed = self.opened(key)?;
         match key {
-            UsableKey::OfSession(held) => Ok(Arc::clone(held.keep(parsed))),
+            UsableKey::OfSession(held) => Ok(held.keep(parsed).clone()),
             UsableKey::Stored(key) => {
-                self.keys.insert(key.reference, key.revision, Arc::clone(&parsed));
+                self.keys.insert(key.reference, key.revision, parsed.clone());
                 // A record that went while its key was being parsed takes it along.
                 let stands = self.cluster.state().key(key.reference).is_some_and(|now| now.revision == key.revision);
                 if !stands {
@@ -148,8 +225,16 @@ impl Service {
         }
     }
 
-    fn opened(&self, key: &UsableKey) -> Result<PrivateKey, Refusal> {
-        PrivateKey::from_pkcs8(&self.material(key)?).map_err(|error| self.refused_key(error))
+    fn opened(&self, key: &UsableKey) -> Result<ClearKey, Refusal> {
+        let material = self.material(key)?;
+        match key.attributes().class {
+            KeyClass::PrivateKey => {
+                let key = PrivateKey::from_pkcs8(&material).map_err(|error| self.refused_key(error))?;
+                Ok(ClearKey::Private(Arc::new(key)))
+            }
+            KeyClass::SecretKey => Ok(ClearKey::Secret(Arc::new(SecretKey::new(key.attributes().key_type, material)))),
+            KeyClass::PublicKey => Err(internal("sealed material")),
+        }
     }
 
     /// The key's bytes in clear.

@@ -176,6 +176,7 @@ impl Service {
         match operation {
             Operation::Sign(message) => self.sign(session, message, asked),
             Operation::Verify(message) => self.verify(session, message, asked),
+            Operation::Encrypt(message) => self.encrypt(session, message, asked),
             Operation::Decrypt(message) => self.decrypt(session, message, asked),
             Operation::Hello(message) => self.hello(session, message, asked),
             Operation::Login(message) => self.login(session, message, asked),
@@ -283,7 +284,7 @@ fn refused(id: u64, refusal: Refusal) -> v1::Response {
     v1::Response { id, status: status.number().into(), about, retry_after_ms, ..v1::Response::default() }
 }
 
-/// Whether a request's bytes hold a password, a ticket or a key, so that the buffer they came in is wiped.
+/// Whether a request's bytes hold a password, a ticket, a key or clear data, so that the buffer they came in is wiped.
 pub fn holds_secret(request: &v1::Request) -> bool {
     matches!(
         request.operation,
@@ -296,6 +297,7 @@ pub fn holds_secret(request: &v1::Request) -> bool {
                 | Operation::UserChangeMfa(_)
                 | Operation::LoginChallenge(_)
                 | Operation::KeyImport(_)
+                | Operation::Encrypt(_)
         )
     )
 }
@@ -353,6 +355,9 @@ impl Drop for Wiped {
                 message.private_key_info.zeroize();
                 message.secret.zeroize();
             }
+            Operation::Encrypt(message) => message.data.zeroize(),
+            // In clear while it is being decrypted, which is done in place.
+            Operation::Decrypt(message) => message.data.zeroize(),
             _ => {}
         }
     }

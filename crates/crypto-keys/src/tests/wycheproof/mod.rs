@@ -6,6 +6,7 @@
 //!   does what Wycheproof says is wrong as well: lists do not outlive their reasons.
 //! * What Wycheproof calls acceptable is refused: nothing that Strongroom speaks needs the lax forms.
 
+mod ciphers;
 mod decrypt;
 mod ecdsa;
 mod eddsa;

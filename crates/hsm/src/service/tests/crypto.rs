@@ -68,7 +68,7 @@ fn what_rsa_encrypted_is_decrypted() {
     let message = v1::Sign { key: private(&pair), mechanism: raw, data: block.clone(), ..Default::default() };
     let signature = sign(&mut alice, message).unwrap();
     let decrypt = |data: Vec<u8>, mechanism: i32, hash| {
-        Operation::Decrypt(v1::Decrypt { key: private(&pair), mechanism, hash, data })
+        Operation::Decrypt(v1::Decrypt { key: private(&pair), mechanism, hash, data, ..v1::Decrypt::default() })
     };
     let Answer::Decrypt(decrypted) = alice.ask(decrypt(block, raw, 0)).unwrap() else { panic!("another answer") };
     assert_eq!(decrypted.data, signature);

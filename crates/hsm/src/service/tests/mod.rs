@@ -1,6 +1,7 @@
 //! Stories of one or two HSMs on a memory store, asked as a connection would ask them.
 
 mod changes;
+mod ciphers;
 mod clusters;
 mod copies;
 mod crypto;
