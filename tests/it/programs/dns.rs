@@ -36,5 +36,5 @@ fn opendnssecs_libhsm_signs_in_several_threads() {
     assert_eq!(ran.stderr.matches("done.").count(), 5, "{ran:?}");
     // It deletes its key.
     let left = story.sh("pkcs11-tool --module \"$MODULE\" --login --pin env:PIN --list-objects").stdout;
-    assert!(!left.contains("Key Object"), "{left}");
+    assert!(!left.contains("Private Key Object"), "{left}");
 }

@@ -12,12 +12,12 @@ use super::{Cluster, Server, Story};
 const PAGE: Page = Page(include_str!("../../../docs/operating/pkcs11/openssh.md"));
 const PROGRAMS: [&str; 5] = ["ssh", "ssh-keygen", "ssh-agent", "sshd", "pkcs11-tool"];
 
-/// A server that lets in who has one of the keys in `keys.pub`. Root's needs a folder in `/run`, which is made where nobody else
+/// A server that lets in who has one of the keys in `hsm.pub`. Root's needs a folder in `/run`, which is made where nobody else
 /// sees it.
 fn sshd(story: &Story, port: u16) -> Server {
     let folder = story.folder.display();
     let configuration = format!(
-        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\nAuthorizedKeysFile {folder}/keys.pub\n\
+        "ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder}/host\nPidFile none\nAuthorizedKeysFile {folder}/hsm.pub\n\
          AuthenticationMethods publickey\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
     );
     story.write("sshd_config", configuration.as_bytes());
@@ -45,7 +45,7 @@ fn ssh_signs_in_with_a_key_in_the_hsms() {
     let folder = story.folder.display();
     let client = format!(
         "Host *\nPort {port}\nUserKnownHostsFile {folder}/known_hosts\nStrictHostKeyChecking accept-new\n\
-         PasswordAuthentication no\nIdentityFile none\n"
+         PasswordAuthentication no\n"
     );
     story.write("ssh_config", client.as_bytes());
     fs::create_dir(story.file("bin")).expect("a folder can be made");
@@ -59,7 +59,7 @@ fn ssh_signs_in_with_a_key_in_the_hsms() {
         .with("PATH", &path);
 
     story.walk(PAGE, "A key and its line for authorized_keys");
-    let keys = fs::read_to_string(story.file("keys.pub")).expect("keys were written");
+    let keys = fs::read_to_string(story.file("hsm.pub")).expect("keys were written");
     assert!(keys.starts_with("ecdsa-sha2-nistp256 ") && keys.ends_with(" ssh-login\n"), "{keys}");
     assert_eq!(keys.lines().count(), 1, "{keys}");
     let server = sshd(&story, port);
@@ -76,7 +76,7 @@ fn ssh_signs_in_with_a_key_in_the_hsms() {
     assert!(said.contains("ssh-login (ECDSA)"), "{said}");
     assert_eq!(accepted(), 3, "{}", server.said());
     // What came in is the key that was made: its fingerprint is in the server's log.
-    let print = story.sh("ssh-keygen -lf keys.pub").stdout;
+    let print = story.sh("ssh-keygen -lf hsm.pub").stdout;
     let print = print.split_whitespace().nth(1).expect("a fingerprint").to_owned();
     assert_eq!(server.said().matches(&print).count(), 3, "{print}: {}", server.said());
 }
