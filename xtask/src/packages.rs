@@ -25,6 +25,8 @@ pub const BINUTILS: Package = Package { program: "nm", name: "binutils" };
 pub const IPROUTE: Package = Package { program: "ip", name: "iproute2" };
 /// Makes system calls of a test's process fail.
 pub const STRACE: Package = Package { program: "strace", name: "strace" };
+/// The headers of the PKCS #11 library are compiled as C++ too.
+pub const CXX: Package = Package { program: "c++", name: "g++" };
 /// The software token that the PKCS #11 library is compared with.
 pub const SOFTHSM2: Package = Package { program: "softhsm2-util", name: "softhsm2" };
 /// Makes clean Debian folders.

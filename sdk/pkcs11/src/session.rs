@@ -78,9 +78,10 @@ impl Session {
         active.cancel_operations(flags);
     }
 
-    /// Ends whatever has begun.
-    pub(crate) fn cancel(&self) {
-        *self.active() = Active::default();
+    /// Ends what has begun and is nothing without a login: all but digests.
+    fn logged_out(&self) {
+        let mut active = self.active();
+        *active = Active { digest: active.digest.take(), ..Active::default() };
     }
 }
 
@@ -170,7 +171,7 @@ impl Sessions {
     pub(crate) fn logout(&self, slot: &Slot) -> Result<(), Failure> {
         let turn = slot.turn();
         let done = turn.logout();
-        self.of(slot).iter().for_each(|session| session.cancel());
+        self.of(slot).iter().for_each(|session| session.logged_out());
         done
     }
 }

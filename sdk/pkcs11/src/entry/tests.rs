@@ -15,8 +15,8 @@ fn read(attributes: &[CK_ATTRIBUTE]) -> Result<Vec<Given>, Failure> {
 }
 
 fn nested(kind: CK_ULONG, inner: &[CK_ATTRIBUTE]) -> CK_ATTRIBUTE {
-    let ulValueLen = std::mem::size_of_val(inner) as CK_ULONG;
-    CK_ATTRIBUTE { type_: kind, pValue: inner.as_ptr().cast_mut().cast(), ulValueLen }
+    let len = mem::size_of_val(inner) as CK_ULONG;
+    CK_ATTRIBUTE { type_: kind, pValue: inner.as_ptr().cast_mut().cast(), ulValueLen: len }
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn a_template_is_bounded_before_it_is_copied() {
     check(&[attribute(CKA_VALUE, &long[..ATTRIBUTE_LEN_MAX])], Ok(1));
     check(&[attribute(CKA_VALUE, &long)], Err(CKR_ATTRIBUTE_VALUE_INVALID));
     // Lengths that lie: nothing is read of what they point to.
-    for ulValueLen in [CK_ULONG::MAX, CK_ULONG::MAX / 2, 1 << 40] {
-        check(&[CK_ATTRIBUTE { ulValueLen, ..one }], Err(CKR_ATTRIBUTE_VALUE_INVALID));
+    for len in [CK_ULONG::MAX, CK_ULONG::MAX / 2, 1 << 40] {
+        check(&[CK_ATTRIBUTE { ulValueLen: len, ..one }], Err(CKR_ATTRIBUTE_VALUE_INVALID));
     }
     check(&[CK_ATTRIBUTE { pValue: ptr::null_mut(), ..one }], Err(CKR_ATTRIBUTE_VALUE_INVALID));
     for count in [TEMPLATE_LEN_MAX as CK_ULONG + 1, CK_ULONG::MAX] {

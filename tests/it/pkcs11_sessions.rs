@@ -1,0 +1,204 @@
+//! Sessions, logins, threads and forks of the PKCS #11 library, by a C program that loads it: `tests/programs/c/sessions.c`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+
+use strongroom_tests::{Ran, World, kill, run};
+use tempfile::TempDir;
+
+/// The program, compiled once for all tests.
+fn sessions() -> PathBuf {
+    static COMPILED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, program) = COMPILED.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the tree");
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("sessions");
+        let mut cc = Command::new("cc");
+        cc.args(["-std=c99", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I"]);
+        cc.arg(root.join("sdk/pkcs11/include")).arg("-I").arg(root.join("sdk/pkcs11/tests/c"));
+        cc.arg(root.join("tests/programs/c/sessions.c")).arg("-o").arg(&out).args(["-ldl", "-lpthread"]);
+        run(&mut cc).ok();
+        (folder, out)
+    });
+    program.clone()
+}
+
+/// A story of the program against this world.
+fn story(world: &World, name: &str) -> Command {
+    let mut command = Command::new(sessions());
+    command.arg(world.home().join("lib/libcloudhsm_pkcs11.so")).arg(name).arg(world.pin());
+    command.env("CLOUDHSM_HOME", world.home());
+    command
+}
+
+#[track_caller]
+fn told(world: &World, name: &str) -> Ran {
+    run(story(world, name).arg("1000")).ok()
+}
+
+/// What the library has logged.
+fn log(world: &World) -> String {
+    let folder = std::fs::read_dir(world.home().join("run")).expect("logs have a folder");
+    let ours = folder
+        .filter_map(|entry| entry.ok())
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with("cloudhsm-pkcs11.log")));
+    ours.map(|entry| std::fs::read_to_string(entry.path()).expect("a log")).collect()
+}
+
+#[test]
+fn one_login_is_that_of_all_sessions_of_the_slot() {
+    let world = World::new();
+    let told = told(&world, "logins");
+    let serial = world.text("/cluster_id").split_once('-').expect("an id").1.to_owned();
+    assert_eq!(told.stdout, format!("{:16}\n{serial:16}\ndone\n", "hsm2m.medium"));
+    let log = log(&world);
+    assert!(
+        log.contains("WARN  C_Login: CKR_PIN_INCORRECT: the user name, role or password is wrong; the PIN is"),
+        "{log}"
+    );
+    let password = world.text("/crypto_user/password");
+    assert!(!log.contains(&password) && !log.contains("not the password"), "{log}");
+}
+
+#[test]
+fn objects_die_with_their_session_and_operations_with_the_login() {
+    told(&World::shared(), "lives");
+}
+
+#[test]
+fn a_thousand_threads_sign_and_of_those_that_log_in_one_wins() {
+    told(&World::shared(), "threads");
+}
+
+#[test]
+fn sessions_that_others_close_and_logins_that_others_end_upset_nobody() {
+    told(&World::shared(), "trouble");
+}
+
+#[test]
+fn a_forked_child_begins_anew_and_its_parent_goes_on() {
+    told(&World::shared(), "forks");
+}
+
+#[test]
+fn the_library_is_a_crypto_users() {
+    let world = World::shared();
+    let mut command = Command::new(sessions());
+    command.arg(world.home().join("lib/libcloudhsm_pkcs11.so")).args(["lives", &world.admin_pin()]);
+    let refused = run(command.env("CLOUDHSM_HOME", world.home())).failed();
+    assert!(refused.stderr.contains("login(one): 0xa0, not CKR_OK"), "{}", refused.stderr);
+}
+
+#[test]
+fn valgrind_finds_nothing_wrong_in_sessions_and_logins() {
+    let valgrind = Path::new("/usr/bin/valgrind");
+    if !valgrind.exists() {
+        eprintln!("skipped: valgrind is not installed");
+        return;
+    }
+    let world = World::shared();
+    let library = world.home().join("lib/libcloudhsm_pkcs11.so");
+    let mut command = Command::new(valgrind);
+    command.args(["--error-exitcode=99", "--quiet"]).arg(sessions()).arg(library).args(["lives", &world.pin()]);
+    run(command.env("CLOUDHSM_HOME", world.home())).ok();
+}
+
+/// A program that answers line by line.
+struct Asked {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Asked {
+    fn start(mut command: Command) -> Asked {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let mut asked = Asked { child, input, output: BufReader::new(output) };
+        assert_eq!(asked.line(), "ready");
+        asked
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("it says something");
+        line.trim_end().to_owned()
+    }
+
+    /// What a call answers, and the session's state after it.
+    fn ask(&mut self, what: &str) -> String {
+        writeln!(self.input, "{what}").expect("it listens");
+        self.line()
+    }
+
+    #[track_caller]
+    fn end(mut self) {
+        drop(self.input);
+        let mut rest = String::new();
+        while self.output.read_line(&mut rest).expect("text") > 0 {}
+        assert!(self.child.wait().expect("it ends").success() && rest == "done\n", "{rest}");
+    }
+}
+
+#[test]
+fn a_login_and_session_keys_survive_the_loss_of_an_hsm() {
+    let world = World::new();
+    let mut asked = Asked::start(story(&world, "asked"));
+    assert_eq!(asked.ask("sign"), "0 3");
+    for ip in world.hsm_ips() {
+        kill("KILL", world.hsm_pid_at(&ip));
+        for _ in 0..20 {
+            assert_eq!(asked.ask("sign"), "0 3");
+        }
+        world.strongroom("up").output().expect("it runs");
+    }
+    assert_eq!(asked.ask("login"), "100 3");
+    asked.end();
+}
+
+#[test]
+fn a_new_password_ends_the_login_and_the_program_logs_in_again() {
+    let world = World::new();
+    let mut asked = Asked::start(story(&world, "asked"));
+    let (user, password) = (world.text("/crypto_user/username"), world.text("/crypto_user/password"));
+    let change = |password: &str| {
+        let change = ["user", "change-password", "--username", &user, "--role", "crypto-user", "--password", password];
+        world.admin_cli(&change).ok();
+    };
+    change("another-password");
+    // CKR_USER_NOT_LOGGED_IN, CKS_RW_PUBLIC_SESSION.
+    assert_eq!(asked.ask("sign"), "101 2");
+    // The PIN that the program knows is wrong by now.
+    assert_eq!(asked.ask("login"), "a0 2");
+    change(&password);
+    assert_eq!(asked.ask("login"), "0 3");
+    // Session keys ended with the login that they were made in.
+    assert_eq!(asked.ask("sign"), "60 3");
+    asked.end();
+    assert!(log(&world).contains("call C_Login again"), "{}", log(&world));
+}
+
+#[test]
+fn a_deleted_user_is_logged_in_nowhere() {
+    let world = World::new();
+    let of = |pin: &str| {
+        let mut command = Command::new(sessions());
+        command
+            .arg(world.home().join("lib/libcloudhsm_pkcs11.so"))
+            .args(["asked", pin])
+            .env("CLOUDHSM_HOME", world.home());
+        Asked::start(command)
+    };
+    let create = ["user", "create", "--username", "bob", "--role", "crypto-user", "--password", "bobs-password"];
+    world.admin_cli(&create).ok();
+    let (mut bob, mut other) = (of("bob:bobs-password"), of(&world.pin()));
+    assert_eq!(bob.ask("sign"), "0 3");
+    world.admin_cli(&["user", "delete", "--username", "bob", "--role", "crypto-user"]).ok();
+    assert_eq!(bob.ask("sign"), "101 2");
+    assert_eq!(bob.ask("login"), "a0 2");
+    assert_eq!(other.ask("sign"), "0 3");
+    bob.end();
+    other.end();
+}
