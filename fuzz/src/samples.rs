@@ -14,9 +14,9 @@ use strongroom_crypto_keys::seal::RootKey;
 use strongroom_types::{
     AttributeName, AttributeValue, Attributes, CertificateFingerprint, ChallengeId, ClusterId, ClusterMode,
     ClusterState, CredentialId, Curve, Derivation, EcdhKdf, Flag, Flags, HashFunction, HsmId, HsmType, KdfField,
-    KeyClass, KeyQuorum, KeyReference, KeyType, LoginId, MlDsaAlgorithm, MtlsEnforcement, Prf, PublicPart,
-    QuorumService, QuorumSubject, RequestId, Revision, Role, Secret, TokenId, TokenKey, TrustAnchorReference, UserId,
-    UserName,
+    KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, LoginId, MlDsaAlgorithm, MtlsEnforcement, Prf,
+    PublicPart, QuorumService, QuorumSubject, RequestId, Revision, Role, Secret, TokenId, TokenKey,
+    TrustAnchorReference, UserId, UserName,
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -68,7 +68,7 @@ fn attributes() -> Vec<Attributes> {
         flags: Flags::NONE.with(Flag::Token, true).with(Flag::Encrypt, true),
         length_bytes: 32,
         public: None,
-        templates: strongroom_types::KeyTemplates::NONE,
+        templates: KeyTemplates::NONE,
     };
     let of = |public: PublicPart| Attributes {
         class: KeyClass::PublicKey,
@@ -76,7 +76,14 @@ fn attributes() -> Vec<Attributes> {
         public: Some(public),
         ..secret.clone()
     };
-    let mut all = vec![secret.clone()];
+    let demands = vec![
+        (AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true)),
+        (AttributeName::Label, AttributeValue::Text("a key".into())),
+        (AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey)),
+        (AttributeName::Id, AttributeValue::Bytes(vec![1])),
+    ];
+    let templates = KeyTemplates { wrap: Some(demands.clone().into()), unwrap: Some(demands.into()) };
+    let mut all = vec![secret.clone(), Attributes { templates, ..secret.clone() }];
     all.extend(publics().into_iter().map(of));
     all
 }
@@ -254,6 +261,10 @@ pub(crate) fn operations() -> Vec<Operation> {
         (AttributeName::Curve, AttributeValue::Curve(Curve::P256)),
         (AttributeName::MlDsaAlgorithm, AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa65)),
         (AttributeName::KeyLengthBytes, AttributeValue::Number(32)),
+        (
+            AttributeName::WrapTemplate,
+            AttributeValue::Template(vec![(AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true))]),
+        ),
     ]);
     let (rsa, aes) = (v1::Mechanism::RsaPkcsPss.into(), v1::KeyType::Aes.into());
     let hash = || v1::HashFunction::Sha256.into();
@@ -374,8 +385,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             key_type: aes,
             template: template.clone(),
             share_with: vec![user_name()],
+            defaults: template.clone(),
             ..v1::KeyUnwrap::default()
         }),
+        Operation::KeyCopy(v1::KeyCopy { reference: 7, template: template.clone() }),
         Operation::KeySetAttribute(v1::KeySetAttribute { reference: 7, attribute: template.first().cloned() }),
         Operation::Sign(v1::Sign { key: 7, mechanism: rsa, hash: hash(), salt_length: 32, data: vec![7; 32] }),
         Operation::Verify(v1::Verify {

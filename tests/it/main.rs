@@ -29,6 +29,7 @@ mod sessions;
 mod sharing;
 mod signatures;
 mod stopped;
+mod templates;
 mod trouble;
 mod vanished;
 mod walkthroughs;

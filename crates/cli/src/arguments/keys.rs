@@ -106,7 +106,7 @@ Example:
     /// Change an attribute of one key of one's own; admins set trusted, and nothing else
     #[command(after_long_help = "\
 When this is answered the change holds on every HSM. A key with modifiable=false keeps its attributes. \
-extractable and modifiable go from true to false only, wrap-with-trusted from false to true only.
+extractable and modifiable go from true to false only, sensitive and wrap-with-trusted from false to true only.
 
 Examples:
   cloudhsm-cli key set-attribute --name sign --value false \\
