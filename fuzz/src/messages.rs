@@ -1,13 +1,16 @@
 //! Frames, requests and responses.
 
-use strongroom_client::{ApplianceState, ClusterInfo, FoundKeys, Hello, UserInfo};
+use strongroom_client::{ApplianceState, ClusterInfo, FoundAll, FoundKeys, Hello, UserInfo};
 use strongroom_core::Replica;
-use strongroom_types::limits::FRAME_LEN_MAX_BEFORE_LOGIN;
-use strongroom_types::limits::{HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX};
-use strongroom_types::{Curve, KeyReference};
+use strongroom_types::limits::{
+    CERTIFICATE_LEN_MAX, FRAME_LEN_MAX_BEFORE_LOGIN, HSMS_MAX, SESSION_KEYS_IN_REQUEST_MAX,
+};
+use strongroom_types::{CertificateTemplate, Curve, KeyReference};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Outcome;
-use strongroom_wire::{KeyInfo, Wrapping, cipher, convert, derivation, derivation_message, frame, v1};
+use strongroom_wire::{
+    KeyInfo, WholeCertificate, Wrapping, cipher, convert, derivation, derivation_message, frame, v1,
+};
 
 /// The target.
 pub fn run(data: &[u8]) {
@@ -35,8 +38,15 @@ pub fn run(data: &[u8]) {
                 if let Ok(found) = FoundKeys::try_from(found.clone()) {
                     assert_eq!(found.keys.len(), len);
                 }
+                if let Ok(all) = FoundAll::try_from(found.clone()) {
+                    assert_eq!((all.references.len(), all.keys.len()), (found.references.len(), len));
+                }
                 found.keys.into_iter().for_each(key_read);
             }
+            Some(Outcome::CertificateGet(certificate) | Outcome::CertificateCreate(certificate)) => {
+                certificate_read(certificate);
+            }
+            Some(Outcome::CertificateFind(found)) => found.certificates.into_iter().for_each(certificate_read),
             Some(Outcome::Hello(hello)) => {
                 if let Ok(hello) = Hello::try_from(hello) {
                     assert!(hello.members.len() <= HSMS_MAX);
@@ -95,6 +105,15 @@ fn request_read(request: v1::Request) {
                 assert_eq!(v1::Encrypt { key: encrypt.key, ..again }, encrypt);
             }
         }
+        Some(Operation::CertificateCreate(create)) => {
+            if let Ok(template) = CertificateTemplate::try_from(create)
+                && template.check().is_ok()
+            {
+                assert!(template.value.starts_with(&[0x30]) && template.value.len() <= CERTIFICATE_LEN_MAX);
+                let again = CertificateTemplate::try_from(v1::CertificateCreate::from(template.clone()));
+                assert_eq!(again, Ok(template));
+            }
+        }
         Some(Operation::Decrypt(decrypt)) => {
             if let Ok(mechanism) = cipher::decrypt_mechanism(&mut decrypt.clone()) {
                 let again = cipher::decrypt_message(any_key, &mechanism, &decrypt.data);
@@ -102,6 +121,13 @@ fn request_read(request: v1::Request) {
             }
         }
         _ => {}
+    }
+}
+
+fn certificate_read(certificate: v1::Certificate) {
+    if let Ok(whole) = WholeCertificate::try_from(certificate) {
+        whole.info.attributes.check().expect("what an answer says of a certificate is within its bounds");
+        assert_eq!(WholeCertificate::try_from(v1::Certificate::from(whole.clone())), Ok(whole));
     }
 }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use strongroom_core::member::{Anchor, AnchorFound};
 use strongroom_core::{
-    Asker, Challenge, ChallengePurpose, Cluster, Creation, Credential, Effect, EndedLogin, Head, HistoryKey, Hsm, Key,
-    Lock, Origin, Outcome, QuorumToken, QuorumValues, Receipt, Record, Replica, Replicated, Rollback, SessionKey,
-    Settings, SpentChallenge, SumOfMacs, Ticket, TrustAnchor, User,
+    Asker, Certificate, Challenge, ChallengePurpose, Cluster, Creation, Credential, Effect, EndedLogin, Head,
+    HistoryKey, Hsm, Key, Lock, Origin, Outcome, QuorumToken, QuorumValues, Receipt, Record, Replica, Replicated,
+    Rollback, SessionKey, Settings, SpentChallenge, SumOfMacs, Ticket, TrustAnchor, User,
 };
 use strongroom_crypto_keys::generate;
 use strongroom_crypto_keys::seal::RootKey;
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, CertificateFingerprint, ChallengeId, ClusterId, ClusterMode,
+    AttributeName, AttributeValue, Attributes, CertificateAttributes, CertificateCategory, CertificateDate,
+    CertificateFingerprint, CertificateReference, CertificateTemplate, ChallengeId, ClusterId, ClusterMode,
     ClusterState, CredentialId, Curve, Derivation, EcdhKdf, Flag, Flags, HashFunction, HsmId, HsmType, KdfField,
     KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, LoginId, MlDsaAlgorithm, MtlsEnforcement, Prf,
     PublicPart, QuorumService, QuorumSubject, RequestId, Revision, Role, Secret, TokenId, TokenKey,
@@ -20,7 +21,7 @@ use strongroom_types::{
 };
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
-use strongroom_wire::{KeyInfo, convert, derivation_message, v1};
+use strongroom_wire::{CertificateInfo, KeyInfo, convert, derivation_message, v1};
 
 const USER: [u8; 16] = [6; 16];
 
@@ -236,6 +237,14 @@ pub(crate) fn records() -> Vec<Record> {
             login_uid: Some(0),
             time_ms: 99,
         }),
+        Record::Certificate(Certificate {
+            reference: CertificateReference::from_u64(0x2e06c0).unwrap(),
+            owner: Some(UserId::from_bytes([6; 16])),
+            template: certificate(),
+            check_value: [1, 2, 3],
+            creation,
+            created_ms: 5,
+        }),
         Record::TrustAnchor(TrustAnchor {
             reference: TrustAnchorReference::from_u32(2).expect("a byte"),
             fingerprint: CertificateFingerprint([4; 32]),
@@ -341,6 +350,27 @@ pub(crate) fn operations() -> Vec<Operation> {
         }),
         Operation::KeyGet(v1::KeyGet { reference: 7 }),
         Operation::Random(v1::Random { len: 32 }),
+        Operation::CertificateCreate(certificate().into()),
+        Operation::CertificateDelete(v1::CertificateDelete { reference: 7, without_login: true }),
+        Operation::CertificateFind(v1::CertificateFind {
+            label: Some("site".into()),
+            certificate_id: Some(vec![1]),
+            subject: Some(vec![0x30, 0]),
+            issuer: Some(Vec::new()),
+            serial_number: None,
+            value: Some(vec![0x30, 0]),
+            after: 7,
+            without_login: true,
+        }),
+        Operation::CertificateGet(v1::CertificateGet { reference: 7, without_login: false }),
+        Operation::CertificateSet(v1::CertificateSet {
+            reference: 7,
+            label: Some("site".into()),
+            certificate_id: Some(Vec::new()),
+            issuer: None,
+            serial_number: Some(vec![2, 1, 7]),
+            without_login: true,
+        }),
         Operation::KeyDelete(v1::KeyDelete { reference: 7 }),
         Operation::KeyShare(v1::KeyShare { reference: 7, user_name: user_name(), role: role() }),
         Operation::KeyUnshare(v1::KeyUnshare { reference: 7, user_name: user_name(), role: role() }),
@@ -432,6 +462,35 @@ pub(crate) fn operations() -> Vec<Operation> {
     ]
 }
 
+/// With everything said of it that may be said.
+fn certificate() -> CertificateTemplate {
+    let date = |digits: &[u8; 8]| CertificateDate::from_digits(*digits);
+    let attributes = CertificateAttributes {
+        label: "site".into(),
+        id: vec![1, 2],
+        subject: vec![0x30, 0],
+        issuer: vec![0x30, 0],
+        serial_number: vec![2, 1, 7],
+        start_date: date(b"20260101"),
+        end_date: date(b"20271231"),
+        category: CertificateCategory::Authority,
+        private: true,
+        modifiable: true,
+        destroyable: true,
+        copyable: true,
+    };
+    CertificateTemplate { attributes, public_key_info: vec![0x30, 0], value: vec![0x30, 3, 2, 1, 7] }
+}
+
+pub(crate) fn certificate_info() -> CertificateInfo {
+    CertificateInfo {
+        reference: CertificateReference::from_u64(0x2e06c0).unwrap(),
+        attributes: certificate().attributes,
+        check_value: [1, 2, 3],
+        owner: Some(name("alice")),
+    }
+}
+
 fn replica() -> v1::Replica {
     let replica = Replica {
         source: cluster_id(),
@@ -519,6 +578,12 @@ pub(crate) fn outcomes() -> Vec<Answer> {
         Answer::KeyGenerateSecret(keys[0].clone()),
         Answer::KeyGeneratePair(v1::KeyPair { public_key: Some(keys[1].clone()), private_key: Some(keys[2].clone()) }),
         Answer::KeyFind(v1::KeyFindResult { total: 3, keys, references: vec![7, 8, 9] }),
+        Answer::CertificateCreate(certificate_info().into()),
+        Answer::CertificateFind(v1::CertificateFindResult {
+            references: vec![0x2e06c0, 0x2e06c1],
+            certificates: vec![certificate_info().into()],
+        }),
+        Answer::CertificateGet(v1::Certificate { value: certificate().value, ..certificate_info().into() }),
         Answer::Random(v1::RandomResult { data: vec![7; 32] }),
         Answer::KeyExport(replica()),
         Answer::Sign(v1::SignResult { signature: vec![1; 64] }),

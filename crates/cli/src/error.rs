@@ -335,6 +335,10 @@ fn wording(status: Status) -> Wording {
         | Status::SessionKeysFull
         | Status::LoginsFull
         | Status::CertificateInvalid
+        | Status::CertificateUnknown
+        | Status::CertificatesFull
+        | Status::CertificateProtected
+        | Status::CertificatesNotOfType
         | Status::TrustAnchorInvalid
         | Status::TrustAnchorUnknown
         | Status::TrustAnchorsFull

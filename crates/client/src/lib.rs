@@ -14,6 +14,7 @@
 
 mod answers;
 mod appliance;
+mod certificates;
 mod cipher;
 mod client;
 mod config;
@@ -54,4 +55,4 @@ pub use logging::{Level, Log, LogKind, Logging, Rotation};
 pub use mtls::TrustAnchorInfo;
 pub use quorum::{Challenge, Deregister, MfaChange, QuorumValues, SignedChallenge, TokenInfo};
 pub use replicate::Replica;
-pub use strongroom_wire::{ApprovalInfo, ApprovalSignature, KeyInfo, Wrapping};
+pub use strongroom_wire::{ApprovalInfo, ApprovalSignature, CertificateInfo, KeyInfo, WholeCertificate, Wrapping};

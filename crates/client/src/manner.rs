@@ -43,6 +43,12 @@ pub(crate) const QUERY: Manner = Manner { try_max: Duration::from_secs(3), ..CRY
 /// What everybody may know.
 pub(crate) const PUBLIC_QUERY: Manner = Manner { needs_login: false, ..QUERY };
 
+/// Changes of certificates. Certificates are no secrets.
+pub(crate) const CERTIFICATES: Manner = Manner { secret: false, ..MANAGEMENT };
+
+/// The same without a login, which an HSM makes once a second.
+pub(crate) const PUBLIC_CERTIFICATES: Manner = Manner { needs_login: false, ..CERTIFICATES };
+
 /// Random bytes, for everybody.
 pub(crate) const PUBLIC_RANDOM: Manner = Manner { needs_login: false, ..SECRET_CRYPTOGRAPHY };
 

@@ -2,15 +2,15 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    ChallengeId, KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role, TokenId,
-    TrustAnchorReference, UserId, UserName,
+    CertificateReference, ChallengeId, KeyReference, LoginId, RecordKind, RecordPath, RequestId, Revision, Role,
+    TokenId, TrustAnchorReference, UserId, UserName,
 };
 use thiserror::Error;
 
 use crate::state::Created;
 use crate::{
-    Cluster, Creation, EndedLogin, Hsm, Key, QuorumToken, Receipt, Record, Rollback, SpentChallenge, State,
-    TrustAnchor, User,
+    Certificate, Cluster, Creation, EndedLogin, Hsm, Key, QuorumToken, Receipt, Record, Rollback, SpentChallenge,
+    State, TrustAnchor, User,
 };
 
 /// Records that change together: one commit, several commits in one step, or a whole store.
@@ -53,8 +53,11 @@ pub enum CorruptState {
     /// A key whose owner is no crypto user of this cluster.
     #[error("the owner of key {0} is not a crypto user of the cluster")]
     Owner(KeyReference),
-    /// A user went while owning keys.
-    #[error("user {0} is gone but owns keys")]
+    /// A certificate whose owner is no crypto user of this cluster.
+    #[error("the owner of certificate {0} is not a crypto user of the cluster")]
+    CertificateOwner(CertificateReference),
+    /// A user went while owning keys or certificates.
+    #[error("user {0} is gone but owns keys or certificates")]
     OwnerGone(UserId),
     /// Two trust anchors of one certificate.
     #[error("the trust anchor {0} is registered twice")]
@@ -113,11 +116,17 @@ fn check_together(state: &State, puts: &[Record], deletes: &[RecordPath]) -> Res
     if state.cluster.is_none() && !(state.users.is_empty() && state.keys.is_empty() && state.hsms.is_empty()) {
         return Err(CorruptState::NoCluster);
     }
+    let is_crypto_user = |id: UserId| state.user(id).is_some_and(|user| user.role == Role::CryptoUser);
     for record in puts {
         if let Record::Key(key) = record
-            && state.user(key.owner).is_none_or(|user| user.role != Role::CryptoUser)
+            && !is_crypto_user(key.owner)
         {
             return Err(CorruptState::Owner(key.reference));
+        }
+        if let Record::Certificate(certificate) = record
+            && !certificate.owner.is_none_or(is_crypto_user)
+        {
+            return Err(CorruptState::CertificateOwner(certificate.reference));
         }
         if let Record::TrustAnchor(anchor) = record
             && state
@@ -129,7 +138,7 @@ fn check_together(state: &State, puts: &[Record], deletes: &[RecordPath]) -> Res
     }
     for path in deletes.iter().filter(|path| path.kind == RecordKind::User) {
         let user = UserId::from_bytes(path.id);
-        if state.owned_keys_len(user) > 0 {
+        if state.owned_keys_len(user) > 0 || state.certificates_of(Some(user)).next().is_some() {
             return Err(CorruptState::OwnerGone(user));
         }
     }
@@ -151,6 +160,7 @@ impl State {
             Record::QuorumToken(token) => self.put_token(token),
             Record::QuorumValues(values) => self.quorum_values = Some(*values),
             Record::SpentChallenge(spent) => self.put_spent_challenge(spent),
+            Record::Certificate(certificate) => self.put_certificate(certificate),
         }
         Ok(())
     }
@@ -205,6 +215,12 @@ impl State {
         self.trust_anchors.insert(anchor.reference, Arc::new(anchor.clone()));
     }
 
+    fn put_certificate(&mut self, certificate: &Certificate) {
+        self.remove_certificate(certificate.reference);
+        self.creations.insert((certificate.creation.request, Created::Certificate(certificate.reference)));
+        self.certificates.insert(certificate.reference, Arc::new(certificate.clone()));
+    }
+
     fn put_token(&mut self, token: &QuorumToken) {
         self.remove_token(token.id);
         self.token_ages.insert(&token.user, token.expires_ms, token.id);
@@ -241,6 +257,11 @@ impl State {
                     self.remove_trust_anchor(reference);
                 }
             }
+            RecordKind::Certificate => {
+                if let Some(reference) = Certificate::reference_of(path) {
+                    self.remove_certificate(reference);
+                }
+            }
             RecordKind::QuorumToken => self.remove_token(TokenId::from_bytes(path.id)),
             RecordKind::SpentChallenge => self.remove_spent_challenge(ChallengeId::from_bytes(path.id)),
         }
@@ -273,6 +294,12 @@ impl State {
     fn remove_trust_anchor(&mut self, reference: TrustAnchorReference) {
         if let Some(anchor) = self.trust_anchors.remove(&reference) {
             self.creations.remove(&(anchor.creation.request, Created::TrustAnchor(reference)));
+        }
+    }
+
+    fn remove_certificate(&mut self, reference: CertificateReference) {
+        if let Some(certificate) = self.certificates.remove(&reference) {
+            self.creations.remove(&(certificate.creation.request, Created::Certificate(reference)));
         }
     }
 

@@ -132,6 +132,7 @@ pub fn carried(
             Some(Record::Key(key))
         }
         Record::TrustAnchor(anchor) => Some(Record::TrustAnchor(anchor.clone())),
+        Record::Certificate(certificate) => Some(Record::Certificate(certificate.clone())),
         // What must be approved there must be approved here. Revisions begin anew.
         Record::QuorumValues(values) => {
             Some(Record::QuorumValues(QuorumValues { void_revision: Revision(0), ..*values }))

@@ -2,13 +2,15 @@ use std::sync::Arc;
 
 use crate::permissions::Operation;
 use crate::{
-    Credential, Hsm, Key, KeyView, Record, Replica, SessionKey, SpentChallenge, TokenView, TrustAnchor, User, UserView,
+    CertificateView, Credential, Hsm, Key, KeyView, Record, Replica, SessionKey, SpentChallenge, TokenView,
+    TrustAnchor, User, UserView,
 };
 use strongroom_types::{
-    AttributeName, AttributeValue, CertificateFingerprint, CheckValue, ClusterId, ClusterMode, CredentialId, Curve,
-    Derivation, HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart,
-    QuorumService, QuorumSubject, RecordPath, Refusal, RequestId, Role, Template, TokenId, TokenKey,
-    TrustAnchorReference, UserId, UserName, WrapMechanism,
+    AttributeName, AttributeValue, CertificateChange, CertificateFingerprint, CertificateReference,
+    CertificateTemplate, CheckValue, ClusterId, ClusterMode, CredentialId, Curve, Derivation, HsmType, KeyClass,
+    KeyQuorum, KeyReference, KeyType, MlDsaAlgorithm, MtlsEnforcement, PublicPart, QuorumService, QuorumSubject,
+    RecordPath, Refusal, RequestId, Role, Template, TokenId, TokenKey, TrustAnchorReference, UserId, UserName,
+    WrapMechanism,
 };
 use thiserror::Error;
 
@@ -273,6 +275,22 @@ pub enum Command {
     },
     /// Takes a user who is gone off share lists, as many as a batch holds. Needs [`Made::Nothing`]. By the HSM.
     ForgetUser(UserId),
+    /// Makes a certificate: the actor's, or nobody's without a login. Needs [`Made::Certificate`].
+    CreateCertificate {
+        /// What it is.
+        template: Box<CertificateTemplate>,
+        /// Whether it shall be trusted, which is refused.
+        trusted: bool,
+    },
+    /// Deletes one. Needs [`Made::Nothing`].
+    DeleteCertificate(CertificateReference),
+    /// Says anew what one is. Needs [`Made::Nothing`].
+    SetCertificate {
+        /// Which.
+        reference: CertificateReference,
+        /// What is said.
+        change: CertificateChange,
+    },
 }
 
 /// What a key is that is brought in, as far as it is known before its material is looked at.
@@ -388,6 +406,13 @@ pub enum Made {
     Pair(MadePair),
     /// For [`Command::ImportKey`], [`Command::UnwrapKey`], [`Command::DeriveKey`] and [`Command::CopyKey`].
     Key(MadeKey),
+    /// For [`Command::CreateCertificate`].
+    Certificate {
+        /// Its reference.
+        reference: CertificateReference,
+        /// The first three bytes of its SHA-1.
+        check_value: CheckValue,
+    },
 }
 
 /// A key that came in, was derived, or is a copy.
@@ -526,6 +551,8 @@ pub enum Reply {
     },
     /// The trust anchor registered.
     TrustAnchor(Arc<TrustAnchor>),
+    /// The certificate made.
+    Certificate(CertificateView),
 }
 
 /// What to write for one command.

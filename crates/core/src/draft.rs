@@ -8,7 +8,7 @@ use strongroom_types::{ChallengeId, CredentialId, LoginId, RecordKind, RecordPat
 use crate::apply::change;
 use crate::plan::internal;
 use crate::receipts::RECEIPT_MS;
-use crate::records::{EndedLogin, QuorumToken, Receipt, SpentChallenge, TrustAnchor};
+use crate::records::{Certificate, EndedLogin, QuorumToken, Receipt, SpentChallenge, TrustAnchor};
 use crate::{Actor, Batch, Command, Key, Made, Plan, PlanError, Planned, Record, Request, State, plan};
 
 /// Records that plans may fill. The rest of a batch is for removing what is over. Each record that a plan writes or removes
@@ -164,6 +164,9 @@ impl State {
             RecordKind::Rollback => self.rollbacks().any(|rollback| rollback.path() == path),
             RecordKind::TrustAnchor => {
                 TrustAnchor::reference_of(path).is_some_and(|reference| self.trust_anchor(reference).is_some())
+            }
+            RecordKind::Certificate => {
+                Certificate::reference_of(path).is_some_and(|reference| self.certificate(reference).is_some())
             }
             RecordKind::HistoryKey => path == RecordPath::HISTORY_KEY && self.history_key().is_some(),
             RecordKind::QuorumToken => self.quorum_token(TokenId::from_bytes(path.id)).is_some(),

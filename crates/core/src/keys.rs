@@ -200,7 +200,7 @@ pub(crate) fn new_key(
 }
 
 pub(crate) fn check_drawn(state: &State, reference: KeyReference) -> Result<(), PlanError> {
-    if state.key(reference).is_some() { Err(PlanError::DrawAgain) } else { Ok(()) }
+    if state.is_reference_taken(reference.as_u64()) { Err(PlanError::DrawAgain) } else { Ok(()) }
 }
 
 pub(crate) fn check_drawn_pair(state: &State, made: &MadePair) -> Result<(), PlanError> {

@@ -27,6 +27,7 @@ pub mod algorithms;
 mod apply;
 mod attributes;
 mod authorize;
+mod certificates;
 mod challenge;
 mod clones;
 mod command;
@@ -64,6 +65,7 @@ pub use apply::{Batch, CorruptState, apply};
 pub use authorize::{
     KeyUse, authorize, authorize_approved, authorize_for_change, authorize_random, authorize_session_key,
 };
+pub use certificates::{CertificateView, certificate_view, find_certificates};
 pub use challenge::{Challenge, ChallengePurpose, CorruptChallenge};
 pub use clones::{CloneRefusal, CloneTaker, carried, check_clone};
 pub use command::{
@@ -79,9 +81,9 @@ pub use plan::{check, plan};
 pub use quorum::{APPROVAL_DATA_LEN, ListedToken, TokenView, approval_data, list_tokens, quorum_values, token_in};
 pub use receipts::replay;
 pub use records::{
-    Asker, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock,
-    Origin, Outcome, QuorumToken, QuorumValues, Receipt, Record, Rollback, SessionKey, Settings, SpentChallenge,
-    TrustAnchor, User,
+    Asker, Certificate, Cluster, CorruptRecord, CorruptSessionKey, Creation, Credential, EndedLogin, HistoryKey, Hsm,
+    Key, Lock, Origin, Outcome, QuorumToken, QuorumValues, Receipt, Record, Rollback, SessionKey, Settings,
+    SpentChallenge, TrustAnchor, User,
 };
 pub use replica::{CorruptReplica, Replica, Replicated};
 pub use replicate::{export_key, export_user};

@@ -20,6 +20,16 @@ pub enum Operation {
     ApplianceState,
     /// Binds a connection to a login.
     Attach,
+    /// Makes a certificate.
+    CertificateCreate,
+    /// Deletes a certificate.
+    CertificateDelete,
+    /// Searches certificates.
+    CertificateFind,
+    /// Shows one certificate.
+    CertificateGet,
+    /// Says anew what a certificate is.
+    CertificateSet,
     /// Asks for the cluster and its HSMs.
     ClusterInfo,
     /// Makes the cluster.
@@ -168,6 +178,8 @@ pub struct Row {
     pub callers: &'static [Caller],
     /// The service whose quorum value says how many users must approve it; none for what one user decides alone.
     pub service: Option<QuorumService>,
+    /// Of what needs no login: whether a login that is there counts all the same. Then it must stand, and be of a user who may.
+    pub login_counts: bool,
 }
 
 const ACTIVE: When = When::In(ClusterState::Active);
@@ -178,18 +190,24 @@ const HSM: &[Caller] = &[Caller::Hsm];
 const APPLIANCE: &[Caller] = &[Caller::Appliance];
 const ADMIN: &[Caller] = &[Caller::Admin];
 const CRYPTO_USER: &[Caller] = &[Caller::CryptoUser];
+const CRYPTO_USER_OR_NOBODY: &[Caller] = &[Caller::Anonymous, Caller::CryptoUser];
 const LOGGED_IN: &[Caller] = &[Caller::Admin, Caller::CryptoUser];
 const CLIENTS: &[Caller] = &[Caller::Anonymous, Caller::Admin, Caller::CryptoUser];
 const ANYBODY: &[Caller] = &[Caller::Appliance, Caller::Anonymous, Caller::Admin, Caller::CryptoUser];
 
 const fn row(operation: Operation, when: When, callers: &'static [Caller]) -> Row {
-    Row { operation, when, callers, service: None }
+    Row { operation, when, callers, service: None, login_counts: false }
 }
 
 impl Row {
     /// The row of an operation that needs approvals for this service.
     const fn by(self, service: QuorumService) -> Row {
         Row { service: Some(service), ..self }
+    }
+
+    /// The row of an operation that is another one's matter with a login than without.
+    const fn as_user(self) -> Row {
+        Row { login_counts: true, ..self }
     }
 }
 
@@ -200,6 +218,11 @@ pub const TABLE: &[Row] = &[
     row(Operation::ApplianceInstallCertificate, UNINITIALIZED, APPLIANCE),
     row(Operation::ApplianceState, When::Always, APPLIANCE),
     row(Operation::Attach, ACTIVE, CLIENTS),
+    row(Operation::CertificateCreate, ACTIVE, CRYPTO_USER_OR_NOBODY).as_user(),
+    row(Operation::CertificateDelete, ACTIVE, CRYPTO_USER_OR_NOBODY).as_user(),
+    row(Operation::CertificateFind, ACTIVE, CLIENTS).as_user(),
+    row(Operation::CertificateGet, ACTIVE, CLIENTS).as_user(),
+    row(Operation::CertificateSet, ACTIVE, CRYPTO_USER_OR_NOBODY).as_user(),
     row(Operation::ClusterInfo, When::Made, ANYBODY),
     row(Operation::CreateCluster, When::Before, HSM),
     row(Operation::Decrypt, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
@@ -292,6 +315,9 @@ impl Command {
             Command::ReplicateKey { .. } => Operation::KeyReplicate,
             Command::ReplicateUser { .. } => Operation::UserReplicate,
             Command::ForgetUser(_) => Operation::ForgetUser,
+            Command::CreateCertificate { .. } => Operation::CertificateCreate,
+            Command::DeleteCertificate(_) => Operation::CertificateDelete,
+            Command::SetCertificate { .. } => Operation::CertificateSet,
         }
     }
 }
@@ -327,7 +353,7 @@ pub fn permit<'s>(
             (gives(Caller::Anonymous), otherwise)
         }
         // Who needs no login needs none that stands.
-        Actor::Login(_) if gives(Caller::Anonymous) => (true, Status::RoleNotPermitted),
+        Actor::Login(_) if gives(Caller::Anonymous) && !row.login_counts => (true, Status::RoleNotPermitted),
         Actor::Login(login) => {
             let user = login_stands(state, login, now_ms)?;
             let allowed = match user.role {

@@ -11,8 +11,8 @@ use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, QuorumToken, Record, Replayed, Reply,
-    Request, State, User, UserView, Via, attributes, copies, derive, keys, lifecycle, logins, mtls, quorum, receipts,
-    replicate, sharing, users, wrapping,
+    Request, State, User, UserView, Via, attributes, certificates, copies, derive, keys, lifecycle, logins, mtls,
+    quorum, receipts, replicate, sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -140,6 +140,11 @@ fn planned(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, 
             replicate::user(asking, replica, user, credential)
         }
         (Command::ForgetUser(user), Made::Nothing) => Ok(replicate::forget(asking, *user)),
+        (Command::CreateCertificate { template, .. }, Made::Certificate { reference, check_value }) => {
+            certificates::create(asking, template, *reference, *check_value)
+        }
+        (Command::DeleteCertificate(reference), Made::Nothing) => certificates::delete(asking, *reference),
+        (Command::SetCertificate { reference, change }, Made::Nothing) => certificates::set(asking, *reference, change),
         _ => Err(internal("made").into()),
     }
 }
@@ -200,7 +205,9 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::DeleteQuorumTokens { .. }
         | Command::SetQuorumValue { .. }
         | Command::SetTokenTime { .. }
-        | Command::UseApproved { .. } => true,
+        | Command::UseApproved { .. }
+        | Command::DeleteCertificate(_)
+        | Command::SetCertificate { .. } => true,
         Command::CreateCluster { .. }
         | Command::MakeHistoryKey
         | Command::RegisterHsm(_)
@@ -221,7 +228,8 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::UnwrapKey { .. }
         | Command::CopyKey { .. }
         | Command::DeriveKey { .. }
-        | Command::RegisterTrustAnchor { .. } => false,
+        | Command::RegisterTrustAnchor { .. }
+        | Command::CreateCertificate { .. } => false,
     };
     if leaves_receipt && state.receipts_len_of(asker) >= RECEIPTS_EACH_MAX {
         let about = format!("the user made {RECEIPTS_EACH_MAX} changes in the last minutes");
@@ -287,6 +295,9 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::ReplicateKey { replica, key } => replicate::check_key(asking, replica, key).map(drop),
         Command::ReplicateUser { replica, user } => replicate::check_user(asking, replica, user).map(drop),
         Command::ForgetUser(user) => replicate::check_forget(asking, *user),
+        Command::CreateCertificate { template, trusted } => certificates::check_create(asking, template, *trusted),
+        Command::DeleteCertificate(reference) => certificates::check_delete(asking, *reference).map(drop),
+        Command::SetCertificate { reference, change } => certificates::check_set(asking, *reference, change).map(drop),
     }
 }
 

@@ -12,8 +12,8 @@ use strongroom_types::{KeyClass, Refusal, Status};
 use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::state::Created;
 use crate::{
-    Actor, CommandDigest, Effect, Key, KeyView, QuorumToken, Record, Replayed, Reply, Request, State, TokenView,
-    UserView,
+    Actor, CertificateView, CommandDigest, Effect, Key, KeyView, QuorumToken, Record, Replayed, Reply, Request, State,
+    TokenView, UserView,
 };
 
 /// How long a receipt is kept, in milliseconds.
@@ -49,6 +49,12 @@ pub fn replay(state: &State, actor: &Actor, request: &Request, now_ms: u64) -> R
                 let reply = Reply::TrustAnchor(Arc::clone(anchor));
                 return Ok(Some(Replayed { reply, effect: Effect::Revoking }));
             }
+            Created::Certificate(reference) => {
+                let certificate = state.certificate(reference).ok_or(Status::Internal)?;
+                same(certificate.creation.asker, &certificate.creation.digest)?;
+                let reply = Reply::Certificate(CertificateView::of(state, certificate)?);
+                return Ok(Some(Replayed { reply, effect: Effect::Granting }));
+            }
             Created::Key(reference) => {
                 let key = state.key(reference).ok_or(Status::Internal)?;
                 same(key.creation.asker, &key.creation.digest)?;
@@ -76,6 +82,7 @@ fn reply_of(state: &State, receipt: &Receipt, now_ms: u64) -> Result<Reply, Refu
         Outcome::KeyGone => Err(Status::KeyUnknown.into()),
         Outcome::UserGone => Err(Status::UserUnknown.into()),
         Outcome::TrustAnchorGone => Err(Status::TrustAnchorUnknown.into()),
+        Outcome::CertificateGone => Err(Status::CertificateUnknown.into()),
         Outcome::Token(id) => {
             let token = state.quorum_token(*id).ok_or(Status::QuorumRequired)?;
             let user = state.user(token.user).ok_or(Status::LoginEnded)?;

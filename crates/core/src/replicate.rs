@@ -106,6 +106,9 @@ pub(crate) fn check_key(asking: &Asking<'_>, replica: &Replica, key: &Key) -> Re
             let about = if other { "it is another key" } else { "its attributes, owner or shares differ" };
             return Err(Refusal::new(Status::KeyReplicaConflict, about));
         }
+        None if state.is_reference_taken(key.reference.as_u64()) => {
+            return Err(Refusal::new(Status::KeyReplicaConflict, "a certificate has its reference"));
+        }
         None => {}
     }
     let asymmetric = usize::from(key.attributes.public.is_some());

@@ -2,16 +2,16 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use strongroom_types::{
-    ChallengeId, CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role, TokenId,
-    TrustAnchorReference, UserId, UserName,
+    CertificateReference, ChallengeId, CredentialId, HsmId, KeyClass, KeyReference, LoginId, RequestId, Revision, Role,
+    TokenId, TrustAnchorReference, UserId, UserName,
 };
 
 use crate::aging::Aging;
 use crate::head::cluster_time;
 use crate::index::{KeyIndex, Term};
 use crate::{
-    Asker, Cluster, EndedLogin, HistoryKey, Hsm, Key, QuorumToken, QuorumValues, Receipt, Rollback, SpentChallenge,
-    TrustAnchor, User,
+    Asker, Certificate, Cluster, EndedLogin, HistoryKey, Hsm, Key, QuorumToken, QuorumValues, Receipt, Rollback,
+    SpentChallenge, TrustAnchor, User,
 };
 
 /// Everything a cluster is, at one revision. Cloning it costs a few pointers; two clones share what did not change.
@@ -44,6 +44,7 @@ pub struct State {
     pub(crate) token_ages: Aging<UserId, TokenId>,
     pub(crate) quorum_values: Option<QuorumValues>,
     pub(crate) spent_challenges: OrdMap<ChallengeId, SpentChallenge>,
+    pub(crate) certificates: OrdMap<CertificateReference, Arc<Certificate>>,
     pub(crate) spent_challenge_ages: Aging<(), ChallengeId>,
 }
 
@@ -53,6 +54,7 @@ pub(crate) enum Created {
     User(UserId),
     Key(KeyReference),
     TrustAnchor(TrustAnchorReference),
+    Certificate(CertificateReference),
 }
 
 impl State {

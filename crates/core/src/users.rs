@@ -8,8 +8,8 @@ use crate::permissions::{Operation, permit};
 use crate::plan::{Asking, internal};
 use crate::records::{Lock, Outcome};
 use crate::{
-    Actor, Credential, Deregister, Effect, MfaChange, Plan, PlanError, Planned, Record, Reply, State, User, UserView,
-    challenge, quorum, receipts,
+    Actor, Certificate, Credential, Deregister, Effect, MfaChange, Plan, PlanError, Planned, Record, Reply, State,
+    User, UserView, challenge, quorum, receipts,
 };
 
 /// Bytes of a password's hash: PBKDF2-HMAC-SHA-512's whole output.
@@ -80,8 +80,9 @@ pub(crate) fn check_delete<'a>(asking: &Asking<'a>, name: &UserName, role: Role)
     Ok(user)
 }
 
-/// The user's logins end with the record. Keys shared with them keep their id, which is never given again; it leaves
-/// a key's record when that is next written.
+/// The user's logins end with the record, and the user's certificates go along: nobody else could delete them. No receipts
+/// of theirs are left, because who made them cannot ask again. Keys shared with the user keep the id, which is never given
+/// again; it leaves a key's record when that is next written.
 pub(crate) fn delete(asking: &Asking<'_>, name: &UserName, role: Role) -> Result<Plan, PlanError> {
     let user = check_delete(asking, name, role)?;
     let effect = Effect::Revoking;
@@ -91,7 +92,10 @@ pub(crate) fn delete(asking: &Asking<'_>, name: &UserName, role: Role) -> Result
         outlived.and_then(|creation| receipts::outlive(creation, user.created_ms, Outcome::UserGone, asking.now_ms));
     let puts = outlived.into_iter().chain([asking.receipt(outcome, effect)]).collect();
     let reply = Reply::User { user: UserView::of(user, asking.now_ms), renewed: None };
-    Ok(Plan::Change(Planned { puts, deletes: vec![User::path_of(user.id)], reply, effect }))
+    let certificates = asking.state.certificates_of(Some(user.id));
+    let certificates = certificates.map(|certificate| Certificate::path_of(certificate.reference));
+    let deletes = certificates.chain([User::path_of(user.id)]).collect();
+    Ok(Plan::Change(Planned { puts, deletes, reply, effect }))
 }
 
 pub(crate) fn check_change_password<'a>(

@@ -161,45 +161,58 @@ impl fmt::Display for Revision {
     }
 }
 
-/// The HSM's stable 64-bit handle of a key: 48 random bits, never zero, never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyReference(u64);
+macro_rules! object_reference {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// A reference of 48 random bits, or none when all are zero: draw again.
+            pub fn from_random(random: [u8; 6]) -> Option<$name> {
+                let [a, b, c, d, e, f] = random;
+                $name::from_u64(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+            }
+
+            /// The reference of this number; zero is none.
+            pub fn from_u64(number: u64) -> Option<$name> {
+                (number != 0).then_some($name(number))
+            }
+
+            /// The number.
+            pub fn as_u64(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            /// `0x` and 16 lower-case hexadecimal digits, as the command line tool prints it.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:#018x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+    };
+}
+
+object_reference!(
+    /// The HSM's stable 64-bit handle of a key: 48 random bits, never zero, never reused.
+    KeyReference
+);
+object_reference!(
+    /// The same of a certificate. A number is a key's or a certificate's, never both.
+    CertificateReference
+);
 
 /// A text that is no key reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a key reference: expected 0x and up to 16 hexadecimal digits, or a decimal number")]
 pub struct KeyReferenceError;
-
-impl KeyReference {
-    /// A reference of 48 random bits, or none when all are zero: draw again.
-    pub fn from_random(random: [u8; 6]) -> Option<KeyReference> {
-        let [a, b, c, d, e, f] = random;
-        KeyReference::from_u64(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
-    }
-
-    /// The reference of this number; zero is none.
-    pub fn from_u64(number: u64) -> Option<KeyReference> {
-        (number != 0).then_some(KeyReference(number))
-    }
-
-    /// The number.
-    pub fn as_u64(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for KeyReference {
-    /// `0x` and 16 lower-case hexadecimal digits, as the command line tool prints it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#018x}", self.0)
-    }
-}
-
-impl fmt::Debug for KeyReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeyReference({self})")
-    }
-}
 
 impl FromStr for KeyReference {
     type Err = KeyReferenceError;

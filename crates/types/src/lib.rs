@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod certificates;
 mod cluster;
 mod derivation;
 mod filter;
@@ -28,12 +29,16 @@ pub use attributes::{
     AttributeName, AttributeValue, Attributes, CheckValue, Flag, Flags, KeyTemplates, Template, TemplateError,
     parse_hex,
 };
+pub use certificates::{
+    CertificateAttributes, CertificateCategory, CertificateChange, CertificateDate, CertificateFilter,
+    CertificateTemplate,
+};
 pub use cluster::{Capacity, ClusterMode, ClusterState, HsmType};
 pub use derivation::{Derivation, DerivationError, EcdhKdf, KdfField, Prf, point_in};
 pub use filter::{Filter, FilterError, FilterTerm};
 pub use ids::{
-    ChallengeId, ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference, KeyReferenceError, LoginId,
-    RequestId, Revision, TokenId, UserId,
+    CertificateReference, ChallengeId, ClusterId, CredentialId, HsmId, IdError, Incarnation, KeyReference,
+    KeyReferenceError, LoginId, RequestId, Revision, TokenId, UserId,
 };
 pub use kinds::{Curve, KeyClass, KeyType, MlDsaAlgorithm, PublicPart};
 pub use mechanism::{

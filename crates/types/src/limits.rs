@@ -80,6 +80,24 @@ pub const SESSIONS_MAX: usize = 1_024;
 pub const PIN_LEN_MAX: usize = 160;
 /// Keys in one page of a search.
 pub const KEY_PAGE_LEN_MAX: u32 = 1_000;
+/// Certificates that a cluster of `hsm2m.medium` keeps; `hsm1.medium` keeps none.
+pub const CERTIFICATES_MAX: usize = 60;
+/// Of these, those that belong to nobody, because they were made without a login.
+pub const CERTIFICATES_OF_NOBODY_MAX: usize = 20;
+/// Bytes of a certificate.
+pub const CERTIFICATE_LEN_MAX: usize = 32 * 1024;
+/// Bytes of the SubjectPublicKeyInfo that is said to be a certificate's.
+pub const CERTIFICATE_KEY_INFO_LEN_MAX: usize = 16 * 1024;
+/// Characters of a certificate's label.
+pub const CERTIFICATE_LABEL_LEN_MAX: usize = 127;
+/// Bytes of a certificate's `id`.
+pub const CERTIFICATE_ID_LEN_MAX: usize = 128;
+/// Bytes of the subject, and of the issuer, that are said to be a certificate's.
+pub const CERTIFICATE_NAME_LEN_MAX: usize = 4 * 1024;
+/// Bytes of the serial number that is said to be a certificate's. In DER, one has 22 at most (RFC 5280 §4.1.2.2).
+pub const CERTIFICATE_SERIAL_LEN_MAX: usize = 128;
+/// From one change of certificates without a login to the next on one HSM, in milliseconds; others are refused as busy.
+pub const CERTIFICATE_CHANGE_MS_MIN: u64 = 1_000;
 /// Session keys that one login may have at once; both halves of a pair count.
 pub const SESSION_KEYS_MAX: usize = 4_096;
 /// Session keys that a request may name.

@@ -28,6 +28,8 @@ pub enum RecordKind {
     TrustAnchor = 13,
     /// The key that a cluster shares with its clones, sealed.
     HistoryKey = 16,
+    /// One certificate that applications keep.
+    Certificate = 17,
     /// What users approve together, once.
     QuorumToken = 10,
     /// A challenge that was signed and used.
@@ -38,7 +40,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [RecordKind; 14] = [
+    pub const ALL: [RecordKind; 15] = [
         RecordKind::ClusterKey,
         RecordKind::Head,
         RecordKind::Cluster,
@@ -50,6 +52,7 @@ impl RecordKind {
         RecordKind::Rollback,
         RecordKind::TrustAnchor,
         RecordKind::HistoryKey,
+        RecordKind::Certificate,
         RecordKind::QuorumToken,
         RecordKind::SpentChallenge,
         RecordKind::QuorumValues,
@@ -73,6 +76,7 @@ impl RecordKind {
             RecordKind::Rollback => "rollback",
             RecordKind::TrustAnchor => "trust-anchor",
             RecordKind::HistoryKey => "history-key",
+            RecordKind::Certificate => "certificate",
             RecordKind::QuorumToken => "quorum-token",
             RecordKind::SpentChallenge => "spent-challenge",
             RecordKind::QuorumValues => "quorum-values",

@@ -124,6 +124,12 @@ statuses! {
     KeyUnknown = 25, Refused, "there is no such key, or the user may not see it";
     /// Only the owner may do this.
     KeyNotOwned = 26, Refused, "only the key's owner may do this";
+    /// HSMs of the cluster's type keep no certificates.
+    CertificatesNotOfType = 89, Refused, "HSMs of the cluster's type keep no certificates";
+    /// No certificate of that reference, or another user's private one.
+    CertificateUnknown = 86, Refused, "there is no such certificate, or the user may not see it";
+    /// It is another user's, or one of its attributes forbids it.
+    CertificateProtected = 88, Refused, "the certificate may not be changed or deleted so";
     /// The owner, or a user that the key is shared with, is not here.
     ReplicaUsersMissing = 77, Refused, "the key's owner and every user it is shared with must be in the destination cluster first";
     /// Another key of that reference, or the same key with other attributes, another owner or other shares.
@@ -194,6 +200,8 @@ statuses! {
     QuorumFailed = 58, Refused, "quorum failed";
     /// As many keys as the cluster's type holds.
     KeysFull = 43, Refused, "the cluster holds as many keys as its type allows";
+    /// As many certificates as a cluster keeps, or as many that belong to nobody.
+    CertificatesFull = 87, Refused, "the cluster keeps as many certificates as allowed; delete one first";
     /// As many session keys as one login may have at once.
     SessionKeysFull = 48, Refused, "the login has as many session keys as allowed";
     /// As many quorum tokens as a cluster may have at once.

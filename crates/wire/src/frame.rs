@@ -49,6 +49,11 @@ pub fn encode(message: &impl Message, buffer: &mut Vec<u8>) -> Result<(), FrameE
     Ok(())
 }
 
+/// Bytes that a message takes in a frame.
+pub fn message_len(message: &impl Message) -> usize {
+    message.encoded_len()
+}
+
 /// How many bytes follow this prefix, where at most `max` may. Ask before allocating.
 pub fn body_len(prefix: [u8; PREFIX_LEN], max: usize) -> Result<usize, FrameError> {
     match usize::try_from(u32::from_be_bytes(prefix)) {

@@ -13,6 +13,7 @@
 
 mod approval;
 mod attributes;
+mod certificate;
 pub mod cipher;
 pub mod convert;
 mod debug;
@@ -23,6 +24,7 @@ mod session_key;
 mod wrapping;
 
 pub use approval::{ApprovalInfo, ApprovalSignature, approvals};
+pub use certificate::{CertificateInfo, WholeCertificate};
 pub use convert::Malformed;
 pub use derivation::{derivation, derivation_message};
 pub use key::KeyInfo;

@@ -202,6 +202,10 @@ fn row(status: Status) -> (Reason, &'static str) {
         Status::TrustAnchorUnknown => (169, ""),
         Status::TrustAnchorsFull => (170, ""),
         Status::TrustAnchorInUse => (171, ""),
+        Status::CertificateUnknown => (186, ""),
+        Status::CertificatesFull => (187, ""),
+        Status::CertificateProtected => (188, ""),
+        Status::CertificatesNotOfType => (189, ""),
         Status::Internal => (199, ""),
     };
     (Reason { code, text: status.text() }, advice)

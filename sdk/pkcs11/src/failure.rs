@@ -95,6 +95,11 @@ fn row(status: Status) -> (CK_RV, &'static str) {
         Status::SessionKeyMissing => (CKR_KEY_HANDLE_INVALID, ""),
         Status::KeyUnknown => (CKR_KEY_HANDLE_INVALID, "find the key anew"),
         Status::KeyNotOwned => (CKR_ACTION_PROHIBITED, ""),
+        Status::CertificatesNotOfType => {
+            (CKR_ATTRIBUTE_VALUE_INVALID, "keep certificates elsewhere, or use a cluster of type hsm2m.medium")
+        }
+        Status::CertificateUnknown => (CKR_OBJECT_HANDLE_INVALID, "find the certificate anew"),
+        Status::CertificateProtected => (CKR_ACTION_PROHIBITED, ""),
         Status::ReplicaUsersMissing => (CKR_FUNCTION_FAILED, ""),
         Status::KeyReplicaConflict => (CKR_FUNCTION_FAILED, ""),
         Status::SessionKeyFixed => (CKR_ACTION_PROHIBITED, ""),
@@ -135,6 +140,7 @@ fn row(status: Status) -> (CK_RV, &'static str) {
             "several users must approve this for the key, which only cloudhsm-cli can pass on; use a key with quorum values of 0",
         ),
         Status::KeysFull => (CKR_DEVICE_MEMORY, "delete keys that nobody needs"),
+        Status::CertificatesFull => (CKR_DEVICE_MEMORY, "destroy certificates that nobody needs"),
         Status::SessionKeysFull => (CKR_DEVICE_MEMORY, "destroy session keys, or close the sessions that made them"),
         Status::QuorumTokensFull => (CKR_FUNCTION_FAILED, ""),
         Status::LoginsFull => (CKR_DEVICE_MEMORY, "call C_Logout or C_Finalize before a program ends"),

@@ -260,6 +260,11 @@ impl Engine {
         self.generation().login.load_full()
     }
 
+    /// Whether there is a login, or credentials to make one with.
+    pub(crate) fn may_have_login(&self) -> bool {
+        self.credentials.load().is_some() || self.present_login().is_some()
+    }
+
     /// A user has a new password. The login goes on with it if it is that user's; its session keys do not.
     pub(crate) fn password_changed(&self, name: &UserName, role: Role) {
         if let Some(login) = self.present_login()

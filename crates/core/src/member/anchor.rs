@@ -99,6 +99,7 @@ pub fn revokes(before: &State, puts: &[Record], deletes: &[RecordPath]) -> bool 
         | Record::User(_)
         | Record::Key(_)
         | Record::TrustAnchor(_)
+        | Record::Certificate(_)
         | Record::HistoryKey(_)
         | Record::QuorumToken(_) => !before.holds(record.path()),
     };

@@ -73,6 +73,7 @@ pub fn rests_on_absence(status: Status) -> bool {
             | Status::UserUnknown
             | Status::LastAdmin
             | Status::KeyUnknown
+            | Status::CertificateUnknown
             | Status::TrustAnchorUnknown
             | Status::ReplicaUsersMissing
             | Status::TokenSignatureInvalid

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::templates;
 
+use super::certificate::{certificate_message, certificate_of};
 use super::kinds::{
     Asker, Cluster, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock, Origin, Outcome, Receipt, Record,
     Settings, User,
@@ -100,6 +101,7 @@ impl Record {
             Record::QuorumToken(token) => with_version(&token_message(token)),
             Record::QuorumValues(values) => with_version(&values_message(values)),
             Record::SpentChallenge(spent) => with_version(&spent_message(spent)),
+            Record::Certificate(certificate) => with_version(&certificate_message(certificate)),
         }
     }
 
@@ -126,6 +128,7 @@ impl Record {
             RecordKind::QuorumToken => message(path, content).map(|m| token_of(&m).map(Record::QuorumToken))?,
             RecordKind::QuorumValues => message(path, content).map(|m| values_of(&m).map(Record::QuorumValues))?,
             RecordKind::SpentChallenge => message(path, content).map(|m| spent_of(&m).map(Record::SpentChallenge))?,
+            RecordKind::Certificate => message(path, content).map(|m| certificate_of(m).map(Record::Certificate))?,
         };
         let record = record.map_err(|field| CorruptRecord::Field { path, field })?;
         if record.path() != path {
@@ -534,6 +537,7 @@ fn receipt_message(receipt: &Receipt) -> ReceiptMessage {
         Outcome::UserGone => (4, None),
         Outcome::TrustAnchorGone => (5, None),
         Outcome::Token(_) => (6, None),
+        Outcome::CertificateGone => (7, None),
     };
     ReceiptMessage {
         asker: Some(asker_message(receipt.asker)),
@@ -567,6 +571,7 @@ fn receipt_of(message: ReceiptMessage) -> Field<Receipt> {
         4 => Outcome::UserGone,
         5 => Outcome::TrustAnchorGone,
         6 => Outcome::Token(TokenId::try_from(message.token.as_slice()).map_err(|_| "token")?),
+        7 => Outcome::CertificateGone,
         _ => return Err("outcome"),
     };
     Ok(Receipt {

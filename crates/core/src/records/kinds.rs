@@ -7,6 +7,7 @@ use strongroom_types::{
     UserName,
 };
 
+use super::certificate::Certificate;
 use super::quorum::{QuorumToken, QuorumValues, SpentChallenge};
 use super::rollback::Rollback;
 use super::trust_anchor::TrustAnchor;
@@ -40,6 +41,8 @@ pub enum Record {
     QuorumValues(QuorumValues),
     /// A challenge that was used.
     SpentChallenge(SpentChallenge),
+    /// A certificate that applications keep.
+    Certificate(Certificate),
 }
 
 /// The cluster's life and settings.
@@ -255,6 +258,8 @@ pub enum Outcome {
     TrustAnchorGone,
     /// The request made this quorum token.
     Token(TokenId),
+    /// The request made a certificate that was deleted since.
+    CertificateGone,
 }
 
 /// A login ended before its ticket ran out.
@@ -286,6 +291,7 @@ impl Record {
             Record::QuorumToken(token) => QuorumToken::path_of(token.id),
             Record::QuorumValues(_) => RecordPath::QUORUM_VALUES,
             Record::SpentChallenge(spent) => SpentChallenge::path_of(spent.id),
+            Record::Certificate(certificate) => Certificate::path_of(certificate.reference),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! * A path never carries a name: ids are random, or all zero where there is one record.
 //! * Password hashes are [`Secret`](strongroom_types::Secret); so are encoded records.
 
+mod certificate;
 mod codec;
 mod kinds;
 mod messages;
@@ -15,6 +16,7 @@ mod session_key;
 mod templates;
 mod trust_anchor;
 
+pub use certificate::Certificate;
 pub use codec::CorruptRecord;
 pub use kinds::{
     Asker, Cluster, Creation, Credential, EndedLogin, HistoryKey, Hsm, Key, Lock, Origin, Outcome, Receipt, Record,

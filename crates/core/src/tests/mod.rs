@@ -1,6 +1,7 @@
 //! Stories of the rules.
 
 mod bounds;
+pub(crate) mod certificates;
 mod clones;
 mod copies;
 mod keys;

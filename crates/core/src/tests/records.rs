@@ -27,6 +27,8 @@ fn samples() -> Vec<Record> {
     let admin = world.admin();
     world.done(&admin, &super::mtls::register(1), &Made::Nothing).unwrap();
     world.aes_reference(&alice, &["bob"]);
+    world.certificate(&Actor::Anonymous, super::certificates::template("nobody's")).unwrap();
+    world.certificate(&alice, super::certificates::whole("alice's")).unwrap();
     world.pair(&alice, &P256);
     world.pair(&alice, &rsa(2048));
     world.pair(&alice, &PairAlgorithm::Ec(Curve::Ed25519));
@@ -35,6 +37,7 @@ fn samples() -> Vec<Record> {
     samples.push(Record::Cluster(cluster.clone()));
     samples.push(Record::Cluster(Cluster { mtls_enforcement: MtlsEnforcement::Cluster, ..cluster.clone() }));
     samples.extend(world.state.trust_anchors().map(|anchor| Record::TrustAnchor(anchor.as_ref().clone())));
+    samples.extend(world.state.certificates().map(|one| Record::Certificate(one.as_ref().clone())));
     samples.extend(world.state.hsms().cloned().map(Record::Hsm));
     samples.extend(world.state.users().cloned().map(Record::User));
     samples.extend(world.state.keys().map(|key| Record::Key(key.as_ref().clone())));
@@ -48,6 +51,7 @@ fn samples() -> Vec<Record> {
         Outcome::KeyGone,
         Outcome::UserGone,
         Outcome::TrustAnchorGone,
+        Outcome::CertificateGone,
         Outcome::Token(TokenId::from_bytes([4; 16])),
         user_outcome(None),
         user_outcome(Some(CredentialId::from_bytes([8; 16]))),

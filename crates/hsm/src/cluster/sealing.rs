@@ -127,6 +127,7 @@ pub(super) fn reseal(record: &mut Record, old: &Sealer, new: &Sealer) -> Result<
         | Record::EndedLogin(_)
         | Record::Rollback(_)
         | Record::TrustAnchor(_)
+        | Record::Certificate(_)
         | Record::QuorumToken(_)
         | Record::QuorumValues(_)
         | Record::SpentChallenge(_) => {}

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use prost::Message;
-use strongroom_core::{Checked, Command, Credential, Made, Reply, Request, check};
+use strongroom_core::{Actor, Checked, Command, Credential, Made, Reply, Request, check};
 use strongroom_crypto::random;
 use strongroom_crypto_keys::password;
 use strongroom_types::{CredentialId, Password, PasswordError, Refusal, Secret, Status, UserId, UserName};
@@ -33,9 +33,19 @@ impl Service {
         session: &Session,
         asked: &Asked,
         command: &Command,
+        make: impl FnMut() -> Result<Made, Refusal>,
+    ) -> Result<Reply, Refusal> {
+        self.change_by(session.actor(), asked, command, make)
+    }
+
+    /// The same for this actor.
+    pub(super) fn change_by(
+        &self,
+        actor: Actor,
+        asked: &Asked,
+        command: &Command,
         mut make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<Reply, Refusal> {
-        let actor = session.actor();
         let (checked, request) = self.fresh(asked.deadline, |state| {
             let request = asked.request(state, &actor)?;
             Ok((check(state, &actor, command, &request, asked.now_ms)?, request))
@@ -65,7 +75,7 @@ impl Service {
     /// A change by the HSM itself, under an id of its own.
     pub(super) fn own_change(&self, command: Command, asked: &Asked) -> Result<(), Refusal> {
         let request = Request::new(strongroom_types::RequestId::from_bytes(random::bytes()), random::bytes());
-        let change = Change { actor: strongroom_core::Actor::Hsm, command, made: Made::Nothing, request };
+        let change = Change { actor: Actor::Hsm, command, made: Made::Nothing, request };
         match self.cluster.change(change, asked.deadline) {
             Ok(_) => Ok(()),
             Err(ChangeError::Refused(refusal)) => Err(refusal),

@@ -47,9 +47,12 @@ impl Service {
         }
         match self.change(session, asked, &command, make)? {
             Reply::Key(key) => Ok(Answer::KeyGenerateSecret(key_message(key))),
-            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
-                Err(internal("reply"))
-            }
+            Reply::Done
+            | Reply::User { .. }
+            | Reply::Pair { .. }
+            | Reply::TrustAnchor(_)
+            | Reply::Token(_)
+            | Reply::Certificate(_) => Err(internal("reply")),
         }
     }
 
@@ -92,9 +95,12 @@ impl Service {
                 public_key: Some(key_message(public)),
                 private_key: Some(key_message(private)),
             })),
-            Reply::Done | Reply::User { .. } | Reply::Key(_) | Reply::TrustAnchor(_) | Reply::Token(_) => {
-                Err(internal("reply"))
-            }
+            Reply::Done
+            | Reply::User { .. }
+            | Reply::Key(_)
+            | Reply::TrustAnchor(_)
+            | Reply::Token(_)
+            | Reply::Certificate(_) => Err(internal("reply")),
         }
     }
 

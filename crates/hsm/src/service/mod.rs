@@ -7,6 +7,7 @@
 //! * Nothing that a request holds ends the process: a panic is a status and a line in the log.
 
 mod appliance;
+mod certificates;
 mod changes;
 mod copies;
 mod crypto;
@@ -33,7 +34,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::member::rests_on_absence;
 use strongroom_core::permissions::{self, permit};
-use strongroom_core::{Request, State, Via};
+use strongroom_core::{Actor, Request, State, Via};
 use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
@@ -68,6 +69,7 @@ pub struct Service {
     /// Wrong passwords that could not be committed. Nobody tries another one of that user before they are.
     owed: Mutex<BTreeMap<UserId, CredentialId>>,
     signatures: AtomicU64,
+    strangers_turn: certificates::StrangersTurn,
     /// Those of clients, for the control plane.
     connections: Arc<Connections>,
 }
@@ -102,6 +104,7 @@ impl Service {
             tries: Pool::one_each(HASHING_WAITING_MAX),
             owed: Mutex::new(BTreeMap::new()),
             signatures: AtomicU64::new(0),
+            strangers_turn: certificates::StrangersTurn::default(),
             connections,
         }
     }
@@ -217,6 +220,11 @@ impl Service {
             Operation::KeyReplicate(message) => self.key_replicate(session, message, asked),
             Operation::UserExport(message) => self.user_export(session, message, asked),
             Operation::UserReplicate(message) => self.user_replicate(session, message, asked),
+            Operation::CertificateCreate(message) => self.certificate_create(session, message, asked),
+            Operation::CertificateDelete(message) => self.certificate_delete(session, message, asked),
+            Operation::CertificateFind(message) => self.certificate_find(session, message, asked),
+            Operation::CertificateGet(message) => self.certificate_get(session, message, asked),
+            Operation::CertificateSet(message) => self.certificate_set(session, message, asked),
             Operation::ApplianceState(_) => self.appliance_state(session, asked),
             Operation::ApplianceCsr(_) => self.appliance_csr(session, asked),
             Operation::ApplianceInstallCertificate(message) => {
@@ -256,7 +264,11 @@ impl Service {
 
     /// Refuses whoever may do no such thing, before anything of what they sent is looked at.
     fn permitted(&self, session: &Session, operation: permissions::Operation, asked: &Asked) -> Result<(), Refusal> {
-        self.fresh(asked.deadline, |state| permit(state, &session.actor(), operation, asked.now_ms).map(drop))
+        self.permitted_to(&session.actor(), operation, asked)
+    }
+
+    fn permitted_to(&self, actor: &Actor, operation: permissions::Operation, asked: &Asked) -> Result<(), Refusal> {
+        self.fresh(asked.deadline, |state| permit(state, actor, operation, asked.now_ms).map(drop))
     }
 
     /// Before a list: the store's newest revision, or what this member has when the store cannot be reached.
@@ -321,6 +333,7 @@ pub fn may_answer_long(request: &v1::Request) -> bool {
                 | Operation::KeyGet(_)
                 | Operation::UserList(_)
                 | Operation::KeyExport(_)
+                | Operation::CertificateGet(_)
                 | Operation::QuorumTokenList(_)
                 | Operation::Random(_)
         )

@@ -89,9 +89,12 @@ impl Service {
                 let approval_data = approval_data(&view.token, &view.user).to_vec();
                 Ok(Answer::QuorumTokenGenerate(v1::QuorumToken { approval_data }))
             }
-            Reply::Done | Reply::User { .. } | Reply::Key(_) | Reply::Pair { .. } | Reply::TrustAnchor(_) => {
-                Err(internal("reply"))
-            }
+            Reply::Done
+            | Reply::User { .. }
+            | Reply::Key(_)
+            | Reply::Pair { .. }
+            | Reply::TrustAnchor(_)
+            | Reply::Certificate(_) => Err(internal("reply")),
         }
     }
 

@@ -101,8 +101,11 @@ pub(super) fn user_message(user: UserView) -> v1::User {
 pub(super) fn user_of(reply: Reply) -> Result<(v1::User, Option<strongroom_types::CredentialId>), Refusal> {
     match reply {
         Reply::User { user, renewed } => Ok((user_message(user), renewed)),
-        Reply::Done | Reply::Key(_) | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
-            Err(internal("reply"))
-        }
+        Reply::Done
+        | Reply::Key(_)
+        | Reply::Pair { .. }
+        | Reply::TrustAnchor(_)
+        | Reply::Token(_)
+        | Reply::Certificate(_) => Err(internal("reply")),
     }
 }

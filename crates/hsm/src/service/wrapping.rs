@@ -201,9 +201,12 @@ impl Service {
         }
         match self.change(session, asked, command, make)? {
             Reply::Key(key) => Ok(key_message(key)),
-            Reply::Done | Reply::User { .. } | Reply::Pair { .. } | Reply::TrustAnchor(_) | Reply::Token(_) => {
-                Err(internal("reply"))
-            }
+            Reply::Done
+            | Reply::User { .. }
+            | Reply::Pair { .. }
+            | Reply::TrustAnchor(_)
+            | Reply::Token(_)
+            | Reply::Certificate(_) => Err(internal("reply")),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Stories of one or two HSMs on a memory store, asked as a connection would ask them.
 
+mod certificates;
 mod changes;
 mod ciphers;
 mod clusters;
