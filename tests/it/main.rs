@@ -20,6 +20,7 @@ mod kinds;
 mod mfa;
 mod mtls;
 mod network;
+mod pkcs11;
 mod pkcs11_sessions;
 mod programs;
 mod quorum;

@@ -209,6 +209,7 @@ impl Failure {
                 // Programs ask in order to see whether it is so.
                 CKR_ATTRIBUTE_TYPE_INVALID
                 | CKR_ATTRIBUTE_SENSITIVE
+                | CKR_BUFFER_TOO_SMALL
                 | CKR_CRYPTOKI_ALREADY_INITIALIZED
                 | CKR_FUNCTION_NOT_PARALLEL
                 | CKR_NO_EVENT

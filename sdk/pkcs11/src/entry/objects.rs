@@ -7,19 +7,13 @@ use cryptoki_sys::*;
 use strongroom_ffi::{PointerError, pointer};
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
 
-use super::{Room, in_session, put, take, template, unsupported};
+use super::mechanisms::mechanism_at;
+use super::{Room, bytes, in_session, put, put_output, template, unsupported};
 use crate::failure::Failure;
 use crate::objects::Reading;
 
 unsupported! {
     C_GetObjectSize(CK_SESSION_HANDLE, CK_OBJECT_HANDLE, *mut CK_ULONG);
-    C_WrapKey(
-        CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, CK_OBJECT_HANDLE, *mut CK_BYTE, *mut CK_ULONG
-    );
-    C_UnwrapKey(
-        CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_ATTRIBUTE, CK_ULONG,
-        *mut CK_OBJECT_HANDLE
-    );
     C_DeriveKey(
         CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_ATTRIBUTE, CK_ULONG, *mut CK_OBJECT_HANDLE
     );
@@ -163,9 +157,9 @@ pub(crate) unsafe extern "C" fn C_GenerateKey(
     in_session("C_GenerateKey", session, |session| {
         check(key)?;
         // SAFETY: the caller's.
-        let (mechanism, given) = unsafe { (generation(mechanism)?, template(attributes, count)?) };
+        let (mechanism, given) = unsafe { (mechanism_at(mechanism)?, template(attributes, count)?) };
         // SAFETY: the caller's.
-        unsafe { put(key, session.generate_key(mechanism, &given)?) }
+        unsafe { put(key, session.generate_key(&mechanism, &given)?) }
     })
 }
 
@@ -186,10 +180,10 @@ pub(crate) unsafe extern "C" fn C_GenerateKeyPair(
         check(public_key)?;
         check(private_key)?;
         // SAFETY: the caller's.
-        let mechanism = unsafe { generation(mechanism) }?;
+        let mechanism = unsafe { mechanism_at(mechanism) }?;
         // SAFETY: the caller's.
         let (public, private) = unsafe { (template(public, public_count)?, template(private, private_count)?) };
-        let (public, private) = session.generate_key_pair(mechanism, &public, &private)?;
+        let (public, private) = session.generate_key_pair(&mechanism, &public, &private)?;
         // SAFETY: the caller's.
         unsafe { put(public_key, public)? };
         // SAFETY: the caller's.
@@ -197,22 +191,51 @@ pub(crate) unsafe extern "C" fn C_GenerateKeyPair(
     })
 }
 
+/// # Safety
+/// As the standard's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn C_WrapKey(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    wrapping_key: CK_OBJECT_HANDLE,
+    key: CK_OBJECT_HANDLE,
+    wrapped: *mut CK_BYTE,
+    len: *mut CK_ULONG,
+) -> CK_RV {
+    in_session("C_WrapKey", session, |session| {
+        // SAFETY: the caller's.
+        let mechanism = unsafe { mechanism_at(mechanism) }?;
+        // SAFETY: the caller's.
+        unsafe { put_output(wrapped, len, |room| session.wrap_key(&mechanism, wrapping_key, key, room)) }
+    })
+}
+
+/// # Safety
+/// As the standard's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn C_UnwrapKey(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    unwrapping_key: CK_OBJECT_HANDLE,
+    wrapped: *mut CK_BYTE,
+    len: CK_ULONG,
+    attributes: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+    key: *mut CK_OBJECT_HANDLE,
+) -> CK_RV {
+    in_session("C_UnwrapKey", session, |session| {
+        check(key)?;
+        // SAFETY: the caller's, all three.
+        let (mechanism, wrapped, given) =
+            unsafe { (mechanism_at(mechanism)?, bytes(wrapped, len)?, template(attributes, count)?) };
+        // SAFETY: the caller's.
+        unsafe { put(key, session.unwrap_key(&mechanism, unwrapping_key, wrapped, &given)?) }
+    })
+}
+
 /// Refuses a null pointer before anything is done whose result would be lost.
 fn check<T>(pointer: *mut T) -> Result<(), Failure> {
     if pointer.is_null() { Err(PointerError::Null.into()) } else { Ok(()) }
-}
-
-/// The number of a mechanism that makes keys. None of them has a parameter.
-///
-/// # Safety
-/// A non-null `mechanism` points to one.
-unsafe fn generation(mechanism: *const CK_MECHANISM) -> Result<CK_MECHANISM_TYPE, Failure> {
-    // SAFETY: the caller's.
-    let mechanism = unsafe { take(mechanism) }?;
-    match mechanism.ulParameterLen {
-        0 => Ok(mechanism.mechanism),
-        _ => Err(Failure::call(CKR_MECHANISM_PARAM_INVALID, "mechanisms that make keys have no parameter")),
-    }
 }
 
 /// The types of attributes that a caller asks for.

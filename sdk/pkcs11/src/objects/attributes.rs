@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use cryptoki_sys::*;
-use strongroom_client::KeyInfo;
-use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, PublicPart, Secret, Template};
+use strongroom_client::{ClientError, KeyInfo};
+use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, PublicPart, Secret, Status, Template};
 
 use super::templates::{self, Kind, Readable, Shape, attribute, readable, values};
 use super::{Key, Object};
@@ -63,7 +63,11 @@ impl Session {
         if let Some(reading) = reading(&key.info(), attribute) {
             return Ok(reading);
         }
-        Ok(Reading::Sensitive)
+        match self.slot.client.key_read_value(key.reference) {
+            Ok(value) => Ok(Reading::Value(value)),
+            Err(ClientError::Refused(refusal)) if refusal.status == Status::KeySensitive => Ok(Reading::Sensitive),
+            Err(error) => Err(self.slot.objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID)),
+        }
     }
 
     /// Changes attributes, in their order. What cannot be changed at all is refused before any is.

@@ -2,7 +2,8 @@
 
 use cryptoki_sys::*;
 use strongroom_client::KeyInfo;
-use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, PublicPart, Template};
+use strongroom_crypto::pkcs8::{self, RsaParts};
+use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, KeyType, PublicPart, Secret, Template};
 
 use super::Object;
 use super::generate::is_token;
@@ -42,7 +43,24 @@ impl Session {
                 let public = ec_public(&wanted, given)?;
                 Ok(client.key_import(&public, &wanted.into_template())?)
             }
-            _ => Err(values::inconsistent(CKA_KEY_TYPE, "keys of this class and type do not come in")),
+            Kind::RsaPrivate => {
+                let pkcs8 = rsa_private(&wanted)?;
+                Ok(client.key_import_private(KeyType::Rsa, &pkcs8, &wanted.into_template())?)
+            }
+            Kind::EcPrivate => {
+                let pkcs8 = ec_private(&wanted, given)?;
+                Ok(client.key_import_private(KeyType::Ec, &pkcs8, &wanted.into_template())?)
+            }
+            Kind::Aes | Kind::Des3 | Kind::Generic => {
+                let value = wanted.needed(CKA_VALUE)?;
+                let made = client.key_import_secret(kind.key_type(), value, &wanted.into_template());
+                Ok(made
+                    .map_err(|error| Failure::from(error).renamed(CKR_KEY_SIZE_RANGE, CKR_ATTRIBUTE_VALUE_INVALID))?)
+            }
+            // No call takes their templates.
+            Kind::MlDsaPrivate | Kind::MlDsaPublic => {
+                Err(values::inconsistent(CKA_KEY_TYPE, "ML-DSA keys do not come in"))
+            }
         }
     }
 
@@ -108,9 +126,30 @@ fn ec_public(wanted: &Wanted<'_>, given: &[Given]) -> Result<PublicPart, Failure
     Ok(PublicPart::Ec { curve, point })
 }
 
+fn rsa_private(wanted: &Wanted<'_>) -> Result<Secret, Failure> {
+    let none = Secret::new(Vec::new());
+    let part = |kind| wanted.bytes(kind).unwrap_or(&none);
+    Ok(pkcs8::rsa(&RsaParts {
+        modulus: values::big_number(CKA_MODULUS, wanted.needed(CKA_MODULUS)?.expose())?,
+        public_exponent: values::big_number(CKA_PUBLIC_EXPONENT, wanted.needed(CKA_PUBLIC_EXPONENT)?.expose())?,
+        private_exponent: wanted.needed(CKA_PRIVATE_EXPONENT)?,
+        prime_1: part(CKA_PRIME_1),
+        prime_2: part(CKA_PRIME_2),
+        exponent_1: part(CKA_EXPONENT_1),
+        exponent_2: part(CKA_EXPONENT_2),
+        coefficient: part(CKA_COEFFICIENT),
+    }))
+}
+
+fn ec_private(wanted: &Wanted<'_>, given: &[Given]) -> Result<Secret, Failure> {
+    let curve = values::named_curve(wanted.needed(CKA_EC_PARAMS)?.expose(), templates::is_edwards(given)?)?;
+    let why = "the value is longer than the curve's private keys";
+    pkcs8::ec(curve, wanted.needed(CKA_VALUE)?).ok_or(values::invalid(CKA_VALUE, why))
+}
+
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Flags, KeyClass, KeyTemplates, KeyType, Secret};
+    use strongroom_types::{Flags, KeyClass, KeyTemplates};
 
     use super::*;
     use crate::attribute::Value;

@@ -9,17 +9,14 @@ use super::templates::values::{self, inconsistent, invalid};
 use super::templates::{self, Call, Kind, Wanted};
 use crate::attribute::Given;
 use crate::failure::Failure;
+use crate::mechanism::Mechanism;
 use crate::session::Session;
 use crate::vendor::{CKA_CLOUDHSM_PARAMETER_SET, CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN};
 
 impl Session {
     /// Makes a secret key.
-    pub(crate) fn generate_key(
-        &self,
-        mechanism: CK_MECHANISM_TYPE,
-        given: &[Given],
-    ) -> Result<CK_OBJECT_HANDLE, Failure> {
-        let kind = match mechanism {
+    pub(crate) fn generate_key(&self, mechanism: &Mechanism, given: &[Given]) -> Result<CK_OBJECT_HANDLE, Failure> {
+        let kind = match mechanism.number() {
             CKM_AES_KEY_GEN => Kind::Aes,
             CKM_DES3_KEY_GEN => Kind::Des3,
             CKM_GENERIC_SECRET_KEY_GEN => Kind::Generic,
@@ -37,11 +34,11 @@ impl Session {
     /// Makes a pair: the public key's handle, and the private key's.
     pub(crate) fn generate_key_pair(
         &self,
-        mechanism: CK_MECHANISM_TYPE,
+        mechanism: &Mechanism,
         public: &[Given],
         private: &[Given],
     ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
-        let key_type = match mechanism {
+        let key_type = match mechanism.number() {
             CKM_RSA_PKCS_KEY_PAIR_GEN | CKM_RSA_X9_31_KEY_PAIR_GEN => KeyType::Rsa,
             CKM_EC_KEY_PAIR_GEN => KeyType::Ec,
             CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN => KeyType::MlDsa,

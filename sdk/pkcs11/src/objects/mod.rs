@@ -9,6 +9,7 @@ mod create;
 mod find;
 mod generate;
 pub(crate) mod templates;
+mod wrap;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,0 +1,3 @@
+//! The PKCS #11 library, loaded by C programs.
+
+mod objects;

@@ -1,0 +1,698 @@
+/* Stories about objects, told to Strongroom's PKCS #11 library: objects MODULE PIN STORY.
+ *
+ * Every answer is checked here; the first that is not the expected one ends the program with 1 and its line. What others
+ * have to look at is printed as "name value" with bytes in hexadecimal. A line that reads "wait" asks whoever runs the program
+ * to do something and to answer with a line.
+ */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cryptoki.h"
+#include "cloudhsm_pkcs11_vendor_defs.h"
+
+#include "keys.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define IS(expected, call) check(__LINE__, #call, (expected), (call))
+#define HOLDS(condition) holds(__LINE__, #condition, (condition))
+#define OK(call) IS(CKR_OK, call)
+
+static CK_FUNCTION_LIST_PTR p;
+static CK_SLOT_ID slot;
+static const char *pin;
+static CK_SESSION_HANDLE s;
+
+static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
+static CK_OBJECT_CLASS secret = CKO_SECRET_KEY, private = CKO_PRIVATE_KEY, public = CKO_PUBLIC_KEY;
+static CK_KEY_TYPE aes = CKK_AES, generic = CKK_GENERIC_SECRET, rsa = CKK_RSA, ec = CKK_EC;
+static CK_ULONG len16 = 16, len32 = 32, bits2048 = 2048;
+static CK_BYTE e65537[] = { 1, 0, 1 };
+static CK_BYTE p256[] = { 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07 };
+static CK_BYTE brainpool[] = { 0x06, 0x09, 0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07 };
+
+static void check(int line, const char *what, CK_RV expected, CK_RV rv)
+{
+    if (rv != expected) {
+        printf("line %d: %s: 0x%lx, expected 0x%lx\n", line, what, (unsigned long)rv, (unsigned long)expected);
+        exit(1);
+    }
+}
+
+static void holds(int line, const char *what, int condition)
+{
+    if (!condition) {
+        printf("line %d: not so: %s\n", line, what);
+        exit(1);
+    }
+}
+
+static void print(const char *name, const CK_BYTE *bytes, CK_ULONG len)
+{
+    printf("%s ", name);
+    for (CK_ULONG i = 0; i < len; i++)
+        printf("%02x", bytes[i]);
+    printf("\n");
+}
+
+static void wait_for(const char *what)
+{
+    char line[16];
+    printf("wait %s\n", what);
+    fflush(stdout);
+    HOLDS(fgets(line, sizeof line, stdin) != NULL);
+}
+
+static CK_SESSION_HANDLE open_session(void)
+{
+    CK_SESSION_HANDLE session;
+    OK(p->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
+    return session;
+}
+
+static void login(void)
+{
+    OK(p->C_Login(s, CKU_USER, (CK_UTF8CHAR_PTR)pin, strlen(pin)));
+}
+
+static CK_OBJECT_HANDLE make(CK_MECHANISM_TYPE type, CK_ATTRIBUTE *template, CK_ULONG count)
+{
+    CK_MECHANISM mechanism = { type, NULL, 0 };
+    CK_OBJECT_HANDLE key = 0;
+    OK(p->C_GenerateKey(s, &mechanism, template, count, &key));
+    HOLDS(key != 0);
+    return key;
+}
+
+static CK_OBJECT_HANDLE make_aes(const char *label, CK_BBOOL *token)
+{
+    CK_ATTRIBUTE template[] = {
+        { CKA_TOKEN, token, 1 }, { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_LABEL, (void *)label, strlen(label) },
+    };
+    return make(CKM_AES_KEY_GEN, template, COUNT(template));
+}
+
+static CK_RV read_one(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, void *to, CK_ULONG *len)
+{
+    CK_ATTRIBUTE attribute = { type, to, *len };
+    CK_RV rv = p->C_GetAttributeValue(s, object, &attribute, 1);
+    *len = attribute.ulValueLen;
+    return rv;
+}
+
+static int flag(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type)
+{
+    CK_BBOOL value = 7;
+    CK_ULONG len = sizeof value;
+    OK(read_one(object, type, &value, &len));
+    HOLDS(len == 1 && (value == CK_TRUE || value == CK_FALSE));
+    return value;
+}
+
+static int same(CK_OBJECT_HANDLE one, CK_OBJECT_HANDLE other, CK_ATTRIBUTE_TYPE type)
+{
+    CK_BYTE a[1024], b[1024];
+    CK_ULONG alen = sizeof a, blen = sizeof b;
+    OK(read_one(one, type, a, &alen));
+    OK(read_one(other, type, b, &blen));
+    return alen == blen && memcmp(a, b, alen) == 0;
+}
+
+/* The hits of a search, at most max of them; how many there are in *count. */
+static CK_ULONG find(CK_ATTRIBUTE *template, CK_ULONG count, CK_OBJECT_HANDLE *hits, CK_ULONG max)
+{
+    CK_ULONG found = 0;
+    OK(p->C_FindObjectsInit(s, template, count));
+    OK(p->C_FindObjects(s, hits, max, &found));
+    OK(p->C_FindObjectsFinal(s));
+    return found;
+}
+
+static CK_ULONG find_one(CK_ATTRIBUTE_TYPE type, void *value, CK_ULONG len, CK_OBJECT_HANDLE *hits)
+{
+    CK_ATTRIBUTE template[] = { { type, value, len } };
+    return find(template, 1, hits, 8);
+}
+
+static void make_pair(CK_MECHANISM_TYPE type, CK_ATTRIBUTE *pub, CK_ULONG pubs, CK_ATTRIBUTE *priv, CK_ULONG privs,
+                      CK_OBJECT_HANDLE *pub_key, CK_OBJECT_HANDLE *priv_key)
+{
+    CK_MECHANISM mechanism = { type, NULL, 0 };
+    OK(p->C_GenerateKeyPair(s, &mechanism, pub, pubs, priv, privs, pub_key, priv_key));
+}
+
+/* What programs ask for when they make keys, and what they are told about them. */
+static void attributes(void)
+{
+    CK_ATTRIBUTE least[] = { { CKA_VALUE_LEN, &len32, sizeof len32 } };
+    CK_OBJECT_HANDLE key = make(CKM_AES_KEY_GEN, least, 1);
+    HOLDS(!flag(key, CKA_TOKEN) && flag(key, CKA_PRIVATE) && flag(key, CKA_SENSITIVE) && flag(key, CKA_EXTRACTABLE));
+    HOLDS(flag(key, CKA_SIGN) && flag(key, CKA_VERIFY) && !flag(key, CKA_ENCRYPT) && !flag(key, CKA_WRAP));
+    HOLDS(flag(key, CKA_LOCAL) && flag(key, CKA_ALWAYS_SENSITIVE) && !flag(key, CKA_NEVER_EXTRACTABLE));
+
+    /* One bad attribute does not spoil the rest; a boolean's room may be larger than it. */
+    CK_OBJECT_CLASS class = 0;
+    CK_ULONG value_len = 0;
+    CK_BYTE token[8] = { 9, 9, 9, 9, 9, 9, 9, 9 }, value[64], modulus[8], check_value[2];
+    CK_ATTRIBUTE mixed[] = {
+        { CKA_CLASS, &class, sizeof class }, { CKA_MODULUS, modulus, sizeof modulus }, { CKA_TOKEN, token, sizeof token },
+        { CKA_VALUE, value, sizeof value }, { CKA_LABEL, NULL, 0 }, { CKA_CHECK_VALUE, check_value, sizeof check_value },
+        { CKA_VALUE_LEN, &value_len, sizeof value_len },
+    };
+    IS(CKR_ATTRIBUTE_SENSITIVE, p->C_GetAttributeValue(s, key, mixed, COUNT(mixed)));
+    HOLDS(class == CKO_SECRET_KEY && value_len == 32);
+    HOLDS(mixed[1].ulValueLen == CK_UNAVAILABLE_INFORMATION && mixed[3].ulValueLen == CK_UNAVAILABLE_INFORMATION);
+    HOLDS(mixed[2].ulValueLen == 1 && token[0] == CK_FALSE && token[1] == 9);
+    HOLDS(mixed[4].ulValueLen == 0 && mixed[5].ulValueLen == CK_UNAVAILABLE_INFORMATION);
+    CK_ULONG len = sizeof modulus;
+    IS(CKR_ATTRIBUTE_TYPE_INVALID, read_one(key, CKA_MODULUS, modulus, &len));
+    len = sizeof check_value;
+    IS(CKR_BUFFER_TOO_SMALL, read_one(key, CKA_CHECK_VALUE, check_value, &len));
+    len = 0;
+    OK(read_one(key, CKA_CHECK_VALUE, NULL, &len));
+    HOLDS(len == 3);
+    OK(p->C_GetAttributeValue(s, key, NULL, 0));
+    IS(CKR_ARGUMENTS_BAD, p->C_GetAttributeValue(s, key, NULL, 1));
+
+    /* Every number, whatever it means. */
+    for (CK_ULONG type = 0; type < 0x700; type++) {
+        CK_BYTE room[512];
+        len = sizeof room;
+        CK_RV rv = read_one(key, type, room, &len);
+        HOLDS(rv == CKR_OK || rv == CKR_ATTRIBUTE_TYPE_INVALID || rv == CKR_ATTRIBUTE_SENSITIVE);
+        HOLDS((rv == CKR_OK) == (len != CK_UNAVAILABLE_INFORMATION));
+    }
+
+    /* Templates that cannot be. */
+    CK_MECHANISM aes_gen = { CKM_AES_KEY_GEN, NULL, 0 };
+    CK_OBJECT_HANDLE none;
+    IS(CKR_TEMPLATE_INCOMPLETE, p->C_GenerateKey(s, &aes_gen, NULL, 0, &none));
+    CK_ATTRIBUTE bad[] = { { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_LOCAL, &yes, 1 } };
+    IS(CKR_ATTRIBUTE_READ_ONLY, p->C_GenerateKey(s, &aes_gen, bad, 2, &none));
+    bad[1] = (CK_ATTRIBUTE){ CKA_TRUSTED, &yes, 1 };
+    IS(CKR_ATTRIBUTE_READ_ONLY, p->C_GenerateKey(s, &aes_gen, bad, 2, &none));
+    bad[1] = (CK_ATTRIBUTE){ CKA_PRIVATE, &no, 1 };
+    IS(CKR_ATTRIBUTE_VALUE_INVALID, p->C_GenerateKey(s, &aes_gen, bad, 2, &none));
+    bad[1] = (CK_ATTRIBUTE){ CKA_MODULUS, modulus, sizeof modulus };
+    IS(CKR_TEMPLATE_INCONSISTENT, p->C_GenerateKey(s, &aes_gen, bad, 2, &none));
+    bad[1] = (CK_ATTRIBUTE){ CKA_LABEL, "\xff\xfe", 2 };
+    IS(CKR_ATTRIBUTE_VALUE_INVALID, p->C_GenerateKey(s, &aes_gen, bad, 2, &none));
+    bad[1] = (CK_ATTRIBUTE){ CKA_LABEL, NULL, 4 };
+    IS(CKR_ATTRIBUTE_VALUE_INVALID, p->C_GenerateKey(s, &aes_gen, bad, 2, &none));
+    CK_ULONG len17 = 17;
+    bad[0] = (CK_ATTRIBUTE){ CKA_VALUE_LEN, &len17, sizeof len17 };
+    IS(CKR_KEY_SIZE_RANGE, p->C_GenerateKey(s, &aes_gen, bad, 1, &none));
+    CK_MECHANISM ec_gen = { CKM_EC_KEY_PAIR_GEN, NULL, 0 };
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, brainpool, sizeof brainpool } };
+    IS(CKR_CURVE_NOT_SUPPORTED, p->C_GenerateKeyPair(s, &ec_gen, curve, 1, NULL, 0, &none, &none));
+    CK_MECHANISM signing = { CKM_SHA256, NULL, 0 };
+    IS(CKR_MECHANISM_INVALID, p->C_GenerateKey(s, &signing, least, 1, &none));
+    IS(CKR_ARGUMENTS_BAD, p->C_GenerateKey(s, NULL, least, 1, &none));
+    IS(CKR_ARGUMENTS_BAD, p->C_GenerateKey(s, &aes_gen, least, 1, NULL));
+
+    /* Numbers and booleans of other sizes. */
+    unsigned int small = 16;
+    CK_ULONG wide_yes = CK_TRUE;
+    CK_ATTRIBUTE loose[] = { { CKA_VALUE_LEN, &small, sizeof small }, { CKA_ENCRYPT, &wide_yes, sizeof wide_yes } };
+    key = make(CKM_AES_KEY_GEN, loose, 2);
+    HOLDS(flag(key, CKA_ENCRYPT));
+
+    /* Changed, each attribute by itself. */
+    key = make_aes("before", &yes);
+    CK_ATTRIBUTE change[] = { { CKA_LABEL, "after", 5 }, { CKA_ID, "\1\2", 2 }, { CKA_ENCRYPT, &yes, 1 } };
+    OK(p->C_SetAttributeValue(s, key, change, 3));
+    CK_BYTE label[8];
+    len = sizeof label;
+    OK(read_one(key, CKA_LABEL, label, &len));
+    HOLDS(len == 5 && memcmp(label, "after", 5) == 0 && flag(key, CKA_ENCRYPT));
+    CK_OBJECT_HANDLE hits[8];
+    HOLDS(find_one(CKA_ID, "\1\2", 2, hits) == 1 && hits[0] == key);
+    change[0] = (CK_ATTRIBUTE){ CKA_CLASS, &secret, sizeof secret };
+    IS(CKR_ATTRIBUTE_READ_ONLY, p->C_SetAttributeValue(s, key, change, 1));
+    change[0] = (CK_ATTRIBUTE){ CKA_TRUSTED, &yes, 1 };
+    HOLDS(p->C_SetAttributeValue(s, key, change, 1) != CKR_OK);
+
+    /* Destroyed, and gone for everything. */
+    OK(p->C_DestroyObject(s, key));
+    IS(CKR_OBJECT_HANDLE_INVALID, p->C_DestroyObject(s, key));
+    len = sizeof label;
+    IS(CKR_OBJECT_HANDLE_INVALID, read_one(key, CKA_LABEL, label, &len));
+    IS(CKR_OBJECT_HANDLE_INVALID, p->C_SetAttributeValue(s, key, change, 1));
+    IS(CKR_OBJECT_HANDLE_INVALID, p->C_DestroyObject(s, 0));
+    IS(CKR_FUNCTION_NOT_SUPPORTED, p->C_GetObjectSize(s, key, &len));
+
+    /* A session that only reads. */
+    CK_SESSION_HANDLE reader;
+    OK(p->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &reader));
+    CK_ATTRIBUTE of_token[] = { { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_TOKEN, &yes, 1 } };
+    IS(CKR_SESSION_READ_ONLY, p->C_GenerateKey(reader, &aes_gen, of_token, 2, &none));
+    OK(p->C_GenerateKey(reader, &aes_gen, of_token, 1, &none));
+    OK(p->C_DestroyObject(reader, none));
+    key = make_aes("kept", &yes);
+    IS(CKR_SESSION_READ_ONLY, p->C_DestroyObject(reader, key));
+    change[0] = (CK_ATTRIBUTE){ CKA_LABEL, "new", 3 };
+    IS(CKR_SESSION_READ_ONLY, p->C_SetAttributeValue(reader, key, change, 1));
+    OK(p->C_DestroyObject(s, key));
+}
+
+/* By one attribute and by several, in batches, without a buffer, and what finds nothing. */
+static void searches(void)
+{
+    CK_OBJECT_HANDLE hits[64], one, rsa_pub, rsa_priv, ec_pub, ec_priv;
+    CK_ULONG n;
+    CK_BYTE id[] = { 0, 1, 2 };
+    HOLDS(find(NULL, 0, hits, 64) == 0);
+    CK_OBJECT_HANDLE keys[5];
+    for (int i = 0; i < 5; i++)
+        keys[i] = make_aes(i < 2 ? "pair" : "other", i == 4 ? &no : &yes);
+    CK_ATTRIBUTE pub[] = { { CKA_TOKEN, &yes, 1 }, { CKA_MODULUS_BITS, &bits2048, sizeof bits2048 },
+                           { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 }, { CKA_VERIFY, &yes, 1 },
+                           { CKA_ID, id, sizeof id }, { CKA_PRIVATE, &no, 1 } };
+    CK_ATTRIBUTE priv[] = { { CKA_TOKEN, &yes, 1 }, { CKA_SIGN, &yes, 1 }, { CKA_ID, id, sizeof id } };
+    make_pair(CKM_RSA_X9_31_KEY_PAIR_GEN, pub, COUNT(pub), priv, COUNT(priv), &rsa_pub, &rsa_priv);
+    HOLDS(!flag(rsa_pub, CKA_PRIVATE) && flag(rsa_priv, CKA_PRIVATE) && flag(rsa_priv, CKA_SIGN));
+    CK_ATTRIBUTE ec_template[] = { { CKA_EC_PARAMS, p256, sizeof p256 } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, ec_template, 1, NULL, 0, &ec_pub, &ec_priv);
+
+    HOLDS(find(NULL, 0, hits, 64) == 9);
+    HOLDS(find_one(CKA_LABEL, "pair", 4, hits) == 2);
+    HOLDS(hits[0] != hits[1] && (hits[0] == keys[0] || hits[1] == keys[0]) && (hits[0] == keys[1] || hits[1] == keys[1]));
+    HOLDS(find_one(CKA_LABEL, "pai", 3, hits) == 0 && find_one(CKA_LABEL, "\xff", 1, hits) == 0);
+    HOLDS(find_one(CKA_CLASS, &secret, sizeof secret, hits) == 5);
+    HOLDS(find_one(CKA_KEY_TYPE, &rsa, sizeof rsa, hits) == 2);
+    HOLDS(find_one(CKA_ID, id, sizeof id, hits) == 2);
+    CK_ATTRIBUTE both[] = { { CKA_CLASS, &private, sizeof private }, { CKA_ID, id, sizeof id } };
+    HOLDS(find(both, 2, &one, 1) == 1 && one == rsa_priv);
+    HOLDS(find_one(CKA_TOKEN, &no, 1, hits) == 3);
+    CK_KEY_TYPE dsa = CKK_DSA;
+    CK_OBJECT_CLASS data = CKO_DATA;
+    HOLDS(find_one(CKA_KEY_TYPE, &dsa, sizeof dsa, hits) == 0 && find_one(CKA_CLASS, &data, sizeof data, hits) == 0);
+    HOLDS(find_one(CKA_SUBJECT, "x", 1, hits) == 0 && find_one(0x80001234, "x", 1, hits) == 0);
+
+    /* By the public part, of both halves. */
+    CK_BYTE modulus[512], point[80];
+    n = sizeof modulus;
+    OK(read_one(rsa_pub, CKA_MODULUS, modulus, &n));
+    CK_ATTRIBUTE by_modulus[] = { { CKA_CLASS, &public, sizeof public }, { CKA_MODULUS, modulus, n } };
+    HOLDS(n == 256 && find(by_modulus, 2, &one, 1) == 1 && one == rsa_pub);
+    by_modulus[0].pValue = &private;
+    HOLDS(find(by_modulus, 2, &one, 1) == 1 && one == rsa_priv);
+    n = sizeof point;
+    OK(read_one(ec_pub, CKA_EC_POINT, point, &n));
+    HOLDS(n == 67 && point[0] == 4 && point[1] == 65 && point[2] == 4);
+    HOLDS(find_one(CKA_EC_POINT, point, n, hits) == 2 && find_one(CKA_EC_POINT, point + 2, n - 2, hits) == 2);
+    HOLDS(find_one(CKA_EC_PARAMS, p256, sizeof p256, hits) == 2);
+
+    /* Without a buffer nothing is used up. */
+    CK_ATTRIBUTE by_class[] = { { CKA_CLASS, &secret, sizeof secret } };
+    IS(CKR_OPERATION_NOT_INITIALIZED, p->C_FindObjects(s, hits, 1, &n));
+    OK(p->C_FindObjectsInit(s, by_class, 1));
+    IS(CKR_OPERATION_ACTIVE, p->C_FindObjectsInit(s, by_class, 1));
+    OK(p->C_FindObjects(s, NULL, 4, &n));
+    HOLDS(n == 4);
+    OK(p->C_FindObjects(s, NULL, 100, &n));
+    HOLDS(n == 5);
+    CK_ULONG total = 0;
+    do {
+        OK(p->C_FindObjects(s, hits, 2, &n));
+        total += n;
+    } while (n > 0);
+    HOLDS(total == 5);
+    OK(p->C_FindObjectsFinal(s));
+    IS(CKR_OPERATION_NOT_INITIALIZED, p->C_FindObjectsFinal(s));
+
+    /* Handles end with the login; nobody who is not logged in sees a key. */
+    OK(p->C_Logout(s));
+    HOLDS(find(NULL, 0, hits, 64) == 0);
+    n = 0;
+    IS(CKR_OBJECT_HANDLE_INVALID, read_one(keys[0], CKA_LABEL, NULL, &n));
+    IS(CKR_USER_NOT_LOGGED_IN, p->C_GenerateKey(s, &(CK_MECHANISM){ CKM_AES_KEY_GEN, NULL, 0 }, NULL, 0, &one));
+    login();
+    HOLDS(find(NULL, 0, hits, 64) == 6);
+    for (int i = 0; i < 6; i++)
+        OK(p->C_DestroyObject(s, hits[i]));
+    HOLDS(find(NULL, 0, hits, 64) == 0);
+}
+
+/* From the session to the token and back, and what a copy may differ in. */
+static void copies(void)
+{
+    CK_OBJECT_HANDLE pub, priv, copy, other;
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, p256, sizeof p256 }, { CKA_VERIFY, &yes, 1 } };
+    CK_ATTRIBUTE signs[] = { { CKA_SIGN, &yes, 1 } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 2, signs, 1, &pub, &priv);
+    CK_ATTRIBUTE stays[] = { { CKA_TOKEN, &yes, 1 }, { CKA_ID, "mykey", 5 } };
+    OK(p->C_CopyObject(s, priv, stays, 2, &copy));
+    HOLDS(copy != priv && flag(copy, CKA_TOKEN) && !flag(priv, CKA_TOKEN) && flag(copy, CKA_SIGN) && flag(copy, CKA_LOCAL));
+    HOLDS(same(copy, priv, CKA_CHECK_VALUE) && same(copy, priv, CKA_EC_PARAMS));
+    OK(p->C_DestroyObject(s, priv));
+    CK_ATTRIBUTE leaves[] = { { CKA_TOKEN, &no, 1 }, { CKA_EXTRACTABLE, &no, 1 }, { CKA_LABEL, "loose", 5 } };
+    OK(p->C_CopyObject(s, copy, leaves, 3, &other));
+    HOLDS(!flag(other, CKA_TOKEN) && !flag(other, CKA_EXTRACTABLE) && !flag(other, CKA_NEVER_EXTRACTABLE));
+    CK_ATTRIBUTE back[] = { { CKA_EXTRACTABLE, &yes, 1 } };
+    HOLDS(p->C_CopyObject(s, other, back, 1, &priv) != CKR_OK);
+    CK_ATTRIBUTE class[] = { { CKA_CLASS, &public, sizeof public } };
+    IS(CKR_ATTRIBUTE_READ_ONLY, p->C_CopyObject(s, other, class, 1, &priv));
+    IS(CKR_OBJECT_HANDLE_INVALID, p->C_CopyObject(s, 4711, NULL, 0, &priv));
+    OK(p->C_DestroyObject(s, copy));
+
+    /* One half of a pair outlives the session. */
+    CK_ATTRIBUTE token_signs[] = { { CKA_SIGN, &yes, 1 }, { CKA_TOKEN, &yes, 1 } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 2, token_signs, 2, &pub, &priv);
+    HOLDS(!flag(pub, CKA_TOKEN) && flag(priv, CKA_TOKEN) && same(pub, priv, CKA_CHECK_VALUE));
+    OK(p->C_DestroyObject(s, priv));
+}
+
+/* Session keys die with the session that made them, and with nothing else. */
+static void sessions(void)
+{
+    CK_SESSION_HANDLE first = s, second = open_session();
+    CK_OBJECT_HANDLE hits[8], key = make_aes("of the first", &no);
+    s = second;
+    CK_OBJECT_HANDLE own = make_aes("of the second", &no);
+    HOLDS(find_one(CKA_LABEL, "of the first", 12, hits) == 1 && hits[0] == key);
+    HOLDS(!flag(key, CKA_TOKEN));
+    wait_for("kill");
+    HOLDS(flag(key, CKA_SIGN));
+    CK_ATTRIBUTE new[] = { { CKA_LABEL, "a copy", 6 } };
+    CK_OBJECT_HANDLE copy;
+    OK(p->C_CopyObject(s, key, new, 1, &copy));
+    HOLDS(same(key, copy, CKA_CHECK_VALUE));
+    OK(p->C_CloseSession(first));
+    CK_ULONG len = 0;
+    IS(CKR_OBJECT_HANDLE_INVALID, read_one(key, CKA_LABEL, NULL, &len));
+    CK_MECHANISM ecdsa = { CKM_ECDSA, NULL, 0 };
+    IS(CKR_KEY_HANDLE_INVALID, p->C_SignInit(s, &ecdsa, key));
+    HOLDS(find_one(CKA_LABEL, "of the first", 12, hits) == 0);
+    HOLDS(flag(own, CKA_SIGN) && flag(copy, CKA_SIGN));
+    OK(p->C_CloseAllSessions(slot));
+    s = open_session();
+    login();
+    HOLDS(find_one(CKA_LABEL, "a copy", 6, hits) == 0 && find_one(CKA_LABEL, "of the second", 13, hits) == 0);
+}
+
+static CK_BYTE a6[8] = { 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6 };
+
+/* Wraps: the size first, too little room, then all; the result's length is the size that was told. */
+static CK_ULONG wrap(CK_MECHANISM *mechanism, CK_OBJECT_HANDLE under, CK_OBJECT_HANDLE key, CK_BYTE *to, CK_ULONG room)
+{
+    CK_ULONG told = 0, len = 1;
+    OK(p->C_WrapKey(s, mechanism, under, key, NULL, &told));
+    IS(CKR_BUFFER_TOO_SMALL, p->C_WrapKey(s, mechanism, under, key, to, &len));
+    HOLDS(len == told && told <= room);
+    len = room;
+    OK(p->C_WrapKey(s, mechanism, under, key, to, &len));
+    HOLDS(len == told);
+    return len;
+}
+
+static CK_RV unwrap(CK_MECHANISM *mechanism, CK_OBJECT_HANDLE under, CK_BYTE *from, CK_ULONG len, CK_OBJECT_CLASS *class,
+                    CK_KEY_TYPE *type, CK_OBJECT_HANDLE *key)
+{
+    CK_ATTRIBUTE template[] = { { CKA_CLASS, class, sizeof *class }, { CKA_KEY_TYPE, type, sizeof *type } };
+    return p->C_UnwrapKey(s, mechanism, under, from, len, template, 2, key);
+}
+
+/* There and back: the key is the same. */
+static void round_trip(CK_MECHANISM *mechanism, CK_OBJECT_HANDLE under, CK_OBJECT_HANDLE opener, CK_OBJECT_HANDLE key,
+                       CK_OBJECT_CLASS *class, CK_KEY_TYPE *type)
+{
+    CK_BYTE wrapped[4096];
+    CK_OBJECT_HANDLE again;
+    CK_ULONG len = wrap(mechanism, under, key, wrapped, sizeof wrapped);
+    OK(unwrap(mechanism, opener, wrapped, len, class, type, &again));
+    HOLDS(again != key && !flag(again, CKA_LOCAL) && !flag(again, CKA_TOKEN) && same(again, key, CKA_KEY_TYPE));
+    if (*type != CKK_GENERIC_SECRET)
+        HOLDS(same(again, key, CKA_CHECK_VALUE));
+    /* The last byte belongs to it. */
+    wrapped[len - 1] ^= 1;
+    HOLDS(unwrap(mechanism, opener, wrapped, len, class, type, &again) != CKR_OK);
+    OK(p->C_DestroyObject(s, again));
+}
+
+static CK_OBJECT_HANDLE make_wrapper(CK_ATTRIBUTE_TYPE template, CK_ATTRIBUTE *entries, CK_ULONG count, const char *label)
+{
+    CK_ATTRIBUTE wrapper[] = {
+        { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_WRAP, &yes, 1 }, { CKA_UNWRAP, &yes, 1 }, { CKA_TOKEN, &yes, 1 },
+        { CKA_LABEL, (void *)label, strlen(label) }, { CKA_EXTRACTABLE, &no, 1 },
+        { template, entries, count * sizeof *entries },
+    };
+    return make(CKM_AES_KEY_GEN, wrapper, count > 0 ? COUNT(wrapper) : COUNT(wrapper) - 1);
+}
+
+/* Every mechanism that wraps, for every kind of key that it takes. */
+static void wraps(void)
+{
+    CK_OBJECT_HANDLE rsa_pub, rsa_priv, ec_pub, ec_priv, opener_pub, opener, under = make_wrapper(0, NULL, 0, "wraps");
+    CK_ATTRIBUTE rsa_template[] = { { CKA_MODULUS_BITS, &bits2048, sizeof bits2048 },
+                                    { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 }, { CKA_WRAP, &yes, 1 } };
+    CK_ATTRIBUTE opens[] = { { CKA_UNWRAP, &yes, 1 } }, curve[] = { { CKA_EC_PARAMS, p256, sizeof p256 } };
+    make_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, rsa_template, 2, NULL, 0, &rsa_pub, &rsa_priv);
+    make_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, rsa_template, 3, opens, 1, &opener_pub, &opener);
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 1, NULL, 0, &ec_pub, &ec_priv);
+    CK_ULONG len20 = 20;
+    CK_ATTRIBUTE odd[] = { { CKA_VALUE_LEN, &len20, sizeof len20 } };
+    CK_OBJECT_HANDLE secret_key = make_aes("payload", &no), odd_key = make(CKM_GENERIC_SECRET_KEY_GEN, odd, 1);
+
+    CK_BYTE iv[12] = { 1, 2, 3 }, aad[] = "aad";
+    CK_GCM_PARAMS gcm_params = { iv, sizeof iv, 0, aad, 3, 128 }, inner_params = { NULL, 0, 0, aad, 3, 96 };
+    CK_RSA_PKCS_OAEP_PARAMS oaep_params = { CKM_SHA256, CKG_MGF1_SHA256, 0, NULL, 0 };
+    CK_RSA_AES_KEY_WRAP_PARAMS rsa_aes_params = { 256, &oaep_params };
+    CK_MECHANISM gcm = { CKM_AES_GCM, &gcm_params, sizeof gcm_params },
+                 inner = { CKM_CLOUDHSM_AES_GCM, &inner_params, sizeof inner_params },
+                 no_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD, a6, sizeof a6 },
+                 pkcs5 = { CKM_CLOUDHSM_AES_KEY_WRAP_PKCS5_PAD, NULL, 0 },
+                 zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 },
+                 oaep = { CKM_RSA_PKCS_OAEP, &oaep_params, sizeof oaep_params },
+                 rsa_aes = { CKM_RSA_AES_KEY_WRAP, &rsa_aes_params, sizeof rsa_aes_params },
+                 cbc_pad = { CKM_AES_CBC_PAD, a6, sizeof a6 };
+    CK_MECHANISM *any[] = { &gcm, &inner, &pkcs5, &zero_pad };
+    for (size_t i = 0; i < COUNT(any); i++) {
+        round_trip(any[i], under, under, secret_key, &secret, &aes);
+        round_trip(any[i], under, under, odd_key, &secret, &generic);
+        round_trip(any[i], under, under, rsa_priv, &private, &rsa);
+        round_trip(any[i], under, under, ec_priv, &private, &ec);
+    }
+    round_trip(&no_pad, under, under, secret_key, &secret, &aes);
+    round_trip(&oaep, opener_pub, opener, secret_key, &secret, &aes);
+    round_trip(&rsa_aes, opener_pub, opener, rsa_priv, &private, &rsa);
+    round_trip(&rsa_aes, opener_pub, opener, secret_key, &secret, &aes);
+
+    /* The HSM's IV, not the caller's; and it comes out of the same parameter. */
+    CK_BYTE before[12], wrapped[64];
+    memcpy(before, iv, sizeof iv);
+    wrap(&gcm, under, secret_key, wrapped, sizeof wrapped);
+    HOLDS(memcmp(before, iv, sizeof iv) != 0);
+
+    CK_OBJECT_HANDLE none;
+    CK_ULONG len = sizeof wrapped;
+    IS(CKR_MECHANISM_INVALID, p->C_WrapKey(s, &cbc_pad, under, secret_key, wrapped, &len));
+    IS(CKR_WRAPPING_KEY_HANDLE_INVALID, p->C_WrapKey(s, &zero_pad, 4711, secret_key, wrapped, &len));
+    IS(CKR_KEY_HANDLE_INVALID, p->C_WrapKey(s, &zero_pad, under, 4711, wrapped, &len));
+    IS(CKR_WRAPPING_KEY_TYPE_INCONSISTENT, p->C_WrapKey(s, &zero_pad, opener_pub, secret_key, wrapped, &len));
+    IS(CKR_KEY_FUNCTION_NOT_PERMITTED, p->C_WrapKey(s, &zero_pad, secret_key, odd_key, wrapped, &len));
+    IS(CKR_KEY_UNEXTRACTABLE, p->C_WrapKey(s, &zero_pad, under, under, wrapped, &len));
+    len = 2048;
+    CK_BYTE large[2048];
+    HOLDS(p->C_WrapKey(s, &no_pad, under, odd_key, large, &len) != CKR_OK);
+    memset(wrapped, 7, sizeof wrapped);
+    IS(CKR_WRAPPED_KEY_INVALID, unwrap(&zero_pad, under, wrapped, 40, &secret, &aes, &none));
+    IS(CKR_UNWRAPPING_KEY_HANDLE_INVALID, unwrap(&zero_pad, 4711, wrapped, 40, &secret, &aes, &none));
+    IS(CKR_TEMPLATE_INCOMPLETE, p->C_UnwrapKey(s, &zero_pad, under, wrapped, 40, NULL, 0, &none));
+    OK(p->C_DestroyObject(s, under));
+}
+
+/* A key that is wrapped by a trusted key only, and what the trusted key demands of what is unwrapped with it. */
+static void trusted(void)
+{
+    CK_ATTRIBUTE demands[] = { { CKA_EXTRACTABLE, &no, 1 } };
+    make_wrapper(CKA_UNWRAP_TEMPLATE, demands, 1, "trusted");
+    CK_OBJECT_HANDLE plain = make_wrapper(0, NULL, 0, "plain"), wrapper, pub, priv, again;
+    wait_for("trust");
+    HOLDS(find_one(CKA_LABEL, "trusted", 7, &wrapper) == 1);
+    HOLDS(flag(wrapper, CKA_TRUSTED) && !flag(plain, CKA_TRUSTED));
+    CK_ATTRIBUTE rsa_template[] = { { CKA_MODULUS_BITS, &bits2048, sizeof bits2048 },
+                                    { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 } };
+    CK_ATTRIBUTE guarded[] = { { CKA_WRAP_WITH_TRUSTED, &yes, 1 }, { CKA_SIGN, &yes, 1 } };
+    make_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, rsa_template, 2, guarded, 2, &pub, &priv);
+    HOLDS(flag(priv, CKA_WRAP_WITH_TRUSTED));
+    CK_MECHANISM zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 };
+    CK_BYTE wrapped[2048];
+    CK_ULONG len = sizeof wrapped;
+    IS(CKR_KEY_NOT_WRAPPABLE, p->C_WrapKey(s, &zero_pad, plain, priv, wrapped, &len));
+    len = wrap(&zero_pad, wrapper, priv, wrapped, sizeof wrapped);
+    CK_ATTRIBUTE template[] = { { CKA_CLASS, &private, sizeof private }, { CKA_KEY_TYPE, &rsa, sizeof rsa },
+                                { CKA_SIGN, &yes, 1 }, { CKA_EXTRACTABLE, &no, 1 } };
+    OK(p->C_UnwrapKey(s, &zero_pad, wrapper, wrapped, len, template, 4, &again));
+    HOLDS(!flag(again, CKA_EXTRACTABLE) && flag(again, CKA_SIGN) && same(again, priv, CKA_MODULUS));
+    template[3].pValue = &yes;
+    IS(CKR_TEMPLATE_INCONSISTENT, p->C_UnwrapKey(s, &zero_pad, wrapper, wrapped, len, template, 4, &again));
+    OK(p->C_UnwrapKey(s, &zero_pad, wrapper, wrapped, len, template, 3, &again));
+    HOLDS(!flag(again, CKA_EXTRACTABLE) && flag(again, CKA_SENSITIVE) && !flag(again, CKA_TOKEN));
+    CK_ATTRIBUTE read[] = { { CKA_UNWRAP_TEMPLATE, NULL, 0 } };
+    OK(p->C_GetAttributeValue(s, wrapper, read, 1));
+    HOLDS(read[0].ulValueLen == sizeof(CK_ATTRIBUTE));
+    CK_BBOOL extractable = 7;
+    CK_ATTRIBUTE entry = { 0, NULL, 0 };
+    read[0].pValue = &entry;
+    OK(p->C_GetAttributeValue(s, wrapper, read, 1));
+    HOLDS(entry.type == CKA_EXTRACTABLE && entry.ulValueLen == 1);
+    entry.pValue = &extractable;
+    OK(p->C_GetAttributeValue(s, wrapper, read, 1));
+    HOLDS(extractable == CK_FALSE);
+    entry.ulValueLen = 0;
+    IS(CKR_BUFFER_TOO_SMALL, p->C_GetAttributeValue(s, wrapper, read, 1));
+}
+
+/* A key that wraps keys of one kind only. */
+static void demanding(void)
+{
+    CK_ATTRIBUTE demands[] = { { CKA_ENCRYPT, &yes, 1 } };
+    CK_OBJECT_HANDLE wrapper = make_wrapper(CKA_WRAP_TEMPLATE, demands, 1, "demanding"), good, bad;
+    CK_ATTRIBUTE template[] = { { CKA_VALUE_LEN, &len16, sizeof len16 }, { CKA_ENCRYPT, &no, 1 } };
+    bad = make(CKM_AES_KEY_GEN, template, 2);
+    template[1].pValue = &yes;
+    good = make(CKM_AES_KEY_GEN, template, 2);
+    CK_MECHANISM zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 };
+    CK_BYTE wrapped[64];
+    CK_ULONG len = sizeof wrapped;
+    IS(CKR_KEY_HANDLE_INVALID, p->C_WrapKey(s, &zero_pad, wrapper, bad, wrapped, &len));
+    wrap(&zero_pad, wrapper, good, wrapped, sizeof wrapped);
+    HOLDS(flag(bad, CKA_SIGN));
+}
+
+static CK_OBJECT_HANDLE create(CK_OBJECT_CLASS *class, CK_KEY_TYPE *type, CK_ATTRIBUTE *rest, CK_ULONG count)
+{
+    CK_ATTRIBUTE template[16] = { { CKA_CLASS, class, sizeof *class }, { CKA_KEY_TYPE, type, sizeof *type } };
+    CK_OBJECT_HANDLE key = 0;
+    memcpy(template + 2, rest, count * sizeof *rest);
+    OK(p->C_CreateObject(s, template, count + 2, &key));
+    HOLDS(!flag(key, CKA_LOCAL));
+    return key;
+}
+
+static void sign(CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE type, const char *name)
+{
+    CK_MECHANISM mechanism = { type, NULL, 0 };
+    CK_BYTE signature[512];
+    CK_ULONG len = sizeof signature;
+    OK(p->C_SignInit(s, &mechanism, key));
+    OK(p->C_Sign(s, (CK_BYTE_PTR)"message", 7, signature, &len));
+    print(name, signature, len);
+}
+
+#define PART(type, bytes) { type, (void *)(bytes), sizeof(bytes) }
+
+/* Keys that come in clear: they are what they were. */
+static void imports(void)
+{
+    CK_OBJECT_HANDLE key, none;
+    CK_BYTE value[32], room[64];
+    for (size_t i = 0; i < sizeof value; i++)
+        value[i] = (CK_BYTE)i;
+    CK_ATTRIBUTE open[] = { { CKA_VALUE, value, sizeof value }, { CKA_SENSITIVE, &no, 1 }, { CKA_SIGN, &yes, 1 } };
+    key = create(&secret, &aes, open, 3);
+    CK_ULONG len = sizeof room;
+    OK(read_one(key, CKA_VALUE, room, &len));
+    HOLDS(len == sizeof value && memcmp(room, value, len) == 0);
+    HOLDS(!flag(key, CKA_ALWAYS_SENSITIVE) && !flag(key, CKA_NEVER_EXTRACTABLE));
+    len = sizeof room;
+    OK(read_one(key, CKA_CHECK_VALUE, room, &len));
+    print("aes-check-value", room, len);
+    open[0].ulValueLen = 20;
+    key = create(&secret, &generic, open, 3);
+    len = sizeof room;
+    OK(read_one(key, CKA_VALUE, room, &len));
+    HOLDS(len == 20 && memcmp(room, value, len) == 0);
+    CK_ATTRIBUTE closed[] = { { CKA_VALUE, value, 16 } };
+    key = create(&secret, &aes, closed, 1);
+    len = sizeof room;
+    IS(CKR_ATTRIBUTE_SENSITIVE, read_one(key, CKA_VALUE, room, &len));
+
+    CK_ATTRIBUTE whole[] = {
+        { CKA_SIGN, &yes, 1 }, PART(CKA_MODULUS, MODULUS), { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 },
+        PART(CKA_PRIVATE_EXPONENT, PRIVATE_EXPONENT), PART(CKA_PRIME_1, PRIME_1), PART(CKA_PRIME_2, PRIME_2),
+        PART(CKA_EXPONENT_1, EXPONENT_1), PART(CKA_EXPONENT_2, EXPONENT_2), PART(CKA_COEFFICIENT, COEFFICIENT),
+    };
+    key = create(&private, &rsa, whole, COUNT(whole));
+    print("rsa-modulus", MODULUS, sizeof MODULUS);
+    sign(key, CKM_SHA256_RSA_PKCS, "rsa-signature");
+    CK_ATTRIBUTE rsa_half[] = { { CKA_VERIFY, &yes, 1 }, PART(CKA_MODULUS, MODULUS),
+                                { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 }, { CKA_PRIVATE, &no, 1 } };
+    none = create(&public, &rsa, rsa_half, 4);
+    HOLDS(same(none, key, CKA_CHECK_VALUE) && !flag(none, CKA_PRIVATE));
+
+    CK_ATTRIBUTE scalar[] = { { CKA_SIGN, &yes, 1 }, { CKA_EC_PARAMS, p256, sizeof p256 }, PART(CKA_VALUE, EC_PRIVATE) };
+    key = create(&private, &ec, scalar, 3);
+    print("ec-point", EC_PUBLIC, sizeof EC_PUBLIC);
+    sign(key, CKM_ECDSA_SHA256, "ec-signature");
+    CK_ATTRIBUTE point[] = { { CKA_EC_PARAMS, p256, sizeof p256 }, PART(CKA_EC_POINT, EC_PUBLIC) };
+    none = create(&public, &ec, point, 2);
+    HOLDS(same(none, key, CKA_CHECK_VALUE));
+    CK_OBJECT_HANDLE again;
+    point[1] = (CK_ATTRIBUTE){ CKA_EC_POINT, (CK_BYTE *)EC_PUBLIC + 2, sizeof EC_PUBLIC - 2 };
+    again = create(&public, &ec, point, 2);
+    HOLDS(same(none, again, CKA_EC_POINT));
+
+    /* What no key is. */
+    CK_OBJECT_CLASS data = CKO_DATA;
+    CK_ATTRIBUTE bad[] = { { CKA_CLASS, &data, sizeof data }, { CKA_VALUE, value, 8 } };
+    IS(CKR_TEMPLATE_INCONSISTENT, p->C_CreateObject(s, bad, 2, &none));
+    IS(CKR_TEMPLATE_INCOMPLETE, p->C_CreateObject(s, bad + 1, 1, &none));
+    CK_ATTRIBUTE short_aes[] = { { CKA_CLASS, &secret, sizeof secret }, { CKA_KEY_TYPE, &aes, sizeof aes },
+                                 { CKA_VALUE, value, 15 } };
+    IS(CKR_ATTRIBUTE_VALUE_INVALID, p->C_CreateObject(s, short_aes, 3, &none));
+    CK_BYTE off[67];
+    memcpy(off, EC_PUBLIC, sizeof off);
+    off[66] ^= 1;
+    CK_ATTRIBUTE off_curve[] = { { CKA_CLASS, &public, sizeof public }, { CKA_KEY_TYPE, &ec, sizeof ec },
+                                 { CKA_EC_PARAMS, p256, sizeof p256 }, { CKA_EC_POINT, off, sizeof off } };
+    HOLDS(p->C_CreateObject(s, off_curve, 4, &none) != CKR_OK);
+}
+
+static const struct {
+    const char *name;
+    void (*tell)(void);
+} STORIES[] = {
+    { "attributes", attributes },
+    { "searches", searches },
+    { "copies", copies },
+    { "sessions", sessions },
+    { "wraps", wraps },
+    { "trusted", trusted },
+    { "demanding", demanding },
+    { "imports", imports },
+};
+
+int main(int argc, char **argv)
+{
+    CK_C_GetFunctionList list;
+    CK_C_INITIALIZE_ARGS args = { 0 };
+    CK_ULONG count = 1;
+    if (argc != 4)
+        return 2;
+    void *module = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+    if (!module) {
+        printf("%s\n", dlerror());
+        return 2;
+    }
+    *(void **)&list = dlsym(module, "C_GetFunctionList");
+    HOLDS(list != NULL);
+    OK(list(&p));
+    args.flags = CKF_OS_LOCKING_OK;
+    OK(p->C_Initialize(&args));
+    OK(p->C_GetSlotList(CK_TRUE, &slot, &count));
+    pin = argv[2];
+    s = open_session();
+    login();
+    for (size_t i = 0; i < COUNT(STORIES); i++) {
+        if (strcmp(argv[3], STORIES[i].name) == 0) {
+            STORIES[i].tell();
+            OK(p->C_Finalize(NULL));
+            printf("done\n");
+            return 0;
+        }
+    }
+    return 2;
+}
