@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod command_lines;
 pub mod configurations;
 pub mod der;
+pub mod mechanisms;
 pub mod member_table;
 pub mod messages;
 pub mod pem;
@@ -59,6 +60,7 @@ targets! {
     command_lines: 1_000,
     configurations: 4_000,
     der: 20_000,
+    mechanisms: 20_000,
     member_table: 20_000,
     messages: 20_000,
     pem: 10_000,

@@ -25,3 +25,6 @@ mod operations;
 mod session;
 mod slot;
 mod vendor;
+
+#[cfg(feature = "fuzz")]
+pub use mechanism::{MECHANISMS, mechanism_in};

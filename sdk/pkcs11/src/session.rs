@@ -14,14 +14,18 @@ use strongroom_types::limits::SESSIONS_MAX;
 
 use crate::failure::Failure;
 use crate::objects::Find;
-use crate::operations::{Digesting, Signing, Verifying};
+use crate::operations::{Ciphering, Digesting, Signing, Verifying};
 use crate::slot::{Credentials, Slot};
 
 /// What a session has begun and not ended, one of each kind.
 #[derive(Default)]
 pub(crate) struct Active {
+    /// A decryption.
+    pub(crate) decrypt: Option<Ciphering>,
     /// A digest.
     pub(crate) digest: Option<Digesting>,
+    /// An encryption.
+    pub(crate) encrypt: Option<Ciphering>,
     /// A search.
     pub(crate) find: Option<Find>,
     /// A signature.

@@ -11,14 +11,6 @@ use crate::operations::FromCaller;
 use crate::session::Session;
 
 unsupported! {
-    C_EncryptInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_Encrypt(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_EncryptUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_EncryptFinal(CK_SESSION_HANDLE, *mut CK_BYTE, *mut CK_ULONG);
-    C_DecryptInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
-    C_Decrypt(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_DecryptUpdate(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
-    C_DecryptFinal(CK_SESSION_HANDLE, *mut CK_BYTE, *mut CK_ULONG);
     C_DigestKey(CK_SESSION_HANDLE, CK_OBJECT_HANDLE);
     C_SignRecoverInit(CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE);
     C_SignRecover(CK_SESSION_HANDLE, *mut CK_BYTE, CK_ULONG, *mut CK_BYTE, *mut CK_ULONG);
@@ -130,16 +122,24 @@ begins! {
     C_DigestInit(CKF_DIGEST) = |session, mechanism| session.digest_init(&mechanism);
     C_SignInit(CKF_SIGN, key) = |session, mechanism, key| session.sign_init(&mechanism, key);
     C_VerifyInit(CKF_VERIFY, key) = |session, mechanism, key| session.verify_init(&mechanism, key);
+    C_EncryptInit(CKF_ENCRYPT, key) = Session::encrypt_init;
+    C_DecryptInit(CKF_DECRYPT, key) = Session::decrypt_init;
 }
 
 gives! {
     C_Digest = Session::digest;
     C_Sign = Session::sign;
+    C_Encrypt = Session::encrypt;
+    C_EncryptUpdate = Session::encrypt_update;
+    C_Decrypt = Session::decrypt;
+    C_DecryptUpdate = Session::decrypt_update;
 }
 
 finishes! {
     C_DigestFinal = Session::digest_final;
     C_SignFinal = Session::sign_final;
+    C_EncryptFinal = Session::encrypt_final;
+    C_DecryptFinal = Session::decrypt_final;
 }
 
 takes! {

@@ -94,7 +94,7 @@ unsafe impl Sync for IvBuffer {}
 
 impl IvBuffer {
     /// One that takes whatever is written and keeps nothing.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(crate) fn nowhere(len: usize) -> IvBuffer {
         IvBuffer { at: ptr::null_mut(), len }
     }

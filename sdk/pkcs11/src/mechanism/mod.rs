@@ -3,16 +3,22 @@
 //! * A parameter is copied out of the caller's memory once, in `C_*Init`, and checked to the byte: sizes, pointers, ranges.
 //! * Memory of the caller is reached through [`Memory`] alone, so that reading is safe code, fuzzed without pointers.
 
+#[cfg(any(test, feature = "fuzz"))]
+mod flat;
 mod keys;
 mod read;
 mod table;
 
 use cryptoki_sys::CK_MECHANISM_TYPE;
 use strongroom_ffi::PointerError;
-use strongroom_types::{GcmTag, HashFunction};
+use strongroom_types::{AES_BLOCK_LEN, DES_BLOCK_LEN, Derivation, GcmTag, HashFunction};
 
+#[cfg(feature = "fuzz")]
+pub use self::flat::{MECHANISMS, mechanism_in};
 pub(crate) use self::keys::Use;
 pub(crate) use self::read::read;
+#[cfg(test)]
+pub(crate) use self::table::row;
 pub(crate) use self::table::{Row, info, list};
 use crate::entry::IvBuffer;
 
@@ -37,6 +43,17 @@ impl Mechanism {
 pub(crate) enum Parameter {
     /// Nothing, or nothing but what the mechanism says already.
     None,
+    /// AES in CBC mode: the initialisation vector.
+    AesIv([u8; AES_BLOCK_LEN]),
+    /// 3DES in CBC mode: the initialisation vector.
+    Des3Iv([u8; DES_BLOCK_LEN]),
+    /// CTR.
+    Ctr {
+        /// Low bits of the block that count, 1 to 128.
+        bits: u32,
+        /// The first counter block.
+        block: [u8; AES_BLOCK_LEN],
+    },
     /// GCM.
     Gcm(GcmParameter),
     /// RSA-PSS.
@@ -53,6 +70,8 @@ pub(crate) enum Parameter {
     },
     /// Ed25519ph with an empty context.
     Ed25519Ph,
+    /// Derivations.
+    Derive(Derivation),
 }
 
 /// The parameter of `CKM_AES_GCM` and `CKM_CLOUDHSM_AES_GCM`. Which IV must be there depends on what is done with it.

@@ -6,22 +6,32 @@
 use std::mem::size_of;
 
 use cryptoki_sys::{
-    CK_EDDSA_PARAMS, CK_FALSE, CK_GCM_PARAMS, CK_MECHANISM_TYPE, CK_RSA_AES_KEY_WRAP_PARAMS, CK_RSA_PKCS_OAEP_PARAMS,
-    CK_RSA_PKCS_PSS_PARAMS, CK_ULONG, CKG_MGF1_SHA1, CKG_MGF1_SHA224, CKG_MGF1_SHA256, CKG_MGF1_SHA384,
-    CKG_MGF1_SHA512, CKM_SHA_1, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512, CKR_MECHANISM_INVALID,
-    CKR_MECHANISM_PARAM_INVALID, CKZ_DATA_SPECIFIED,
+    CK_AES_CTR_PARAMS, CK_ECDH1_DERIVE_PARAMS, CK_EDDSA_PARAMS, CK_FALSE, CK_GCM_PARAMS, CK_MECHANISM_TYPE,
+    CK_PRF_DATA_PARAM, CK_RSA_AES_KEY_WRAP_PARAMS, CK_RSA_PKCS_OAEP_PARAMS, CK_RSA_PKCS_PSS_PARAMS, CK_ULONG, CKD_NULL,
+    CKD_SHA1_KDF, CKD_SHA224_KDF, CKD_SHA256_KDF, CKD_SHA384_KDF, CKD_SHA512_KDF, CKG_MGF1_SHA1, CKG_MGF1_SHA224,
+    CKG_MGF1_SHA256, CKG_MGF1_SHA384, CKG_MGF1_SHA512, CKM_AES_CMAC, CKM_SHA_1, CKM_SHA_1_HMAC, CKM_SHA224,
+    CKM_SHA224_HMAC, CKM_SHA256, CKM_SHA256_HMAC, CKM_SHA384, CKM_SHA384_HMAC, CKM_SHA512, CKM_SHA512_HMAC,
+    CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKZ_DATA_SPECIFIED,
 };
-use strongroom_types::limits::DATA_LEN_MAX;
-use strongroom_types::{GcmTag, HashFunction};
+use strongroom_types::limits::{DATA_LEN_MAX, KDF_FIELDS_MAX};
+use strongroom_types::{AES_BLOCK_LEN, Derivation, EcdhKdf, GcmTag, HashFunction, KdfField, Prf};
 
 use super::table::{Form, row};
 use super::{GcmParameter, Mechanism, Memory, Parameter};
 use crate::failure::Failure;
+use crate::vendor::{
+    CK_SP800_108_BYTE_ARRAY, CK_SP800_108_DKM_LENGTH, CK_SP800_108_ITERATION_VARIABLE, CKD_CLOUDHSM_X963_SHA1_KDF,
+    CKD_CLOUDHSM_X963_SHA224_KDF, CKD_CLOUDHSM_X963_SHA256_KDF, CKD_CLOUDHSM_X963_SHA384_KDF,
+    CKD_CLOUDHSM_X963_SHA512_KDF, SP800_108_COUNTER_FORMAT, SP800_108_DKM_FORMAT, SP800_108_DKM_LENGTH_SUM_OF_KEYS,
+    SP800_108_PRF_CONTEXT, SP800_108_PRF_LABEL,
+};
 
 /// Bytes of an initialisation vector that a caller gives: SP 800-38D has longer ones, PKCS #11 has none.
 const IV_LEN_MAX: usize = 256;
 /// Bytes of a salt of RSA-PSS: what the longest modulus has room for, and more.
 const SALT_LEN_MAX: usize = 512;
+/// Bytes of another side's public point, with whatever is around it.
+const POINT_LEN_MAX: usize = 1024;
 /// Bytes of the longest structure.
 const STRUCTURE_LEN_MAX: usize = size_of::<CK_GCM_PARAMS>();
 /// The one initialisation vector of AES key wrap (RFC 3394 §2.2.3.1).
@@ -33,8 +43,11 @@ const fn words_of<T>() -> usize {
 
 const _: () = {
     assert!(size_of::<CK_ULONG>() == size_of::<usize>(), "a word is an address");
+    assert!(words_of::<CK_AES_CTR_PARAMS>() == 3);
+    assert!(words_of::<CK_ECDH1_DERIVE_PARAMS>() == 5);
     assert!(words_of::<CK_EDDSA_PARAMS>() == 3);
     assert!(words_of::<CK_GCM_PARAMS>() == 6);
+    assert!(words_of::<CK_PRF_DATA_PARAM>() == 3);
     assert!(words_of::<CK_RSA_AES_KEY_WRAP_PARAMS>() == 2);
     assert!(words_of::<CK_RSA_PKCS_OAEP_PARAMS>() == 5);
     assert!(words_of::<CK_RSA_PKCS_PSS_PARAMS>() == 3);
@@ -52,6 +65,9 @@ pub(crate) fn read(
     let block = Block { memory, at, len: usize::try_from(len).map_err(|_| wrong("the parameter is too long"))? };
     let parameter = match row.form {
         Form::None => block.none().map(|()| Parameter::None),
+        Form::AesIv => block.bytes().map(Parameter::AesIv),
+        Form::Des3Iv => block.bytes().map(Parameter::Des3Iv),
+        Form::Ctr => ctr(&block),
         Form::Gcm => gcm(&block).map(Parameter::Gcm),
         Form::CloudhsmGcm => cloudhsm_gcm(&block),
         Form::Pss(hash) => pss(&block, hash),
@@ -59,6 +75,8 @@ pub(crate) fn read(
         Form::RsaAes => rsa_aes(&block),
         Form::Eddsa => eddsa(&block),
         Form::KeyWrap => key_wrap(&block),
+        Form::Ecdh => ecdh(&block),
+        Form::CounterKdf => counter_kdf(&block),
     };
     Ok(Mechanism { row, parameter: parameter? })
 }
@@ -123,6 +141,20 @@ impl<M: Memory> Block<'_, M> {
                 Ok(bytes)
             }
         }
+    }
+}
+
+fn ctr(block: &Block<'_, impl Memory>) -> Result<Parameter, Failure> {
+    let [bits, first, second] = block.words()?;
+    match u32::try_from(bits) {
+        Ok(bits @ 1..=128) => {
+            let mut block = [0; AES_BLOCK_LEN];
+            for (into, from) in block.chunks_exact_mut(size_of::<usize>()).zip([first, second]) {
+                into.copy_from_slice(&from.to_ne_bytes());
+            }
+            Ok(Parameter::Ctr { bits, block })
+        }
+        _ => Err(wrong("ulCounterBits is not 1 to 128")),
     }
 }
 
@@ -207,6 +239,97 @@ fn key_wrap(block: &Block<'_, impl Memory>) -> Result<Parameter, Failure> {
         return Ok(Parameter::None);
     }
     Err(wrong("the IV must be null or A6A6A6A6A6A6A6A6"))
+}
+
+fn ecdh(block: &Block<'_, impl Memory>) -> Result<Parameter, Failure> {
+    let [kdf, shared_len, shared, point_len, point] = block.words()?;
+    let shared_info = block.to(shared, shared_len).up_to(DATA_LEN_MAX)?;
+    let peer_point = block.to(point, point_len).up_to(POINT_LEN_MAX)?;
+    if peer_point.is_empty() {
+        return Err(wrong("pPublicData is empty"));
+    }
+    let x963 = |hash| EcdhKdf::X963 { hash, shared_info: shared_info.clone() };
+    let kdf = match kdf as CK_ULONG {
+        CKD_NULL if shared_info.is_empty() => EcdhKdf::None,
+        CKD_CLOUDHSM_X963_SHA1_KDF | CKD_SHA1_KDF => x963(HashFunction::Sha1),
+        CKD_CLOUDHSM_X963_SHA224_KDF | CKD_SHA224_KDF => x963(HashFunction::Sha224),
+        CKD_CLOUDHSM_X963_SHA256_KDF | CKD_SHA256_KDF => x963(HashFunction::Sha256),
+        CKD_CLOUDHSM_X963_SHA384_KDF | CKD_SHA384_KDF => x963(HashFunction::Sha384),
+        CKD_CLOUDHSM_X963_SHA512_KDF | CKD_SHA512_KDF => x963(HashFunction::Sha512),
+        _ => return Err(wrong("the kdf is not supported, or takes no shared data")),
+    };
+    Ok(Parameter::Derive(Derivation::Ecdh { peer_point, kdf }))
+}
+
+fn counter_kdf(block: &Block<'_, impl Memory>) -> Result<Parameter, Failure> {
+    let [prf, count, data] = block.words()?;
+    let prf = match prf as CK_ULONG {
+        CKM_AES_CMAC => Prf::AesCmac,
+        CKM_SHA_1_HMAC => Prf::Hmac(HashFunction::Sha1),
+        CKM_SHA224_HMAC => Prf::Hmac(HashFunction::Sha224),
+        CKM_SHA256_HMAC => Prf::Hmac(HashFunction::Sha256),
+        CKM_SHA384_HMAC => Prf::Hmac(HashFunction::Sha384),
+        CKM_SHA512_HMAC => Prf::Hmac(HashFunction::Sha512),
+        _ => return Err(wrong("prftype is not one of CKM_SHA*_HMAC and CKM_AES_CMAC")),
+    };
+    if count == 0 || count > KDF_FIELDS_MAX || data == 0 {
+        return Err(wrong("there are no data parameters, or too many"));
+    }
+    let each = size_of::<CK_PRF_DATA_PARAM>();
+    let mut kinds = Vec::with_capacity(count);
+    for place in 0..count {
+        let at = data.checked_add(place * each).ok_or(wrong("the data parameters are beyond all memory"))?;
+        let [kind, value, len] = block.to(at, each).words()?;
+        kinds.push((kind as CK_ULONG, field(&block.to(value, len), kind as CK_ULONG)?));
+    }
+    let fields = if kinds.iter().all(|(kind, _)| *kind <= CK_SP800_108_BYTE_ARRAY) {
+        kinds.into_iter().map(|(_, field)| field).collect()
+    } else {
+        in_fixed_order(kinds)?
+    };
+    Ok(Parameter::Derive(Derivation::CounterKdf { prf, fields }))
+}
+
+/// One data parameter, of either numbering.
+fn field(block: &Block<'_, impl Memory>, kind: CK_ULONG) -> Result<KdfField, Failure> {
+    match kind {
+        CK_SP800_108_ITERATION_VARIABLE | SP800_108_COUNTER_FORMAT => match block.words()? {
+            [bits @ (16 | 32)] => Ok(KdfField::Counter { bits: width(bits) }),
+            _ => Err(wrong("the counter has 16 or 32 bits")),
+        },
+        CK_SP800_108_DKM_LENGTH | SP800_108_DKM_FORMAT => {
+            let [method, bits] = block.words()?;
+            match (method as CK_ULONG, bits) {
+                (SP800_108_DKM_LENGTH_SUM_OF_KEYS, 8 | 16 | 32 | 64) => Ok(KdfField::Length { bits: width(bits) }),
+                _ => Err(wrong("the length is that of the sum of keys, in 8, 16, 32 or 64 bits")),
+            }
+        }
+        CK_SP800_108_BYTE_ARRAY | SP800_108_PRF_LABEL | SP800_108_PRF_CONTEXT => {
+            block.up_to(DATA_LEN_MAX).map(KdfField::Bytes)
+        }
+        _ => Err(wrong("a data parameter is of an unknown type")),
+    }
+}
+
+fn width(bits: usize) -> u8 {
+    u8::try_from(bits).unwrap_or_default()
+}
+
+/// The older numbering has one order, whatever that of the parameters: `counter || label || 0 || context || length`.
+fn in_fixed_order(mut given: Vec<(CK_ULONG, KdfField)>) -> Result<Vec<KdfField>, Failure> {
+    let mut take = |wanted: CK_ULONG| {
+        let place = given.iter().position(|(kind, _)| *kind == wanted)?;
+        Some(given.swap_remove(place).1)
+    };
+    let empty = || KdfField::Bytes(Vec::new());
+    let counter = take(SP800_108_COUNTER_FORMAT).ok_or(wrong("the counter's format is missing"))?;
+    let length = take(SP800_108_DKM_FORMAT).ok_or(wrong("the format of the length is missing"))?;
+    let label = take(SP800_108_PRF_LABEL).unwrap_or_else(empty);
+    let context = take(SP800_108_PRF_CONTEXT).unwrap_or_else(empty);
+    if !given.is_empty() {
+        return Err(wrong("a data parameter stands twice, or both numberings are mixed"));
+    }
+    Ok(vec![counter, label, KdfField::Bytes(vec![0]), context, length])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::keys::Keys;
 use crate::vendor::{
     CKM_CLOUDHSM_AES_GCM, CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD, CKM_CLOUDHSM_AES_KEY_WRAP_PKCS5_PAD,
     CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, CKM_CLOUDHSM_EDDSA, CKM_CLOUDHSM_EXT_MU_ML_DSA, CKM_CLOUDHSM_ML_DSA,
-    CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN,
+    CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN, CKM_CLOUDHSM_SP800_108_COUNTER_KDF,
 };
 
 /// One mechanism.
@@ -48,6 +48,12 @@ enum Place {
 pub(crate) enum Form {
     /// There is none.
     None,
+    /// An initialisation vector of one block of AES.
+    AesIv,
+    /// An initialisation vector of one block of 3DES.
+    Des3Iv,
+    /// `CK_AES_CTR_PARAMS`.
+    Ctr,
     /// `CK_GCM_PARAMS`.
     Gcm,
     /// `CK_GCM_PARAMS` without an initialisation vector, which stands before the ciphertext.
@@ -62,9 +68,14 @@ pub(crate) enum Form {
     Eddsa,
     /// None, or the default value of RFC 3394 §2.2.3.1.
     KeyWrap,
+    /// `CK_ECDH1_DERIVE_PARAMS`.
+    Ecdh,
+    /// `CK_SP800_108_KDF_PARAMS` of the vendor's header.
+    CounterKdf,
 }
 
 const SIGNATURE: CK_FLAGS = CKF_SIGN | CKF_VERIFY;
+const CIPHER: CK_FLAGS = CKF_ENCRYPT | CKF_DECRYPT;
 const WRAPPING: CK_FLAGS = CKF_WRAP | CKF_UNWRAP;
 const PAIR: CK_FLAGS = CKF_GENERATE_KEY_PAIR;
 const SECRET: CK_FLAGS = CKF_GENERATE;
@@ -94,9 +105,10 @@ rows! {
     CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN: Form::None, MlDsa, PAIR, fips PAIR, Hsm2m;
     CKM_GENERIC_SECRET_KEY_GEN: Form::None, GenericSecret, SECRET, fips SECRET;
     CKM_AES_KEY_GEN: Form::None, Aes, SECRET, fips SECRET;
+    CKM_DES3_KEY_GEN: Form::None, Des3, SECRET, fips NOTHING;
 
-    CKM_RSA_X_509: Form::None, Rsa, SIGNATURE, fips SIGNATURE;
-    CKM_RSA_PKCS: Form::None, Rsa, SIGNATURE | WRAPPING, fips SIGNATURE;
+    CKM_RSA_X_509: Form::None, Rsa, SIGNATURE | CIPHER, fips SIGNATURE | CIPHER;
+    CKM_RSA_PKCS: Form::None, Rsa, SIGNATURE | CIPHER | WRAPPING, fips SIGNATURE;
     CKM_RSA_PKCS_PSS: Form::Pss(None), Rsa, SIGNATURE, fips SIGNATURE;
     CKM_SHA1_RSA_PKCS: Form::None, Rsa, SIGNATURE, fips CKF_VERIFY;
     CKM_SHA224_RSA_PKCS: Form::None, Rsa, SIGNATURE, fips SIGNATURE;
@@ -117,16 +129,31 @@ rows! {
     CKM_CLOUDHSM_EDDSA: Form::Eddsa, Ed25519, SIGNATURE, fips NOTHING, Hsm2m;
     CKM_CLOUDHSM_ML_DSA: Form::None, MlDsa, SIGNATURE, fips SIGNATURE, Hsm2m;
     CKM_CLOUDHSM_EXT_MU_ML_DSA: Form::None, MlDsa, SIGNATURE, fips SIGNATURE, Hsm2m;
+    CKM_SHA_1_HMAC: Form::None, Secret, SIGNATURE, fips SIGNATURE;
+    CKM_SHA224_HMAC: Form::None, Secret, SIGNATURE, fips SIGNATURE;
+    CKM_SHA256_HMAC: Form::None, Secret, SIGNATURE, fips SIGNATURE;
+    CKM_SHA384_HMAC: Form::None, Secret, SIGNATURE, fips SIGNATURE;
+    CKM_SHA512_HMAC: Form::None, Secret, SIGNATURE, fips SIGNATURE;
+    CKM_AES_CMAC: Form::None, Aes, SIGNATURE, fips SIGNATURE;
 
     CKM_SHA_1: Form::None, None, CKF_DIGEST, fips CKF_DIGEST;
     CKM_SHA224: Form::None, None, CKF_DIGEST, fips CKF_DIGEST;
     CKM_SHA256: Form::None, None, CKF_DIGEST, fips CKF_DIGEST;
     CKM_SHA384: Form::None, None, CKF_DIGEST, fips CKF_DIGEST;
     CKM_SHA512: Form::None, None, CKF_DIGEST, fips CKF_DIGEST;
-    CKM_RSA_PKCS_OAEP: Form::Oaep, Rsa, WRAPPING, fips WRAPPING;
-    CKM_AES_GCM: Form::Gcm, Aes, WRAPPING, fips WRAPPING;
-    CKM_CLOUDHSM_AES_GCM: Form::CloudhsmGcm, Aes, WRAPPING, fips WRAPPING;
+    CKM_RSA_PKCS_OAEP: Form::Oaep, Rsa, CIPHER | WRAPPING, fips CIPHER | WRAPPING;
+    CKM_AES_ECB: Form::None, Aes, CIPHER, fips CIPHER;
+    CKM_AES_CBC: Form::AesIv, Aes, CIPHER, fips CIPHER;
+    CKM_AES_CBC_PAD: Form::AesIv, Aes, CIPHER, fips CIPHER;
+    CKM_AES_CTR: Form::Ctr, Aes, CIPHER, fips CIPHER;
+    CKM_DES3_ECB: Form::None, Des3, CIPHER, fips CKF_DECRYPT;
+    CKM_DES3_CBC: Form::Des3Iv, Des3, CIPHER, fips CKF_DECRYPT;
+    CKM_DES3_CBC_PAD: Form::Des3Iv, Des3, CIPHER, fips CKF_DECRYPT;
+    CKM_AES_GCM: Form::Gcm, Aes, CIPHER | WRAPPING, fips CIPHER | WRAPPING;
+    CKM_CLOUDHSM_AES_GCM: Form::CloudhsmGcm, Aes, CIPHER | WRAPPING, fips CIPHER | WRAPPING;
 
+    CKM_CLOUDHSM_SP800_108_COUNTER_KDF: Form::CounterKdf, Aes, CKF_DERIVE, fips CKF_DERIVE;
+    CKM_ECDH1_DERIVE: Form::Ecdh, Ec, CKF_DERIVE, fips CKF_DERIVE;
 
     CKM_RSA_AES_KEY_WRAP: Form::RsaAes, Rsa, WRAPPING, fips WRAPPING;
     CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD: Form::KeyWrap, Aes, WRAPPING, fips WRAPPING;
@@ -206,7 +233,7 @@ mod tests {
         }
         let fips = list(HsmType::Hsm2mMedium, ClusterMode::Fips);
         let gone: Vec<_> = full.iter().filter(|number| !fips.contains(number)).copied().collect();
-        assert_eq!(gone, [CKM_CLOUDHSM_EDDSA]);
+        assert_eq!(gone, [CKM_DES3_KEY_GEN, CKM_CLOUDHSM_EDDSA]);
         let hsm1 = list(HsmType::Hsm1Medium, ClusterMode::Fips);
         let gone: Vec<_> = fips.iter().filter(|number| !hsm1.contains(number)).copied().collect();
         assert_eq!(gone, [CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN, CKM_CLOUDHSM_ML_DSA, CKM_CLOUDHSM_EXT_MU_ML_DSA]);
@@ -225,9 +252,10 @@ mod tests {
             assert_eq!(info.flags & !(CKF_HW | CKF_EC_F_P | CKF_EC_NAMEDCURVE | CKF_EC_UNCOMPRESS), expected);
             info
         };
-        check(CKM_RSA_PKCS, ClusterMode::NonFips, SIGNATURE | WRAPPING);
+        check(CKM_RSA_PKCS, ClusterMode::NonFips, SIGNATURE | CIPHER | WRAPPING);
         check(CKM_RSA_PKCS, ClusterMode::Fips, SIGNATURE);
         check(CKM_SHA1_RSA_PKCS, ClusterMode::Fips, CKF_VERIFY);
+        check(CKM_DES3_CBC_PAD, ClusterMode::Fips, CKF_DECRYPT);
         let rsa = check(CKM_SHA256_RSA_PKCS, ClusterMode::Fips, SIGNATURE);
         assert_eq!((rsa.ulMinKeySize, rsa.ulMaxKeySize, rsa.flags & CKF_HW), (2048, 4096, CKF_HW));
         let digest = check(CKM_SHA256, ClusterMode::Fips, CKF_DIGEST);

@@ -44,7 +44,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    fn new(handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
+    pub(crate) fn new(handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
         Arc::new(Key { handle, reference: info.reference, session, info: ArcSwap::from_pointee(info) })
     }
 

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use cryptoki_sys::*;
 use strongroom_crypto::digest::{Hasher, digest, digest_info};
 use strongroom_crypto::ml_dsa::{MU_LEN, MuHasher, mu};
-use strongroom_types::limits::{ED25519_DATA_LEN_MAX, RSA_BITS_MAX};
-use strongroom_types::{Attributes, HashFunction, PublicPart, SignMechanism};
+use strongroom_types::limits::{CIPHER_DATA_LEN_MAX, ED25519_DATA_LEN_MAX, RSA_BITS_MAX};
+use strongroom_types::{Attributes, HashFunction, MacMechanism, PublicPart, SignMechanism};
 
 use super::gathered::{Gathered, within};
 use crate::failure::Failure;
@@ -18,7 +18,14 @@ const RSA_LEN_MAX: usize = RSA_BITS_MAX as usize / 8;
 /// Bytes of a signature with Ed25519 (RFC 8032 §5.1.6).
 const ED25519_SIGNATURE_LEN: usize = 64;
 
-/// What an HSM is asked with.
+/// What an HSM is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Mac(MacMechanism),
+    Signature(SignMechanism),
+}
+
+/// What it is asked for it with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// The message as it is, at most so long.
@@ -36,7 +43,7 @@ enum Form {
 /// How a mechanism signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scheme {
-    pub(super) asked: SignMechanism,
+    pub(super) asked: Asked,
     form: Form,
 }
 
@@ -50,7 +57,7 @@ pub(super) enum Parts {
 impl Scheme {
     /// Of a mechanism that signs.
     pub(super) fn of(mechanism: &Mechanism) -> Result<Scheme, Failure> {
-        let signature = |mechanism, form| Ok(Scheme { asked: mechanism, form });
+        let signature = |mechanism, form| Ok(Scheme { asked: Asked::Signature(mechanism), form });
         match (mechanism.number(), &mechanism.parameter) {
             (CKM_RSA_X_509, _) => signature(SignMechanism::RsaX509, Form::Block),
             (CKM_RSA_PKCS, _) => signature(SignMechanism::RsaPkcs, Form::Bare(RSA_LEN_MAX)),
@@ -72,12 +79,13 @@ impl Scheme {
         }
     }
 
-    /// Of the mechanisms that are one for each hash function,
+    /// Of the mechanisms that are one for each hash function, and of CMAC.
     fn of_hash(number: CK_MECHANISM_TYPE) -> Option<Scheme> {
         use HashFunction::{Sha1, Sha224, Sha256, Sha384, Sha512};
-        let signature = |mechanism, form| Some(Scheme { asked: mechanism, form });
+        let signature = |mechanism, form| Some(Scheme { asked: Asked::Signature(mechanism), form });
         let pkcs = |hash| signature(SignMechanism::RsaPkcs, Form::DigestInfo(hash));
         let ecdsa = |hash| signature(SignMechanism::Ecdsa, Form::Digest(hash));
+        let mac = |mac| Some(Scheme { asked: Asked::Mac(mac), form: Form::Bare(CIPHER_DATA_LEN_MAX) });
         match number {
             CKM_SHA1_RSA_PKCS => pkcs(Sha1),
             CKM_SHA224_RSA_PKCS => pkcs(Sha224),
@@ -89,6 +97,12 @@ impl Scheme {
             CKM_ECDSA_SHA256 => ecdsa(Sha256),
             CKM_ECDSA_SHA384 => ecdsa(Sha384),
             CKM_ECDSA_SHA512 => ecdsa(Sha512),
+            CKM_SHA_1_HMAC => mac(MacMechanism::Hmac(Sha1)),
+            CKM_SHA224_HMAC => mac(MacMechanism::Hmac(Sha224)),
+            CKM_SHA256_HMAC => mac(MacMechanism::Hmac(Sha256)),
+            CKM_SHA384_HMAC => mac(MacMechanism::Hmac(Sha384)),
+            CKM_SHA512_HMAC => mac(MacMechanism::Hmac(Sha512)),
+            CKM_AES_CMAC => mac(MacMechanism::AesCmac),
             _ => None,
         }
     }
@@ -96,13 +110,16 @@ impl Scheme {
     /// Length of a signature with such a key.
     pub(super) fn made_len(&self, key: &Attributes) -> Result<usize, Failure> {
         match (self.asked, &key.public) {
-            (SignMechanism::Ecdsa, Some(PublicPart::Ec { curve, .. })) => Ok(2 * curve.field_len()),
-            (SignMechanism::Ed25519 | SignMechanism::Ed25519Ph, Some(PublicPart::Ec { .. })) => {
+            (Asked::Mac(mac), _) => Ok(mac.mac_len()),
+            (Asked::Signature(SignMechanism::Ecdsa), Some(PublicPart::Ec { curve, .. })) => Ok(2 * curve.field_len()),
+            (Asked::Signature(SignMechanism::Ed25519 | SignMechanism::Ed25519Ph), Some(PublicPart::Ec { .. })) => {
                 Ok(ED25519_SIGNATURE_LEN)
             }
-            (SignMechanism::MlDsa, Some(PublicPart::MlDsa { algorithm, .. })) => Ok(algorithm.signature_len()),
+            (Asked::Signature(SignMechanism::MlDsa), Some(PublicPart::MlDsa { algorithm, .. })) => {
+                Ok(algorithm.signature_len())
+            }
             (
-                SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::RsaX509,
+                Asked::Signature(SignMechanism::RsaPkcs | SignMechanism::RsaPkcsPss { .. } | SignMechanism::RsaX509),
                 Some(PublicPart::Rsa { modulus, .. }),
             ) => Ok(modulus.len()),
             _ => Err(of_another_type()),

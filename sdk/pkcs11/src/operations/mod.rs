@@ -2,22 +2,30 @@
 //!
 //! * A state begins in `C_*Init` and ends with its result, with any error, or when it is cancelled; a length that was asked
 //!   for, or a buffer that is too short, end nothing and cost no round trip where the length is known beforehand.
-//! * No state lies on an HSM: digests are made here, what must be seen whole is gathered here. Each
+//! * No state lies on an HSM: digests are made here, blocks are chained here, what must be seen whole is gathered here. Each
 //!   call that gives something is one request that can be repeated on another HSM.
 //! * What a key may be used for is the HSM's to decide, at every use. What `C_*Init` checks it checks to refuse early.
 //! * A state knows nothing of sessions or pointers.
 
+mod blocks;
+mod cipher;
+mod counter;
 mod digest;
+#[cfg(test)]
+mod fake;
 mod gathered;
 mod hsms;
 mod message;
 mod session;
 mod sign;
+#[cfg(test)]
+mod tests;
 
 use cryptoki_sys::{CKR_OPERATION_ACTIVE, CKR_OPERATION_NOT_INITIALIZED};
 use strongroom_ffi::PointerError;
 use strongroom_types::Secret;
 
+pub(crate) use self::cipher::Ciphering;
 pub(crate) use self::digest::Digesting;
 pub(crate) use self::hsms::Hsms;
 pub(crate) use self::sign::{Signing, Verifying};
@@ -34,6 +42,13 @@ fn give(len: usize, room: Room, make: impl FnOnce() -> Result<Secret, Failure>) 
         Room::Bytes(room) if room < len => Ok(Output::TooSmall(len)),
         Room::Bytes(_) => make().map(Output::Bytes),
     }
+}
+
+/// Gives out something whose length is not known before it is made, and at most `len`.
+fn give_at_most(len: usize, room: Room, make: impl FnOnce() -> Result<Secret, Failure>) -> Result<Output, Failure> {
+    let Room::Bytes(room) = room else { return Ok(Output::Length(len)) };
+    let made = make()?;
+    if made.len() > room { Ok(Output::TooSmall(made.len())) } else { Ok(Output::Bytes(made)) }
 }
 
 /// Begins an operation where none is.

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_OBJECT_HANDLE, CKF_DIGEST, CKF_SIGN, CKF_VERIFY, CKR_MECHANISM_INVALID, CKR_USER_NOT_LOGGED_IN,
+    CK_FLAGS, CK_OBJECT_HANDLE, CKF_DECRYPT, CKF_DIGEST, CKF_ENCRYPT, CKF_SIGN, CKF_VERIFY, CKR_MECHANISM_INVALID,
+    CKR_USER_NOT_LOGGED_IN,
 };
 use strongroom_client::Setting;
 use strongroom_ffi::PointerError;
 
+use super::cipher::{Ciphering, Direction};
 use super::{Digesting, FromCaller, Signing, Verifying, begin, last, next, not_initialized};
 use crate::entry::{Output, Room};
 use crate::failure::Failure;
@@ -23,7 +25,9 @@ impl Active {
     pub(crate) fn cancel_operations(&mut self, flags: CK_FLAGS) -> bool {
         let is_named = |flag| flags & flag != 0;
         let ended = [
+            is_named(CKF_DECRYPT) && self.decrypt.take().is_some(),
             is_named(CKF_DIGEST) && self.digest.take().is_some(),
+            is_named(CKF_ENCRYPT) && self.encrypt.take().is_some(),
             is_named(CKF_SIGN) && self.sign.take().is_some(),
             is_named(CKF_VERIFY) && self.verify.take().is_some(),
         ];
@@ -127,6 +131,52 @@ impl Session {
     pub(crate) fn verify_final(&self, signature: FromCaller<&[u8]>) -> Result<(), Failure> {
         let mut active = self.active();
         active.verify.take().ok_or_else(not_initialized)?.finish(&self.slot.client, signature)
+    }
+
+    /// `C_EncryptInit`.
+    pub(crate) fn encrypt_init(&self, mechanism: Mechanism, key: CK_OBJECT_HANDLE) -> Result<(), Failure> {
+        begin(&mut self.active().encrypt, || {
+            let key = self.usable_key(&mechanism, key, Use::Encrypt)?;
+            Ciphering::new(mechanism, key, Direction::Encrypt)
+        })
+    }
+
+    /// `C_Encrypt`.
+    pub(crate) fn encrypt(&self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        last(&mut self.active().encrypt, |encrypt| encrypt.whole(&self.slot.client, data, room))
+    }
+
+    /// `C_EncryptUpdate`.
+    pub(crate) fn encrypt_update(&self, part: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        next(&mut self.active().encrypt, |encrypt| encrypt.update(&self.slot.client, part, room))
+    }
+
+    /// `C_EncryptFinal`.
+    pub(crate) fn encrypt_final(&self, room: FromCaller<Room>) -> Result<Output, Failure> {
+        last(&mut self.active().encrypt, |encrypt| encrypt.finish(&self.slot.client, room))
+    }
+
+    /// `C_DecryptInit`.
+    pub(crate) fn decrypt_init(&self, mechanism: Mechanism, key: CK_OBJECT_HANDLE) -> Result<(), Failure> {
+        begin(&mut self.active().decrypt, || {
+            let key = self.usable_key(&mechanism, key, Use::Decrypt)?;
+            Ciphering::new(mechanism, key, Direction::Decrypt)
+        })
+    }
+
+    /// `C_Decrypt`.
+    pub(crate) fn decrypt(&self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        last(&mut self.active().decrypt, |decrypt| decrypt.whole(&self.slot.client, data, room))
+    }
+
+    /// `C_DecryptUpdate`.
+    pub(crate) fn decrypt_update(&self, part: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        next(&mut self.active().decrypt, |decrypt| decrypt.update(&self.slot.client, part, room))
+    }
+
+    /// `C_DecryptFinal`.
+    pub(crate) fn decrypt_final(&self, room: FromCaller<Room>) -> Result<Output, Failure> {
+        last(&mut self.active().decrypt, |decrypt| decrypt.finish(&self.slot.client, room))
     }
 
     /// Ends what was begun: a `C_*Init` without a mechanism (PKCS #11 v3.0 §5.1.2). Where nothing is, the mechanism is

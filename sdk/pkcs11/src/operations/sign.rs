@@ -1,4 +1,4 @@
-//! Signing and verifying.
+//! Signing and verifying: signatures and message authentication codes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_SIGNATURE_LEN_RANGE};
 use strongroom_types::Secret;
 
-use super::message::{Parts, Scheme};
+use super::message::{Asked, Parts, Scheme};
 use super::{FromCaller, Hsms, give, in_parts};
 use crate::entry::{Output, Room};
 use crate::failure::Failure;
@@ -91,7 +91,10 @@ impl Signing {
 
     fn make(&self, hsms: &impl Hsms, message: &[u8]) -> Result<Secret, Failure> {
         let key = self.0.key.reference;
-        let made = hsms.sign(key, self.0.scheme.asked, message)?;
+        let made = match self.0.scheme.asked {
+            Asked::Mac(mechanism) => hsms.mac(key, mechanism, message),
+            Asked::Signature(mechanism) => hsms.sign(key, mechanism, message),
+        }?;
         if made.len() != self.0.made_len()? {
             return Err(Failure::call(CKR_DEVICE_ERROR, "the HSM's signature has another length than the key's"));
         }
@@ -139,6 +142,10 @@ impl Verifying {
             return Err(Failure::call(CKR_SIGNATURE_LEN_RANGE, "no signature with this key has this length"));
         }
         let key = self.0.key.reference;
-        Ok(hsms.verify(key, self.0.scheme.asked, message, signature)?)
+        match self.0.scheme.asked {
+            Asked::Mac(mechanism) => hsms.verify_mac(key, mechanism, message, signature),
+            Asked::Signature(mechanism) => hsms.verify(key, mechanism, message, signature),
+        }?;
+        Ok(())
     }
 }

@@ -1,27 +1,11 @@
 use cryptoki_sys::*;
-use strongroom_ffi::PointerError;
 
 use super::*;
 use crate::entry::IvBuffer;
+use crate::mechanism::flat::{BASE, Flat};
 use crate::vendor::*;
-
-/// A memory of some bytes, at addresses from [`BASE`] on.
-#[derive(Default)]
-struct Flat(Vec<u8>);
-
-const BASE: usize = 0x1000;
-
-impl Memory for Flat {
-    fn copy(&self, from: usize, into: &mut [u8]) -> Result<(), PointerError> {
-        let start = from.checked_sub(BASE).ok_or(PointerError::Null)?;
-        into.copy_from_slice(&self.0[start..start + into.len()]);
-        Ok(())
-    }
-
-    fn buffer(&self, _: usize, len: usize) -> IvBuffer {
-        IvBuffer::nowhere(len)
-    }
-}
+// Not those of PKCS #11 3.0, which have the same names.
+use crate::vendor::{CK_SP800_108_BYTE_ARRAY, CK_SP800_108_DKM_LENGTH, CK_SP800_108_ITERATION_VARIABLE};
 
 impl Flat {
     /// Puts bytes into it; their address.
@@ -53,13 +37,45 @@ fn word(number: CK_ULONG) -> usize {
 fn mechanisms_without_a_parameter_take_none() {
     let mut memory = Flat::default();
     let some = (memory.put(&[1; 16]), 16);
-    for number in [CKM_RSA_PKCS, CKM_SHA256_RSA_PKCS, CKM_ECDSA, CKM_SHA256, CKM_AES_KEY_GEN] {
+    for number in [CKM_RSA_PKCS, CKM_SHA256_RSA_PKCS, CKM_ECDSA, CKM_AES_ECB, CKM_SHA256, CKM_AES_KEY_GEN] {
         assert_eq!(memory.read(number, NONE), Ok(Parameter::None));
         assert_eq!(memory.read(number, (some.0, 0)), Ok(Parameter::None));
         assert_eq!(memory.read(number, some), INVALID);
     }
     for unknown in [CKM_MD5, CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_PAD, 0xffff_ffff, CK_ULONG::MAX] {
         assert_eq!(memory.read(unknown, NONE), Err(CKR_MECHANISM_INVALID));
+    }
+}
+
+#[test]
+fn initialisation_vectors_are_one_block() {
+    let mut memory = Flat::default();
+    let at = memory.put(&[7; 32]);
+    for len in 0..32 {
+        let aes = memory.read(CKM_AES_CBC_PAD, (at, len));
+        assert_eq!(aes, if len == 16 { Ok(Parameter::AesIv([7; 16])) } else { INVALID }, "{len}");
+        let des = memory.read(CKM_DES3_CBC, (at, len));
+        assert_eq!(des, if len == 8 { Ok(Parameter::Des3Iv([7; 8])) } else { INVALID }, "{len}");
+    }
+    assert_eq!(memory.read(CKM_AES_CBC, (0, 16)), INVALID);
+    assert_eq!(memory.read(CKM_AES_CBC, (at, CK_ULONG::MAX)), INVALID);
+}
+
+#[test]
+fn counters_have_1_to_128_bits() {
+    for bits in [0, 1, 32, 128, 129, usize::MAX] {
+        let mut memory = Flat::default();
+        let block: [u8; 16] = std::array::from_fn(|at| u8::try_from(at).unwrap());
+        let (at, _) = memory.words(&[bits]);
+        memory.put(&block);
+        let expected = match u32::try_from(bits) {
+            Ok(bits @ 1..=128) => Ok(Parameter::Ctr { bits, block }),
+            _ => INVALID,
+        };
+        assert_eq!(memory.read(CKM_AES_CTR, (at, 24)), expected);
+        for len in [0, 16, 17, 23] {
+            assert_eq!(memory.read(CKM_AES_CTR, (at, len)), INVALID);
+        }
     }
 }
 
@@ -189,4 +205,116 @@ fn key_wrapping_takes_one_iv_or_none() {
     }
     assert_eq!(memory.read(CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NONE), Ok(Parameter::None));
     assert_eq!(memory.read(CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, (right, 8)), INVALID);
+}
+
+#[test]
+fn agreements_name_a_kdf_and_a_point() {
+    let mut memory = Flat::default();
+    let (shared, point) = (memory.put(b"info"), memory.put(&[4; 65]));
+    let mut check = |kdf: CK_ULONG, shared_len: usize, point_len: usize, expected: Option<EcdhKdf>| {
+        let parameter = memory.words(&[word(kdf), shared_len, shared, point_len, point]);
+        let expected = expected
+            .map_or(INVALID, |kdf| Ok(Parameter::Derive(Derivation::Ecdh { peer_point: vec![4; point_len], kdf })));
+        assert_eq!(memory.read(CKM_ECDH1_DERIVE, parameter), expected);
+    };
+    let x963 = |hash, shared: &[u8]| Some(EcdhKdf::X963 { hash, shared_info: shared.to_vec() });
+    check(CKD_CLOUDHSM_X963_SHA1_KDF, 0, 65, x963(HashFunction::Sha1, b""));
+    check(CKD_CLOUDHSM_X963_SHA224_KDF, 4, 65, x963(HashFunction::Sha224, b"info"));
+    check(CKD_CLOUDHSM_X963_SHA256_KDF, 4, 65, x963(HashFunction::Sha256, b"info"));
+    check(CKD_CLOUDHSM_X963_SHA384_KDF, 4, 65, x963(HashFunction::Sha384, b"info"));
+    check(CKD_CLOUDHSM_X963_SHA512_KDF, 4, 65, x963(HashFunction::Sha512, b"info"));
+    check(CKD_SHA256_KDF, 4, 65, x963(HashFunction::Sha256, b"info"));
+    check(CKD_NULL, 0, 65, Some(EcdhKdf::None));
+    check(CKD_NULL, 4, 65, None);
+    check(CKD_CLOUDHSM_X963_SHA256_KDF, 0, 0, None);
+    check(CKD_CLOUDHSM_X963_SHA256_KDF, DATA_LEN_MAX + 1, 65, None);
+    check(CKD_CLOUDHSM_X963_SHA256_KDF, 0, POINT_LEN_MAX + 1, None);
+    check(CKD_CPDIVERSIFY_KDF, 0, 65, None);
+}
+
+/// A data parameter of the counter KDF: its type and its value.
+type Data = (CK_ULONG, Vec<u8>);
+
+fn format(kind: CK_ULONG, words: &[usize]) -> Data {
+    (kind, words.iter().flat_map(|word| word.to_ne_bytes()).collect())
+}
+
+fn counter_kdf_of(prf: CK_ULONG, data: &[Data]) -> Result<Parameter, CK_RV> {
+    let mut memory = Flat::default();
+    let fields: Vec<usize> =
+        data.iter().flat_map(|(kind, value)| [word(*kind), memory.put(value), value.len()]).collect();
+    let (list, _) = memory.words(&fields);
+    let parameter = memory.words(&[word(prf), data.len(), list]);
+    memory.read(CKM_CLOUDHSM_SP800_108_COUNTER_KDF, parameter)
+}
+
+fn fields(expected: Vec<KdfField>) -> Result<Parameter, CK_RV> {
+    Ok(Parameter::Derive(Derivation::CounterKdf { prf: Prf::Hmac(HashFunction::Sha256), fields: expected }))
+}
+
+#[test]
+fn the_newer_data_types_stand_in_the_order_of_parameters() {
+    let bytes = |bytes: &[u8]| (CK_SP800_108_BYTE_ARRAY, bytes.to_vec());
+    let counter = |bits| format(CK_SP800_108_ITERATION_VARIABLE, &[bits]);
+    let length = |bits| format(CK_SP800_108_DKM_LENGTH, &[word(SP800_108_DKM_LENGTH_SUM_OF_KEYS), bits]);
+    let check = |data: &[Data], expected| assert_eq!(counter_kdf_of(CKM_SHA256_HMAC, data), expected);
+    check(
+        &[bytes(b"prefix"), counter(32), bytes(b""), bytes(b"suffix"), length(64)],
+        fields(vec![
+            KdfField::Bytes(b"prefix".to_vec()),
+            KdfField::Counter { bits: 32 },
+            KdfField::Bytes(Vec::new()),
+            KdfField::Bytes(b"suffix".to_vec()),
+            KdfField::Length { bits: 64 },
+        ]),
+    );
+    check(&[counter(16)], fields(vec![KdfField::Counter { bits: 16 }]));
+    for bits in [0, 8, 24, 64, 272] {
+        check(&[counter(bits)], INVALID);
+    }
+    for bits in [8, 16, 32, 64] {
+        check(
+            &[counter(16), length(bits)],
+            fields(vec![KdfField::Counter { bits: 16 }, KdfField::Length { bits: u8::try_from(bits).unwrap() }]),
+        );
+    }
+    check(&[counter(16), length(24)], INVALID);
+    check(&[counter(16), format(CK_SP800_108_DKM_LENGTH, &[2, 32])], INVALID);
+    check(&[counter(16), format(CK_SP800_108_DKM_LENGTH, &[1])], INVALID);
+    check(&[(9, Vec::new())], INVALID);
+    check(&[], INVALID);
+    check(&vec![bytes(b"1"); KDF_FIELDS_MAX + 1], INVALID);
+    check(&[bytes(&vec![1; DATA_LEN_MAX + 1])], INVALID);
+    assert_eq!(counter_kdf_of(CKM_SHA256, &[counter(16)]), INVALID);
+    assert!(counter_kdf_of(CKM_AES_CMAC, &[counter(16)]).is_ok());
+}
+
+#[test]
+fn the_older_data_types_have_one_order() {
+    let counter = format(SP800_108_COUNTER_FORMAT, &[32]);
+    let length = format(SP800_108_DKM_FORMAT, &[1, 32]);
+    let label = (SP800_108_PRF_LABEL, b"label".to_vec());
+    let context = (SP800_108_PRF_CONTEXT, b"context".to_vec());
+    let expected = |label: &[u8], context: &[u8]| {
+        fields(vec![
+            KdfField::Counter { bits: 32 },
+            KdfField::Bytes(label.to_vec()),
+            KdfField::Bytes(vec![0]),
+            KdfField::Bytes(context.to_vec()),
+            KdfField::Length { bits: 32 },
+        ])
+    };
+    let check = |data: &[&Data], expected| {
+        let data: Vec<Data> = data.iter().map(|data| (*data).clone()).collect();
+        assert_eq!(counter_kdf_of(CKM_SHA256_HMAC, &data), expected);
+    };
+    check(&[&counter, &length, &label, &context], expected(b"label", b"context"));
+    check(&[&context, &label, &length, &counter], expected(b"label", b"context"));
+    check(&[&counter, &length], expected(b"", b""));
+    check(&[&counter, &length, &label], expected(b"label", b""));
+    check(&[&counter, &label], INVALID);
+    check(&[&length, &label], INVALID);
+    check(&[&counter, &length, &label, &label], INVALID);
+    check(&[&counter, &length, &(SP800_108_BYTE_ARRAY, b"x".to_vec())], INVALID);
+    check(&[&counter, &length, &(CK_SP800_108_BYTE_ARRAY, b"x".to_vec())], INVALID);
 }
