@@ -68,12 +68,15 @@ pub fn secret(len: usize) -> Secret {
     Secret::new(bytes)
 }
 
-/// A 3DES key: three DES keys with odd parity, each unlike the others (SP 800-67 rev. 2 §3.3).
+/// A 3DES key: three DES keys with odd parity, none weak, the second unlike the others (SP 800-67 rev. 2 §3.3).
 pub fn des3() -> Result<ImportedSecret, KeyError> {
     loop {
         let material = sys::with_odd_parity(&secret(DES3_LEN));
+        if sys::has_weak_des_key(&material) {
+            continue;
+        }
         let key = import::secret(KeyType::Des3, material).map_err(|_| KeyError::Fault)?;
-        // Once in 2⁵⁵ keys.
+        // The second key again, once in 2⁵⁵ keys.
         if !key.weak {
             return Ok(key);
         }

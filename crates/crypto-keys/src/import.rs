@@ -4,6 +4,8 @@
 //!   computed here, and the PKCS #8 that is kept is written anew, so that nothing rides along with it.
 //! * What is wrong is not told in detail. Who unwraps bytes that are no key must not learn what they are.
 
+mod rsa;
+
 use strongroom_types::limits::GENERIC_SECRET_LEN_MAX;
 use strongroom_types::{CheckValue, DES_BLOCK_LEN, KeyType, Secret};
 use thiserror::Error;
@@ -50,10 +52,21 @@ pub fn secret(key_type: KeyType, material: Secret) -> Result<ImportedSecret, Imp
 /// A private key from its PKCS #8 DER (RFC 5208, RFC 5958): RSA or EC, Ed25519 among the latter. ML-DSA keys are not
 /// brought in.
 ///
-/// RSA keys come with all their parts, which fit together, two primes, a modulus of 2048 to 4096 bits in steps of 256, and an
+/// RSA keys have parts that fit together, two primes, a modulus of 2048 to 4096 bits in steps of 256, and an
 /// exponent within its bounds. EC keys have a scalar from 1 to the order less one; their public point is computed, and
 /// must be the one that comes with them, if one does.
+///
+/// Those of an RSA key's parts that follow from modulus and exponents may be 0, which says that they are not known: they are
+/// computed here.
 pub fn private(key_type: KeyType, pkcs8: &Secret) -> Result<GeneratedPair, ImportError> {
+    match rsa::with_missing_parts(pkcs8)? {
+        Some(completed) if key_type == KeyType::Rsa => whole(key_type, &completed),
+        Some(_) => Err(ImportError),
+        None => whole(key_type, pkcs8),
+    }
+}
+
+fn whole(key_type: KeyType, pkcs8: &Secret) -> Result<GeneratedPair, ImportError> {
     let key = match (Key::read(pkcs8.expose()), key_type) {
         (Some(key @ Key::Rsa(_)), KeyType::Rsa) | (Some(key @ (Key::Ec(_) | Key::Ed25519(_))), KeyType::Ec) => key,
         _ => return Err(ImportError),

@@ -139,7 +139,7 @@ pub(crate) fn in_range(block: &[u8], modulus: &[u8]) -> bool {
     block < modulus && !tiny && !largest
 }
 
-fn bits(modulus: &[u8]) -> u32 {
+pub(crate) fn bits(modulus: &[u8]) -> u32 {
     let unused = modulus.first().map_or(0, |first| first.leading_zeros());
     u32::try_from(modulus.len() * 8).unwrap_or(u32::MAX) - unused
 }

@@ -9,6 +9,7 @@ mod ec;
 mod ed25519;
 mod ml_dsa;
 mod rsa;
+mod rsa_parts;
 mod wrap;
 
 use std::ffi::c_int;
@@ -18,11 +19,12 @@ use aws_lc_sys as lc;
 use strongroom_types::{HashFunction, PublicPart, Secret};
 use zeroize::Zeroizing;
 
-pub(crate) use des::{Des3, with_odd_parity};
+pub(crate) use des::{Des3, has_weak_des_key, with_odd_parity};
 pub(crate) use ec::{EcPrivate, generate_ec};
 pub(crate) use ed25519::{Ed25519Private, generate_ed25519};
 pub(crate) use ml_dsa::{MlDsaPrivate, generate_ml_dsa};
 pub(crate) use rsa::{RsaPrivate, generate_rsa};
+pub(crate) use rsa_parts::{RsaNumbers, completed};
 pub(crate) use wrap::{RsaEncryption, gcm_open, gcm_seal, kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
 
 /// Bytes of the largest PKCS #8 made here, RSA-4096, rounded up: the buffer never grows.

@@ -1,4 +1,4 @@
-//! 3DES (SP 800-67 rev. 2): check values, parity, and what old systems still encrypt with.
+//! 3DES (SP 800-67 rev. 2): check values, parity, weak keys, and what old systems still encrypt with.
 
 use std::ffi::{c_int, c_void};
 
@@ -80,4 +80,17 @@ pub(crate) fn with_odd_parity(key: &Secret) -> Secret {
         high | u8::from(high.count_ones().is_multiple_of(2))
     };
     Secret::from(Zeroizing::new(key.expose().iter().map(odd).collect::<Vec<u8>>()).as_slice())
+}
+
+/// Whether a DES key among the bytes, with odd parity, is one of those under which encrypting twice brings the data back, or
+/// is undone by another key (SP 800-67 rev. 2 §3.3.2).
+pub(crate) fn has_weak_des_key(key: &Secret) -> bool {
+    let (keys, _) = key.expose().as_chunks::<8>();
+    keys.iter().any(|key| {
+        let mut block = lc::DES_cblock { bytes: *key };
+        // SAFETY: reads one block.
+        let weak = unsafe { lc::DES_is_weak_key(&block) } == 1;
+        wipe(&mut block);
+        weak
+    })
 }

@@ -5,8 +5,10 @@
 mod ciphers;
 mod csr;
 mod decrypt;
+mod derive;
 mod generate;
 mod import;
+mod parts;
 mod read;
 mod sign;
 mod wrap;

@@ -8,6 +8,10 @@ const CONTEXT: &str = "the context of ML-DSA is always empty";
 const LOW_S: &str = "ECDSA takes s and its negative (FIPS 186-5 §6.4.2); that s is small is Bitcoin's rule";
 const MASK: &str = "the mask is always made with the hash of the message or the label";
 
+pub(super) static ECDH_NOT_STANDING: [NotStanding; 1] = [("brainpool", "the curve is none of CloudHSM's")];
+
+pub(super) static ECDH: [Listed; 0] = [];
+
 pub(super) static ECDSA_NOT_STANDING: [NotStanding; 6] = [
     ("brainpool", "the curve is none of CloudHSM's"),
     ("secp160", "the curve is none of CloudHSM's"),

@@ -8,6 +8,7 @@
 
 mod ciphers;
 mod decrypt;
+mod ecdh;
 mod ecdsa;
 mod eddsa;
 mod lists;
