@@ -195,6 +195,7 @@ pub(crate) fn records() -> Vec<Record> {
             shared: BTreeSet::from([UserId::from_bytes([5; 16])]),
             sealed: attributes.public.is_none().then(|| Arc::from(&[9; 60][..])),
             quorum: if attributes.public.is_none() { KeyQuorum { manage: 2, usage: 1 } } else { KeyQuorum::NONE },
+            uses_reserved: if attributes.key_type == KeyType::Aes { 65_536 } else { 0 },
             attributes,
             key_epoch: 1,
             creation,

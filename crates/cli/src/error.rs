@@ -259,8 +259,11 @@ fn wording(status: Status) -> Wording {
         Status::StateDamaged => Wording::OwnWith("the HSMs' logs name the record and what to do"),
         Status::Internal => Wording::OwnWith("the HSM's log says more"),
         Status::AlgorithmNotOfType => Wording::OwnWith("use another, or a cluster of type hsm2m.medium"),
-        Status::KeyWeak => {
-            Wording::OwnWith("its DES keys must differ; bring it into a cluster in NON_FIPS mode, or replace it")
+        Status::KeyWeak => Wording::OwnWith(
+            "the DES keys of a 3DES key differ, HMAC keys have 14 bytes or more; use a cluster in NON_FIPS mode, or replace it",
+        ),
+        Status::KeyUsesExhausted => {
+            Wording::OwnWith("it still decrypts and unwraps; make another with key generate-symmetric aes")
         }
         Status::MechanismNotApproved => Wording::OwnWith("use an approved one, or a cluster in NON_FIPS mode"),
         Status::KeyFunctionNotPermitted => Wording::OwnWith(

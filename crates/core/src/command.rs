@@ -291,6 +291,13 @@ pub enum Command {
         /// What is said.
         change: CertificateChange,
     },
+    /// Reserves uses of a key by GCM for one HSM; the reply says how many. Needs [`Made::Nothing`]. By the HSM.
+    ReserveUses {
+        /// The key.
+        key: KeyReference,
+        /// How many are wanted.
+        uses: u64,
+    },
 }
 
 /// What a key is that is brought in, as far as it is known before its material is looked at.
@@ -517,7 +524,7 @@ pub struct Approver {
 /// Which members must have applied a change before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// A new key, user, HSM, a name put on a share list, or a step of the cluster's life: acknowledged when committed.
+    /// A new key, user, HSM, a name put on a share list, uses of a key reserved, or a step of the cluster's life: acknowledged when committed.
     Granting,
     /// Everything else: acknowledged when every member has applied it or is gone.
     Revoking,
@@ -553,6 +560,8 @@ pub enum Reply {
     TrustAnchor(Arc<TrustAnchor>),
     /// The certificate made.
     Certificate(CertificateView),
+    /// So many uses of a key are the asking HSM's.
+    Uses(u64),
 }
 
 /// What to write for one command.

@@ -16,7 +16,7 @@ use strongroom_types::{
 use crate::plan::{Asking, internal};
 use crate::templates::{self, refused};
 use crate::wrapping::one_key;
-use crate::{MadeKey, Plan, PlanError, SessionKey, SourceKey, State, User, attributes, keys};
+use crate::{Key, MadeKey, Plan, PlanError, SessionKey, SourceKey, State, User, attributes, keys};
 
 /// Whether the copy will be one of the session: as the template says, else as the original is.
 pub(crate) fn is_for_session(from: &SourceKey, template: &Template) -> bool {
@@ -106,7 +106,11 @@ pub(crate) fn copy(
 ) -> Result<Plan, PlanError> {
     let copy = check(asking, from, template)?;
     check_made(&copy, made)?;
+    let original = from.stored().and_then(|reference| asking.state.key(reference));
+    // The same material was used as often.
+    let uses_reserved = original.map_or(0, |original| original.uses_reserved);
     let key = keys::new_key(asking, made.reference, keys::Shares::default(), copy, made.sealed.as_ref())?;
+    let key = Key { uses_reserved, ..key };
     one_key(asking, made, key)
 }
 

@@ -196,6 +196,7 @@ pub(crate) fn new_key(
         key_epoch: asking.cluster()?.epoch,
         creation: asking.creation(),
         created_ms: asking.now_ms,
+        uses_reserved: 0,
     })
 }
 

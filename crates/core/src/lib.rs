@@ -36,6 +36,7 @@ mod derive;
 mod draft;
 mod head;
 mod index;
+mod key_uses;
 mod keys;
 mod lifecycle;
 mod logins;
@@ -75,6 +76,7 @@ pub use command::{
 };
 pub use draft::{Draft, PLANNED_RECORDS_MAX};
 pub use head::{CorruptHead, Head, SumOfMacs, cluster_time};
+pub use key_uses::uses_left;
 pub use logins::{PasswordCheck, actor_of_ticket, login_check, login_stands};
 pub use mtls::{check_connection, enforcement, list_trust_anchors};
 pub use plan::{check, plan};

@@ -112,6 +112,8 @@ pub enum Operation {
     Random,
     /// Enters an HSM.
     RegisterHsm,
+    /// Reserves uses of a key.
+    ReserveUses,
     /// Signs.
     Sign,
     /// Enables or ends MFA; crypto users their own only.
@@ -264,6 +266,7 @@ pub const TABLE: &[Row] = &[
     row(Operation::QuorumValues, ACTIVE, CLIENTS),
     row(Operation::Random, ACTIVE, CLIENTS),
     row(Operation::RegisterHsm, When::Made, HSM),
+    row(Operation::ReserveUses, ACTIVE, HSM),
     row(Operation::Sign, ACTIVE, CRYPTO_USER).by(QuorumService::KeyUsage),
     row(Operation::UserChangeMfa, ACTIVE, LOGGED_IN).by(QuorumService::User),
     row(Operation::UserChangePassword, ACTIVE, LOGGED_IN).by(QuorumService::User),
@@ -318,6 +321,7 @@ impl Command {
             Command::CreateCertificate { .. } => Operation::CertificateCreate,
             Command::DeleteCertificate(_) => Operation::CertificateDelete,
             Command::SetCertificate { .. } => Operation::CertificateSet,
+            Command::ReserveUses { .. } => Operation::ReserveUses,
         }
     }
 }

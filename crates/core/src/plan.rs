@@ -11,8 +11,8 @@ use crate::records::{Asker, Creation, Outcome, Receipt};
 use crate::wrapping::Unwrapping;
 use crate::{
     Actor, Checked, Cluster, Command, Effect, Made, Plan, PlanError, Planned, QuorumToken, Record, Replayed, Reply,
-    Request, State, User, UserView, Via, attributes, certificates, copies, derive, keys, lifecycle, logins, mtls,
-    quorum, receipts, replicate, sharing, users, wrapping,
+    Request, State, User, UserView, Via, attributes, certificates, copies, derive, key_uses, keys, lifecycle, logins,
+    mtls, quorum, receipts, replicate, sharing, users, wrapping,
 };
 
 /// One command being decided: who asks, of which state, when.
@@ -139,6 +139,7 @@ fn planned(asking: &Asking<'_>, command: &Command, made: &Made) -> Result<Plan, 
         (Command::ReplicateUser { replica, user }, Made::User { id, credential }) if *id == user.id => {
             replicate::user(asking, replica, user, credential)
         }
+        (Command::ReserveUses { key, uses }, Made::Nothing) => key_uses::reserve(asking, *key, *uses),
         (Command::ForgetUser(user), Made::Nothing) => Ok(replicate::forget(asking, *user)),
         (Command::CreateCertificate { template, .. }, Made::Certificate { reference, check_value }) => {
             certificates::create(asking, template, *reference, *check_value)
@@ -213,6 +214,7 @@ fn check_receipts(state: &State, asker: Asker, command: &Command) -> Result<(), 
         | Command::RegisterHsm(_)
         | Command::ReplicateUser { .. }
         | Command::ForgetUser(_)
+        | Command::ReserveUses { .. }
         | Command::InstallCertificate { .. }
         | Command::Activate
         | Command::CreateUser { .. }
@@ -294,6 +296,7 @@ fn refuse(asking: &Asking<'_>, command: &Command) -> Result<(), Refusal> {
         Command::SetEnforcement(_) => mtls::check_set_enforcement(asking),
         Command::ReplicateKey { replica, key } => replicate::check_key(asking, replica, key).map(drop),
         Command::ReplicateUser { replica, user } => replicate::check_user(asking, replica, user).map(drop),
+        Command::ReserveUses { key, .. } => key_uses::check(asking.state, *key).map(drop),
         Command::ForgetUser(user) => replicate::check_forget(asking, *user),
         Command::CreateCertificate { template, trusted } => certificates::check_create(asking, template, *trusted),
         Command::DeleteCertificate(reference) => certificates::check_delete(asking, *reference).map(drop),

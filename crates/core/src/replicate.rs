@@ -119,7 +119,8 @@ pub(crate) fn check_key(asking: &Asking<'_>, replica: &Replica, key: &Key) -> Re
 /// What the key is, apart from how and when this cluster keeps it. A reference is given once, and the request that made a
 /// key is named in it: two keys that are alike have the same material.
 fn alike(state: &State, key: &Key) -> Key {
-    Key { revision: Revision(0), sealed: None, key_epoch: 0, shared: known(state, &key.shared), ..key.clone() }
+    let shared = known(state, &key.shared);
+    Key { revision: Revision(0), sealed: None, key_epoch: 0, uses_reserved: 0, shared, ..key.clone() }
 }
 
 fn known(state: &State, users: &BTreeSet<UserId>) -> BTreeSet<UserId> {

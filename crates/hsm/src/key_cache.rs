@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use strongroom_crypto_keys::{PrivateKey, SecretKey};
 use strongroom_types::{KeyReference, Revision};
 
+use crate::key_uses::KeyUses;
 use crate::session_keys::SessionKeys;
 
 /// Locks that requests for different keys share; more of them than threads that sign at once.
@@ -27,6 +28,7 @@ type Shard = HashMap<KeyReference, (Revision, ClearKey)>;
 pub struct KeyCache {
     shards: [RwLock<Shard>; SHARDS],
     session_keys: SessionKeys,
+    uses: Arc<KeyUses>,
 }
 
 impl KeyCache {
@@ -50,6 +52,11 @@ impl KeyCache {
     /// The session keys.
     pub fn session_keys(&self) -> &SessionKeys {
         &self.session_keys
+    }
+
+    /// Uses that were reserved.
+    pub fn uses(&self) -> &Arc<KeyUses> {
+        &self.uses
     }
 
     fn shard(&self, reference: KeyReference) -> &RwLock<Shard> {

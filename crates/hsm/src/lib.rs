@@ -20,6 +20,7 @@ pub mod connection;
 pub mod connections;
 pub mod identity;
 pub mod key_cache;
+mod key_uses;
 mod listener;
 pub mod log;
 pub mod os;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use strongroom_core::{Actor, LoginActor, SessionKey};
-use strongroom_types::limits::{SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX};
-use strongroom_types::{KeyReference, LoginId, Role};
+use strongroom_types::limits::{SESSION_KEY_USES_MAX, SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX};
+use strongroom_types::{KeyReference, LoginId, Refusal, Role, Status};
 
 use crate::key_cache::ClearKey;
 
@@ -20,6 +20,8 @@ pub struct HeldSessionKey {
     clear: OnceLock<ClearKey>,
     /// When the login's newest ticket runs out that was seen here.
     expires_ms: AtomicU64,
+    /// How often it encrypted and wrapped by GCM here.
+    uses: AtomicU64,
     /// Whether it was used since its turn to be dropped came last.
     used: AtomicBool,
 }
@@ -55,6 +57,15 @@ impl HeldSessionKey {
     /// Keeps the key in clear; the one that is kept comes back.
     pub fn keep(&self, clear: ClearKey) -> &ClearKey {
         self.clear.get_or_init(|| clear)
+    }
+
+    /// Counts one use by GCM, before it is made.
+    pub fn take_use(&self) -> Result<(), Refusal> {
+        let next = |uses: u64| uses.checked_add(1).filter(|uses| *uses <= SESSION_KEY_USES_MAX);
+        match self.uses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Status::KeyUsesExhausted.into()),
+        }
     }
 
     fn login(&self) -> LoginActor {
@@ -96,6 +107,7 @@ impl SessionKeys {
             len,
             clear: OnceLock::new(),
             expires_ms: AtomicU64::new(login.expires_ms),
+            uses: AtomicU64::new(0),
             used: AtomicBool::new(false),
         });
         let mut held = self.write();
@@ -182,6 +194,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
+    use strongroom_types::limits::{HSMS_MAX, KEY_USES_MAX};
     use strongroom_types::{Attributes, CredentialId, Flags, KeyClass, KeyType, UserId};
 
     use super::*;
@@ -246,6 +259,21 @@ mod tests {
         keys.remove(one.login, reference(5));
         keys.remove(one.login, reference(5));
         assert!(keys.find(&one, reference(5)).is_none() && keys.is_empty());
+    }
+
+    #[test]
+    fn a_session_key_is_used_to_its_last_use() {
+        let keys = SessionKeys::default();
+        let of = login(1);
+        let held = keys.insert(&of, key(&of, 5), 10);
+        assert_eq!(held.take_use(), Ok(()));
+        held.uses.store(SESSION_KEY_USES_MAX - 1, Ordering::Relaxed);
+        assert_eq!(held.take_use(), Ok(()));
+        for _ in 0..2 {
+            assert_eq!(held.take_use(), Err(Status::KeyUsesExhausted.into()));
+        }
+        // As many HSMs as a cluster has stay below what one key may be used.
+        assert!(SESSION_KEY_USES_MAX * u64::try_from(HSMS_MAX).unwrap() <= KEY_USES_MAX);
     }
 
     #[test]

@@ -85,6 +85,9 @@ impl Watcher for Watch {
                 if !same {
                     self.keys.remove(reference);
                 }
+                if after.key(reference).is_none() {
+                    self.keys.uses().remove(reference);
+                }
             }
         }
     }

@@ -122,6 +122,10 @@ pub const RANDOM_LEN_MAX_BEFORE_LOGIN: usize = 8 * 1024;
 /// Bytes that one call encrypts, decrypts or authenticates; the tag of GCM not counted. What a frame has beside them is room
 /// for a session key, additional authenticated data and approvals.
 pub const CIPHER_DATA_LEN_MAX: usize = 960 * 1024;
+/// Uses of a key for encrypting and wrapping by GCM with random initialisation vectors of 96 bits (SP 800-38D §8.3): 2³².
+pub const KEY_USES_MAX: u64 = 65_536 * 65_536;
+/// The same of a session key on one HSM, while that holds the key: 2²⁷, of which [`HSMS_MAX`] make less than 2³².
+pub const SESSION_KEY_USES_MAX: u64 = 128 * 1024 * 1024;
 /// Bytes of a public key that is brought in, as SubjectPublicKeyInfo. RSA-4096 has 550.
 pub const PUBLIC_KEY_INFO_LEN_MAX: usize = 4 * 1024;
 /// Bytes of a private key that is brought in, as PKCS #8. RSA-4096 has 2,375.

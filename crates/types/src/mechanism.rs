@@ -253,6 +253,11 @@ impl WrapMechanism {
         }
     }
 
+    /// Whether each use needs an initialisation vector of its own, and so uses of a key are counted.
+    pub fn is_gcm(self) -> bool {
+        matches!(self, WrapMechanism::AesGcm { .. } | WrapMechanism::CloudhsmAesGcm { .. })
+    }
+
     /// How the RSA part of a wrapped key is opened; none of the AES mechanisms.
     pub fn rsa_decryption(self) -> Option<RsaCipher> {
         match self {

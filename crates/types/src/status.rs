@@ -198,6 +198,8 @@ statuses! {
     QuorumRequired = 57, Refused, "quorum approval is required for this operation";
     /// Users of the key must approve this, and have not.
     QuorumFailed = 58, Refused, "quorum failed";
+    /// A key that encrypted or wrapped by GCM as often as one may.
+    KeyUsesExhausted = 79, Refused, "the key was used by AES-GCM as often as a key may be; go on with a new one";
     /// As many keys as the cluster's type holds.
     KeysFull = 43, Refused, "the cluster holds as many keys as its type allows";
     /// As many certificates as a cluster keeps, or as many that belong to nobody.

@@ -193,6 +193,7 @@ fn row(status: Status) -> (Reason, &'static str) {
             158,
             "several users must approve each use of this key, which only cloudhsm-cli can pass on; use a key with a use quorum value of 0",
         ),
+        Status::KeyUsesExhausted => (179, "it still decrypts and unwraps; generate a new key"),
         Status::KeysFull => (143, "delete keys that nobody needs"),
         Status::SessionKeysFull => (148, ""),
         Status::QuorumTokensFull => (160, ""),

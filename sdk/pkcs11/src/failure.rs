@@ -139,6 +139,9 @@ fn row(status: Status) -> (CK_RV, &'static str) {
             CKR_FUNCTION_REJECTED,
             "several users must approve this for the key, which only cloudhsm-cli can pass on; use a key with quorum values of 0",
         ),
+        Status::KeyUsesExhausted => {
+            (CKR_KEY_FUNCTION_NOT_PERMITTED, "it still decrypts and unwraps; generate a new key")
+        }
         Status::KeysFull => (CKR_DEVICE_MEMORY, "delete keys that nobody needs"),
         Status::CertificatesFull => (CKR_DEVICE_MEMORY, "destroy certificates that nobody needs"),
         Status::SessionKeysFull => (CKR_DEVICE_MEMORY, "destroy session keys, or close the sessions that made them"),

@@ -3,10 +3,12 @@ use std::mem;
 use std::sync::Arc;
 
 use prost::Message;
-use strongroom_types::limits::{CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX};
+use strongroom_types::limits::{
+    CA_CHAIN_LEN_MAX, KEY_ID_LEN_MAX, KEY_USES_MAX, LABEL_LEN_MAX, RECORD_LEN_MAX, SHARED_USERS_MAX,
+};
 use strongroom_types::{
-    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyQuorum, KeyReference, KeyTemplates, LoginId, PublicPart,
-    RecordKind, RecordPath, RequestId, Revision, Secret, TokenId, UserId,
+    Attributes, Capacity, CredentialId, Flags, KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, LoginId,
+    PublicPart, RecordKind, RecordPath, RequestId, Revision, Secret, TokenId, UserId,
 };
 use thiserror::Error;
 
@@ -397,6 +399,7 @@ fn key_message(key: &Key) -> KeyMessage {
         created_ms: key.created_ms,
         manage_quorum: key.quorum.manage.into(),
         use_quorum: key.quorum.usage.into(),
+        uses_reserved: key.uses_reserved,
         ..attributes_message(&key.attributes)
     }
 }
@@ -444,6 +447,10 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
     if sealed.is_none() && quorum != KeyQuorum::NONE {
         return Err("manage_quorum");
     }
+    let counts = type_from_number(message.key_type) == Some(KeyType::Aes);
+    if message.uses_reserved > if counts { KEY_USES_MAX } else { 0 } {
+        return Err("uses_reserved");
+    }
     Ok(Key {
         reference: KeyReference::from_u64(message.reference).ok_or("reference")?,
         revision,
@@ -454,6 +461,7 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
         creation: creation_of(message.creation.as_ref().ok_or("creation")?)?,
         created_ms: message.created_ms,
         quorum,
+        uses_reserved: message.uses_reserved,
         attributes: attributes_of(message)?,
     })
 }

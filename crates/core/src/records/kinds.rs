@@ -217,6 +217,9 @@ pub struct Key {
     pub created_ms: u64,
     /// How many of its users must approve what is done with it; none for public keys.
     pub quorum: KeyQuorum,
+    /// Uses by GCM that HSMs have reserved, whether they were made or not; at most
+    /// [`KEY_USES_MAX`](strongroom_types::limits::KEY_USES_MAX).
+    pub uses_reserved: u64,
 }
 
 /// The outcome of one change, kept for an hour so that a repeat acts once.

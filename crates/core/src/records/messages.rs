@@ -170,6 +170,8 @@ pub(super) struct KeyMessage {
     pub manage_quorum: u32,
     #[prost(uint32, tag = "18")]
     pub use_quorum: u32,
+    #[prost(uint64, tag = "20")]
+    pub uses_reserved: u64,
     #[prost(message, optional, tag = "21")]
     pub wrap_template: Option<TemplateMessage>,
     #[prost(message, optional, tag = "22")]

@@ -4,6 +4,7 @@ mod bounds;
 pub(crate) mod certificates;
 mod clones;
 mod copies;
+mod key_uses;
 mod keys;
 mod lifecycle;
 mod logins;

@@ -80,11 +80,23 @@ impl Service {
                 (None, encrypted.map_err(|error| self.refused_key(error))?)
             }
             mechanism => {
-                let encrypted = self.secret(&key)?.encrypt(mechanism, &mut message.data);
+                let clear = self.secret(&key)?;
+                if let CipherMechanism::AesGcm { .. } = mechanism {
+                    self.take_use(&key, asked)?;
+                }
+                let encrypted = clear.encrypt(mechanism, &mut message.data);
                 (encrypted.map_err(|error| self.refused_key(error))?, std::mem::take(&mut message.data))
             }
         };
         Ok(Answer::Encrypt(v1::EncryptResult { iv: iv.map_or_else(Vec::new, |iv| iv.to_vec()), data }))
+    }
+
+    /// Counts one use of the key by GCM, before it is made.
+    pub(super) fn take_use(&self, key: &UsableKey, asked: &Asked) -> Result<(), Refusal> {
+        match key {
+            UsableKey::Stored(key) => self.uses.take(key.reference, asked.deadline),
+            UsableKey::OfSession(held) => held.take_use(),
+        }
     }
 
     pub(super) fn decrypt(

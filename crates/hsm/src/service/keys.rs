@@ -52,7 +52,8 @@ impl Service {
             | Reply::Pair { .. }
             | Reply::TrustAnchor(_)
             | Reply::Token(_)
-            | Reply::Certificate(_) => Err(internal("reply")),
+            | Reply::Certificate(_)
+            | Reply::Uses(_) => Err(internal("reply")),
         }
     }
 
@@ -100,7 +101,8 @@ impl Service {
             | Reply::Key(_)
             | Reply::TrustAnchor(_)
             | Reply::Token(_)
-            | Reply::Certificate(_) => Err(internal("reply")),
+            | Reply::Certificate(_)
+            | Reply::Uses(_) => Err(internal("reply")),
         }
     }
 

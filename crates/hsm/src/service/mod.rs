@@ -45,6 +45,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::cluster::Cluster;
 use crate::connections::Connections;
 use crate::key_cache::KeyCache;
+use crate::key_uses::Reserver;
 use crate::log::Log;
 use crate::pools::Pool;
 
@@ -70,6 +71,7 @@ pub struct Service {
     owed: Mutex<BTreeMap<UserId, CredentialId>>,
     signatures: AtomicU64,
     strangers_turn: certificates::StrangersTurn,
+    uses: Reserver,
     /// Those of clients, for the control plane.
     connections: Arc<Connections>,
 }
@@ -95,7 +97,9 @@ impl Service {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Half of the cores stay for cryptography.
         let half = cores.div_ceil(2);
+        let uses = Reserver::new(Arc::clone(&cluster), Arc::clone(keys.uses()), Arc::clone(&log));
         Service {
+            uses,
             cluster,
             keys,
             log,

@@ -94,7 +94,8 @@ impl Service {
             | Reply::Key(_)
             | Reply::Pair { .. }
             | Reply::TrustAnchor(_)
-            | Reply::Certificate(_) => Err(internal("reply")),
+            | Reply::Certificate(_)
+            | Reply::Uses(_) => Err(internal("reply")),
         }
     }
 

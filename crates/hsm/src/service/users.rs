@@ -106,6 +106,7 @@ pub(super) fn user_of(reply: Reply) -> Result<(v1::User, Option<strongroom_types
         | Reply::Pair { .. }
         | Reply::TrustAnchor(_)
         | Reply::Token(_)
-        | Reply::Certificate(_) => Err(internal("reply")),
+        | Reply::Certificate(_)
+        | Reply::Uses(_) => Err(internal("reply")),
     }
 }

@@ -54,6 +54,9 @@ impl Service {
         let (wrapping, payload) = (key_reference(message.wrapping_key), key_reference(message.payload));
         let (wrapping, payload) = self.wrap_keys(session, mechanism, (wrapping, payload), asked)?;
         let material = self.material(&payload)?;
+        if mechanism.is_gcm() {
+            self.take_use(&wrapping, asked)?;
+        }
         let wrapped = match &wrapping.attributes().public {
             Some(public) => wrap::wrap(mechanism, wrap::WrappingKey::Rsa(public), &aad, &material),
             None => wrap::wrap(mechanism, wrap::WrappingKey::Aes(&self.material(&wrapping)?), &aad, &material),
@@ -206,7 +209,8 @@ impl Service {
             | Reply::Pair { .. }
             | Reply::TrustAnchor(_)
             | Reply::Token(_)
-            | Reply::Certificate(_) => Err(internal("reply")),
+            | Reply::Certificate(_)
+            | Reply::Uses(_) => Err(internal("reply")),
         }
     }
 

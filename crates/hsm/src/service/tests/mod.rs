@@ -7,6 +7,7 @@ mod clusters;
 mod copies;
 mod crypto;
 mod derive;
+mod key_uses;
 mod life;
 mod logins;
 mod mfa;
