@@ -4,8 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use strongroom_tests::{Ran, World, kill, run};
+use strongroom_tests::{Ran, World, kill, program, run, wait_for};
 use tempfile::TempDir;
 
 /// The program, compiled once for all tests.
@@ -201,4 +202,71 @@ fn a_deleted_user_is_logged_in_nowhere() {
     assert_eq!(other.ask("sign"), "0 3");
     bob.end();
     other.end();
+}
+
+/// The number of signatures and the longest call, in milliseconds, since the last time that a load was asked.
+fn counted(load: &mut Asked) -> (u64, u64) {
+    let told = load.ask("count");
+    let (signatures, longest) = told.split_once(' ').unwrap_or_else(|| panic!("a call failed: {told:?}"));
+    (signatures.parse().expect("a number"), longest.parse().expect("a number"))
+}
+
+/// Waits for so many more signatures of a load; the longest call meanwhile.
+#[track_caller]
+fn more(load: &mut Asked, signatures: u64) -> u64 {
+    let (before, mut longest) = counted(load);
+    wait_for("signatures", Duration::from_secs(30), || {
+        let (now, slowest) = counted(load);
+        longest = longest.max(slowest);
+        now >= before + signatures
+    });
+    longest
+}
+
+#[test]
+fn no_call_of_thirty_two_threads_fails_when_an_hsm_is_killed_or_stopped() {
+    let world = World::new();
+    let mut command = story(&world, "load");
+    command.arg("32");
+    let mut load = Asked::start(command);
+    more(&mut load, 2_000);
+    let ips = world.hsm_ips();
+    kill("KILL", world.hsm_pid_at(&ips[0]));
+    let longest = more(&mut load, 2_000);
+    assert!(longest < 1_000, "killed: {longest} ms");
+    world.strongroom("up").output().expect("it runs");
+    more(&mut load, 2_000);
+    let stopped = world.hsm_pid_at(&ips[1]);
+    kill("STOP", stopped);
+    let longest = more(&mut load, 2_000);
+    kill("CONT", stopped);
+    assert!(longest < 3_000, "stopped: {longest} ms");
+    load.end();
+}
+
+#[test]
+fn each_configured_cluster_is_a_slot_with_a_login_of_its_own() {
+    let (world, other) = (World::new(), World::quick(&["--crypto-user", "bob:bobs-password"]));
+    let (id, ca) = (other.text("/cluster_id"), other.text("/customer_ca"));
+    let mut configure = Command::new(program("configure-pkcs11"));
+    configure.args(["add-cluster", "--cluster-id", &id, "-a", &other.hsm_ips()[0], "--hsm-ca-cert", &ca]);
+    run(configure.env("CLOUDHSM_HOME", world.home())).ok();
+    let told = run(story(&world, "clusters").arg("bob:bobs-password")).ok();
+    let serial = |id: &str| id.split_once('-').expect("an id").1.to_owned();
+    let first = format!("{:32}{:16}\n", "hsm1", serial(&world.text("/cluster_id")));
+    assert_eq!(told.stdout, format!("{first}{id:32}{:16}\ndone\n", serial(&id)));
+}
+
+#[test]
+fn a_cluster_of_one_keeps_keys_when_the_availability_check_is_off() {
+    let world = World::quick(&["--hsms", "1"]);
+    let configured = |option: &str| {
+        run(Command::new(program("configure-pkcs11")).arg(option).env("CLOUDHSM_HOME", world.home())).ok();
+        run(&mut story(&world, "keeps")).ok().stdout
+    };
+    assert_eq!(run(&mut story(&world, "keeps")).ok().stdout, "0\ndone\n", "`up` has it off for such a cluster");
+    // CKR_FUNCTION_FAILED.
+    assert_eq!(configured("--enable-key-availability-check"), "6\ndone\n");
+    assert!(log(&world).contains("the key must be available on at least 2 HSMs"), "{}", log(&world));
+    assert_eq!(configured("--disable-key-availability-check"), "0\ndone\n");
 }

@@ -199,7 +199,9 @@ impl Sessions {
 /// Destroys what dies with a session. What can't be destroyed now ends with the login.
 fn end_objects(session: &Session) {
     let slot = &session.slot;
-    for key in slot.objects.session_closed(session.handle) {
+    let keys = slot.objects.session_closed(session.handle);
+    // Keys of a login that has ended are there no more.
+    for key in keys.iter().filter(|_| slot.logged_in()) {
         if let Err(error) = slot.client.key_delete(key.reference) {
             slot.log.write(Level::Warn, &format!("session keys live on until C_Logout: {error}"));
             // The next ones would wait as long.

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RW (CKF_SERIAL_SESSION | CKF_RW_SESSION)
@@ -14,6 +15,7 @@
 static unsigned char *pin;
 static CK_ULONG pin_len;
 static long number;
+static const char *other_pin;
 
 static CK_SESSION_HANDLE opened(CK_FLAGS flags) {
     CK_SESSION_HANDLE session;
@@ -291,6 +293,97 @@ static void forks(void) {
     MUST(signatures > 0);
 }
 
+/* Two clusters are two slots: each has its login, its sessions and its objects. */
+static void clusters(void) {
+    CK_SLOT_ID slots[2];
+    CK_TOKEN_INFO tokens[2];
+    CK_SESSION_HANDLE here, there;
+    CK_OBJECT_HANDLE key;
+    CK_ULONG count = 2, i;
+
+    CHECK(p11->C_GetSlotList(CK_TRUE, slots, &count), CKR_OK);
+    MUST(count == 2 && slots[0] == FIRST_SLOT && slots[1] == FIRST_SLOT + 1);
+    for (i = 0; i < 2; i++) {
+        CHECK(p11->C_GetTokenInfo(slots[i], &tokens[i]), CKR_OK);
+        printf("%.32s%.16s\n", (char *)tokens[i].label, (char *)tokens[i].serialNumber);
+    }
+    CHECK(p11->C_OpenSession(slots[0], RW, NULL, NULL, &here), CKR_OK);
+    CHECK(p11->C_OpenSession(slots[1], RW, NULL, NULL, &there), CKR_OK);
+    CHECK(p11->C_Login(there, CKU_USER, pin, pin_len), CKR_PIN_INCORRECT);
+    CHECK(login(here), CKR_OK);
+    MUST(state(here) == CKS_RW_USER_FUNCTIONS && state(there) == CKS_RW_PUBLIC_SESSION);
+    CHECK(p11->C_Login(there, CKU_USER, (unsigned char *)other_pin, strlen(other_pin)), CKR_OK);
+    key = made(here);
+    CHECK(sign(here, key), CKR_OK);
+    CHECK(sign(there, key), CKR_KEY_HANDLE_INVALID);
+    CHECK(p11->C_CloseAllSessions(slots[0]), CKR_OK);
+    MUST(state(there) == CKS_RW_USER_FUNCTIONS);
+    CHECK(sign(there, made(there)), CKR_OK);
+}
+
+/* Makes a token key, and tells what that answers. */
+static void keeps(void) {
+    CK_SESSION_HANDLE session = opened(RW);
+    CK_OBJECT_HANDLE key;
+    CK_MECHANISM mechanism = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_ULONG len = 32;
+    CK_BBOOL yes = CK_TRUE;
+    CK_ATTRIBUTE template[2];
+    template[0].type = CKA_VALUE_LEN;
+    template[0].pValue = &len;
+    template[0].ulValueLen = sizeof len;
+    template[1].type = CKA_TOKEN;
+    template[1].pValue = &yes;
+    template[1].ulValueLen = sizeof yes;
+    CHECK(login(session), CKR_OK);
+    printf("%lx\n", p11->C_GenerateKey(session, &mechanism, template, 2, &key));
+}
+
+static CK_ULONG longest_us;
+
+/* Signs until told to end; each call must succeed. */
+static void *loads(void *unused) {
+    CK_SESSION_HANDLE session = opened(RW);
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+        struct timespec begun, done;
+        CK_ULONG took, longest;
+        clock_gettime(CLOCK_MONOTONIC, &begun);
+        CHECK(sign(session, shared_key), CKR_OK);
+        clock_gettime(CLOCK_MONOTONIC, &done);
+        took = (CK_ULONG)((done.tv_sec - begun.tv_sec) * 1000000 + (done.tv_nsec - begun.tv_nsec) / 1000);
+        longest = __atomic_load_n(&longest_us, __ATOMIC_RELAXED);
+        while (took > longest &&
+               !__atomic_compare_exchange_n(&longest_us, &longest, took, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            continue;
+        __atomic_add_fetch(&signatures, 1, __ATOMIC_RELAXED);
+    }
+    return unused;
+}
+
+/* Many threads sign; for each line of the input tells the number of signatures and the longest call since the last. */
+static void load_of_threads(void) {
+    CK_SESSION_HANDLE session = opened(RW);
+    pthread_t threads[256];
+    char line[64];
+    long i;
+
+    MUST(number <= 256);
+    CHECK(login(session), CKR_OK);
+    shared_key = made(session);
+    for (i = 0; i < number; i++)
+        MUST(pthread_create(&threads[i], NULL, loads, NULL) == 0);
+    printf("ready\n");
+    fflush(stdout);
+    while (fgets(line, sizeof line, stdin) != NULL) {
+        printf("%lu %lu\n", __atomic_load_n(&signatures, __ATOMIC_RELAXED),
+               __atomic_exchange_n(&longest_us, 0, __ATOMIC_RELAXED) / 1000);
+        fflush(stdout);
+    }
+    __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+    for (i = 0; i < number; i++)
+        MUST(pthread_join(threads[i], NULL) == 0);
+}
+
 /* Logs in and, for each line of its input, tells its state and what a signature answers; "login" logs in again. */
 static void asked(void) {
     CK_SESSION_HANDLE session = opened(RW);
@@ -312,13 +405,14 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*tell)(void);
-    } stories[] = {{"logins", logins}, {"lives", lives}, {"threads", threads}, {"trouble", trouble}, {"forks", forks}, {"asked", asked}};
+    } stories[] = {{"logins", logins}, {"lives", lives}, {"threads", threads}, {"trouble", trouble}, {"forks", forks}, {"asked", asked}, {"clusters", clusters}, {"keeps", keeps}, {"load", load_of_threads}};
     size_t i;
 
     MUST(argc >= 4);
     load(argv[1]);
     pin = (unsigned char *)argv[3];
     pin_len = strlen(argv[3]);
+    other_pin = argv[argc - 1];
     number = argc > 4 ? strtol(argv[4], NULL, 10) : 0;
     CHECK(p11->C_Initialize(NULL), CKR_OK);
     for (i = 0; i < sizeof stories / sizeof *stories; i++)

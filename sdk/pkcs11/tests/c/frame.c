@@ -145,6 +145,7 @@ static CK_RV notify(CK_SESSION_HANDLE session, CK_NOTIFICATION event, void *appl
 static void sessions(void) {
     CK_SESSION_HANDLE handles[SESSIONS_MAX], one, last;
     CK_SESSION_INFO info;
+    CK_TOKEN_INFO token;
     CK_ULONG i;
 
     CHECK(p11->C_OpenSession(FIRST_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &one), CKR_CRYPTOKI_NOT_INITIALIZED);
@@ -180,6 +181,10 @@ static void sessions(void) {
     CHECK(p11->C_Login(last, CKU_USER, (CK_UTF8CHAR *)"", 0), CKR_PIN_LEN_RANGE);
     CHECK(p11->C_Login(last, CKU_USER, (CK_UTF8CHAR *)"1234", 4), CKR_PIN_INCORRECT);
     CHECK(p11->C_Login(last, CKU_USER, (CK_UTF8CHAR *)"x", CK_UNAVAILABLE_INFORMATION), CKR_ARGUMENTS_BAD);
+    /* Nobody listens where the configuration leads to. */
+    CHECK(p11->C_Login(last, CKU_USER, (CK_UTF8CHAR *)"alice:hunter22", 14), CKR_DEVICE_ERROR);
+    CHECK(p11->C_GetTokenInfo(FIRST_SLOT, &token), CKR_DEVICE_ERROR);
+    CHECK(p11->C_GetMechanismList(FIRST_SLOT, NULL, &i), CKR_DEVICE_ERROR);
     CHECK(p11->C_GetFunctionStatus(last), CKR_FUNCTION_NOT_PARALLEL);
     CHECK(p11->C_CancelFunction(last), CKR_FUNCTION_NOT_PARALLEL);
     CHECK(p11->C_InitToken(FIRST_SLOT, NULL, 0, NULL), CKR_FUNCTION_NOT_SUPPORTED);

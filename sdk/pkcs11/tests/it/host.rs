@@ -63,7 +63,7 @@ impl Host {
             format!(
                 r#"{{ "type": "hsm1", "cluster": {{ "hsm_ca_file": "customerCA.crt", "cluster_id": "cluster-2345672345{}",
                 "servers": [{{ "hostname": "127.0.0.1", "port": 9, "enable": true }}],
-                "options": {{ "default_retry_mode": "off" }} }} }}"#,
+                "options": {{ "retry_mode": "off" }} }} }}"#,
                 char::from(b'a' + u8::try_from(index).unwrap())
             )
         };

@@ -47,7 +47,8 @@ fn the_library_without_a_cluster() {
     ] {
         assert!(log.contains(line), "{line}\n{log}");
     }
-    assert!(!log.contains("1234"));
+    assert!(log.contains("ERROR no HSM of the cluster answered: 127.0.0.1:9: cannot connect"), "{log}");
+    assert!(!log.contains("1234") && !log.contains("hunter22"));
 }
 
 #[test]
