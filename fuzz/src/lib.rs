@@ -24,6 +24,7 @@ pub mod reference_pem;
 mod samples;
 pub mod sealed;
 pub mod settings;
+pub mod templates;
 pub mod tickets;
 pub mod token_files;
 pub mod wrapped_keys;
@@ -69,6 +70,7 @@ targets! {
     reference_pem: 2_000,
     sealed: 10_000,
     settings: 5_000,
+    templates: 20_000,
     tickets: 20_000,
     token_files: 5_000,
     wrapped_keys: 1_000,

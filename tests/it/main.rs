@@ -1,6 +1,5 @@
 //! End-to-end tests: real processes, real loaders, real clients.
 
-mod certificates;
 mod cli;
 mod clones;
 mod cluster;

@@ -53,7 +53,7 @@ pub enum Command {
         /// Admin or crypto user.
         role: Role,
     },
-    /// Deletes a user who owns no keys, and the user's certificates.
+    /// Deletes a user who owns no keys.
     DeleteUser {
         /// Name.
         name: UserName,

@@ -28,3 +28,5 @@ mod vendor;
 
 #[cfg(feature = "fuzz")]
 pub use mechanism::{MECHANISMS, mechanism_in};
+#[cfg(feature = "fuzz")]
+pub use objects::fuzz::{template_in, template_kinds};

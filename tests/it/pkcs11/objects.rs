@@ -124,6 +124,20 @@ fn a_wrapping_key_wraps_what_fits_its_template() {
     tell(&World::new(), "demanding");
 }
 
+#[test]
+fn both_sides_derive_the_same_key() {
+    tell(&World::new(), "derivations");
+}
+
+#[test]
+fn certificates_are_objects_where_they_are_switched_on() {
+    let world = World::quick(&["--hsm-type", "hsm2m.medium"]);
+    tell(&world, "without-certificates");
+    let mut configure = Command::new(program("configure-pkcs11"));
+    run(configure.arg("--enable-certificate-storage").env("CLOUDHSM_HOME", world.home())).ok();
+    tell(&world, "certificates");
+}
+
 /// `openssl` verifies what keys signed that came in through the library.
 #[test]
 fn keys_that_come_in_are_what_they_were() {
@@ -137,6 +151,7 @@ fn keys_that_come_in_are_what_they_were() {
 
     let rsa = PublicPart::Rsa { modulus: value(&said, "rsa-modulus"), public_exponent: vec![1, 0, 1] };
     verify(&world, &rsa, &value(&said, "rsa-signature"));
+    verify(&world, &rsa, &value(&said, "rsa-signature-of-exponents"));
     let ec = PublicPart::Ec { curve: Curve::P256, point: value(&said, "ec-point")[2..].to_vec() };
     let signature = ecdsa::raw_to_der(&value(&said, "ec-signature")).expect("two numbers");
     verify(&world, &ec, &signature);

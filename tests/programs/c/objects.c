@@ -455,7 +455,7 @@ static void wraps(void)
     CK_ATTRIBUTE odd[] = { { CKA_VALUE_LEN, &len20, sizeof len20 } };
     CK_OBJECT_HANDLE secret_key = make_aes("payload", &no), odd_key = make(CKM_GENERIC_SECRET_KEY_GEN, odd, 1);
 
-    CK_BYTE iv[12] = { 1, 2, 3 }, aad[] = "aad";
+    CK_BYTE iv[12] = { 1, 2, 3 }, block[16] = { 0 }, aad[] = "aad";
     CK_GCM_PARAMS gcm_params = { iv, sizeof iv, 0, aad, 3, 128 }, inner_params = { NULL, 0, 0, aad, 3, 96 };
     CK_RSA_PKCS_OAEP_PARAMS oaep_params = { CKM_SHA256, CKG_MGF1_SHA256, 0, NULL, 0 };
     CK_RSA_AES_KEY_WRAP_PARAMS rsa_aes_params = { 256, &oaep_params };
@@ -466,7 +466,7 @@ static void wraps(void)
                  zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 },
                  oaep = { CKM_RSA_PKCS_OAEP, &oaep_params, sizeof oaep_params },
                  rsa_aes = { CKM_RSA_AES_KEY_WRAP, &rsa_aes_params, sizeof rsa_aes_params },
-                 cbc_pad = { CKM_AES_CBC_PAD, a6, sizeof a6 };
+                 cbc_pad = { CKM_AES_CBC_PAD, block, sizeof block };
     CK_MECHANISM *any[] = { &gcm, &inner, &pkcs5, &zero_pad };
     for (size_t i = 0; i < COUNT(any); i++) {
         round_trip(any[i], under, under, secret_key, &secret, &aes);
@@ -618,6 +618,8 @@ static void imports(void)
     key = create(&private, &rsa, whole, COUNT(whole));
     print("rsa-modulus", MODULUS, sizeof MODULUS);
     sign(key, CKM_SHA256_RSA_PKCS, "rsa-signature");
+    key = create(&private, &rsa, whole, 4);
+    sign(key, CKM_SHA256_RSA_PKCS, "rsa-signature-of-exponents");
     CK_ATTRIBUTE rsa_half[] = { { CKA_VERIFY, &yes, 1 }, PART(CKA_MODULUS, MODULUS),
                                 { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 }, { CKA_PRIVATE, &no, 1 } };
     none = create(&public, &rsa, rsa_half, 4);
@@ -651,6 +653,142 @@ static void imports(void)
     HOLDS(p->C_CreateObject(s, off_curve, 4, &none) != CKR_OK);
 }
 
+/* Both sides agree, and a key comes from a key. */
+static void derivations(void)
+{
+    CK_OBJECT_HANDLE pub[2], priv[2], agreed[2], none;
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, p256, sizeof p256 }, { CKA_VERIFY, &yes, 1 } };
+    CK_ATTRIBUTE derives[] = { { CKA_DERIVE, &yes, 1 } };
+    CK_ATTRIBUTE template[] = { { CKA_CLASS, &secret, sizeof secret }, { CKA_KEY_TYPE, &aes, sizeof aes },
+                                { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_LABEL, "agreed", 6 } };
+    CK_BYTE point[2][80], info[] = "info";
+    CK_ECDH1_DERIVE_PARAMS params = { CKD_CLOUDHSM_X963_SHA256_KDF, 4, info, 0, NULL };
+    CK_MECHANISM ecdh = { CKM_ECDH1_DERIVE, &params, sizeof params };
+    CK_ULONG len[2] = { 80, 80 };
+    for (int i = 0; i < 2; i++) {
+        make_pair(CKM_EC_KEY_PAIR_GEN, curve, 2, derives, 1, &pub[i], &priv[i]);
+        OK(read_one(pub[i], CKA_EC_POINT, point[i], &len[i]));
+    }
+    for (int i = 0; i < 2; i++) {
+        params.pPublicData = point[1 - i];
+        params.ulPublicDataLen = len[1 - i];
+        OK(p->C_DeriveKey(s, &ecdh, priv[i], template, 4, &agreed[i]));
+        HOLDS(flag(agreed[i], CKA_SENSITIVE) && flag(agreed[i], CKA_EXTRACTABLE) && !flag(agreed[i], CKA_TOKEN));
+        HOLDS(!flag(agreed[i], CKA_SIGN) && !flag(agreed[i], CKA_ENCRYPT));
+    }
+    HOLDS(same(agreed[0], agreed[1], CKA_CHECK_VALUE));
+    CK_ATTRIBUTE open[] = { template[0], template[1], template[2], { CKA_SENSITIVE, &no, 1 } };
+    IS(CKR_ATTRIBUTE_VALUE_INVALID, p->C_DeriveKey(s, &ecdh, priv[0], open, 4, &none));
+    IS(CKR_TEMPLATE_INCOMPLETE, p->C_DeriveKey(s, &ecdh, priv[0], template, 2, &none));
+    IS(CKR_KEY_TYPE_INCONSISTENT, p->C_DeriveKey(s, &ecdh, agreed[0], template, 4, &none));
+    IS(CKR_KEY_HANDLE_INVALID, p->C_DeriveKey(s, &ecdh, 4711, template, 4, &none));
+    params.kdf = CKD_NULL;
+    params.ulSharedDataLen = 0;
+    params.pSharedData = NULL;
+    IS(CKR_MECHANISM_PARAM_INVALID, p->C_DeriveKey(s, &ecdh, priv[0], template, 4, &none));
+
+    /* The counter KDF in its older layout and the same in the order of its parts. */
+    CK_ATTRIBUTE of_base[] = { { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_DERIVE, &yes, 1 } };
+    CK_OBJECT_HANDLE base = make(CKM_AES_KEY_GEN, of_base, 2);
+    CK_SP800_108_COUNTER_FORMAT counter = { 32 };
+    CK_SP800_108_DKM_LENGTH_FORMAT dkm = { SP800_108_DKM_LENGTH_SUM_OF_KEYS, 32 };
+    CK_BYTE label[] = "label", context[] = "context", zero[] = { 0 };
+    CK_PRF_DATA_PARAM older[] = { { SP800_108_COUNTER_FORMAT, &counter, sizeof counter },
+                                  { SP800_108_PRF_LABEL, label, 5 }, { SP800_108_PRF_CONTEXT, context, 7 },
+                                  { SP800_108_DKM_FORMAT, &dkm, sizeof dkm } };
+    CK_PRF_DATA_PARAM newer[] = { { CK_SP800_108_ITERATION_VARIABLE, &counter, sizeof counter },
+                                  { CK_SP800_108_BYTE_ARRAY, label, 5 }, { CK_SP800_108_BYTE_ARRAY, zero, 1 },
+                                  { CK_SP800_108_BYTE_ARRAY, context, 7 }, { CK_SP800_108_DKM_LENGTH, &dkm, sizeof dkm } };
+    CK_SP800_108_KDF_PARAMS kdf_params = { CKM_SHA256_HMAC, COUNT(older), older };
+    CK_MECHANISM kdf = { CKM_CLOUDHSM_SP800_108_COUNTER_KDF, &kdf_params, sizeof kdf_params };
+    OK(p->C_DeriveKey(s, &kdf, base, template, 4, &agreed[0]));
+    kdf_params.pDataParams = newer;
+    kdf_params.ulNumberOfDataParams = COUNT(newer);
+    OK(p->C_DeriveKey(s, &kdf, base, template, 4, &agreed[1]));
+    HOLDS(same(agreed[0], agreed[1], CKA_CHECK_VALUE) && !same(agreed[0], base, CKA_CHECK_VALUE));
+}
+
+static CK_OBJECT_CLASS certificate = CKO_CERTIFICATE;
+static CK_CERTIFICATE_TYPE x509 = CKC_X_509;
+static CK_BYTE subject[] = { 0x30, 0x0d, 0x31, 0x0b, 0x30, 0x09, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x02, 'm', 'e' };
+static CK_BYTE der[] = { 0x30, 0x03, 0x02, 0x01, 0x05 };
+
+static CK_OBJECT_HANDLE make_certificate(CK_SESSION_HANDLE session, const char *label, CK_BBOOL *token)
+{
+    CK_ATTRIBUTE template[] = {
+        { CKA_CLASS, &certificate, sizeof certificate }, { CKA_CERTIFICATE_TYPE, &x509, sizeof x509 },
+        { CKA_SUBJECT, subject, sizeof subject }, { CKA_VALUE, der, sizeof der },
+        { CKA_LABEL, (void *)label, strlen(label) }, { CKA_TOKEN, token, 1 }, { CKA_ID, "\7", 1 },
+    };
+    CK_OBJECT_HANDLE object = 0;
+    OK(p->C_CreateObject(session, template, COUNT(template), &object));
+    return object;
+}
+
+/* Certificates beside keys, with a login and without one. */
+static void certificates(void)
+{
+    CK_OBJECT_HANDLE hits[8], key = make_aes("a key", &no), kept = make_certificate(s, "mine", &yes);
+    CK_BYTE room[64];
+    CK_ULONG len = sizeof room;
+    OK(read_one(kept, CKA_VALUE, room, &len));
+    HOLDS(len == sizeof der && memcmp(room, der, len) == 0);
+    len = sizeof room;
+    OK(read_one(kept, CKA_CHECK_VALUE, room, &len));
+    HOLDS(len == 3 && flag(kept, CKA_TOKEN) && !flag(kept, CKA_PRIVATE) && !flag(kept, CKA_TRUSTED));
+    IS(CKR_ATTRIBUTE_TYPE_INVALID, read_one(kept, CKA_MODULUS, room, &len));
+    IS(CKR_KEY_HANDLE_INVALID, p->C_SignInit(s, &(CK_MECHANISM){ CKM_ECDSA, NULL, 0 }, kept));
+
+    CK_ATTRIBUTE by_label[] = { { CKA_CLASS, &certificate, sizeof certificate }, { CKA_LABEL, "mine", 4 } };
+    HOLDS(find(by_label, 2, hits, 8) == 1 && hits[0] == kept);
+    CK_ATTRIBUTE by_subject[] = { { CKA_CLASS, &certificate, sizeof certificate },
+                                  { CKA_SUBJECT, subject, sizeof subject } };
+    HOLDS(find(by_subject, 2, hits, 8) == 1 && hits[0] == kept);
+    HOLDS(find(NULL, 0, hits, 8) == 2);
+    HOLDS(find_one(CKA_CLASS, &secret, sizeof secret, hits) == 1 && hits[0] == key);
+    HOLDS(find_one(CKA_TOKEN, &no, 1, hits) == 1 && hits[0] == key);
+
+    CK_ATTRIBUTE renamed[] = { { CKA_LABEL, "renamed", 7 } };
+    OK(p->C_SetAttributeValue(s, kept, renamed, 1));
+    HOLDS(find(by_label, 2, hits, 8) == 0 && find_one(CKA_LABEL, "renamed", 7, hits) == 1);
+    renamed[0] = (CK_ATTRIBUTE){ CKA_VALUE, der, sizeof der };
+    IS(CKR_ATTRIBUTE_READ_ONLY, p->C_SetAttributeValue(s, kept, renamed, 1));
+    IS(CKR_ACTION_PROHIBITED, p->C_CopyObject(s, kept, NULL, 0, hits));
+
+    /* Of a session. */
+    CK_SESSION_HANDLE second = open_session();
+    CK_OBJECT_HANDLE passing = make_certificate(second, "passing", &no);
+    HOLDS(!flag(passing, CKA_TOKEN) && find_one(CKA_LABEL, "passing", 7, hits) == 1 && hits[0] == passing);
+    OK(p->C_CloseSession(second));
+    len = 0;
+    IS(CKR_OBJECT_HANDLE_INVALID, read_one(passing, CKA_LABEL, NULL, &len));
+
+    /* Whoever is not logged in sees it and may not destroy what is another's. */
+    OK(p->C_Logout(s));
+    HOLDS(find(NULL, 0, hits, 8) == 1 && hits[0] == kept);
+    len = sizeof room;
+    OK(read_one(kept, CKA_VALUE, room, &len));
+    HOLDS(p->C_DestroyObject(s, kept) != CKR_OK);
+    login();
+    OK(p->C_DestroyObject(s, kept));
+    IS(CKR_OBJECT_HANDLE_INVALID, p->C_DestroyObject(s, kept));
+    HOLDS(find(NULL, 0, hits, 8) == 0);
+    CK_ATTRIBUTE least[] = { { CKA_CLASS, &certificate, sizeof certificate } };
+    IS(CKR_TEMPLATE_INCOMPLETE, p->C_CreateObject(s, least, 1, hits));
+}
+
+/* Without the setting there are none. */
+static void without_certificates(void)
+{
+    CK_OBJECT_HANDLE none;
+    CK_ATTRIBUTE template[] = {
+        { CKA_CLASS, &certificate, sizeof certificate }, { CKA_CERTIFICATE_TYPE, &x509, sizeof x509 },
+        { CKA_SUBJECT, subject, sizeof subject }, { CKA_VALUE, der, sizeof der },
+    };
+    IS(CKR_TEMPLATE_INCONSISTENT, p->C_CreateObject(s, template, 4, &none));
+    HOLDS(find(template, 1, &none, 1) == 0);
+}
+
 static const struct {
     const char *name;
     void (*tell)(void);
@@ -663,6 +801,9 @@ static const struct {
     { "trusted", trusted },
     { "demanding", demanding },
     { "imports", imports },
+    { "derivations", derivations },
+    { "certificates", certificates },
+    { "without-certificates", without_certificates },
 };
 
 int main(int argc, char **argv)

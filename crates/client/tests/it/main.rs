@@ -5,7 +5,6 @@ mod connections;
 mod failover;
 mod fork;
 mod logins;
-mod objects;
 mod pool;
 mod random;
 mod session_keys;

@@ -14,9 +14,6 @@ use crate::objects::Reading;
 
 unsupported! {
     C_GetObjectSize(CK_SESSION_HANDLE, CK_OBJECT_HANDLE, *mut CK_ULONG);
-    C_DeriveKey(
-        CK_SESSION_HANDLE, *mut CK_MECHANISM, CK_OBJECT_HANDLE, *mut CK_ATTRIBUTE, CK_ULONG, *mut CK_OBJECT_HANDLE
-    );
 }
 
 /// # Safety
@@ -32,7 +29,6 @@ pub(crate) unsafe extern "C" fn C_CreateObject(
         check(object)?;
         // SAFETY: the caller's.
         let given = unsafe { template(attributes, count) }?;
-        session.note_template("C_CreateObject", &given);
         // SAFETY: the caller's.
         unsafe { put(object, session.create_object(&given)?) }
     })
@@ -231,6 +227,26 @@ pub(crate) unsafe extern "C" fn C_UnwrapKey(
             unsafe { (mechanism_at(mechanism)?, bytes(wrapped, len)?, template(attributes, count)?) };
         // SAFETY: the caller's.
         unsafe { put(key, session.unwrap_key(&mechanism, unwrapping_key, wrapped, &given)?) }
+    })
+}
+
+/// # Safety
+/// As the standard's.
+#[unsafe(no_mangle)]
+pub(crate) unsafe extern "C" fn C_DeriveKey(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    base: CK_OBJECT_HANDLE,
+    attributes: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+    key: *mut CK_OBJECT_HANDLE,
+) -> CK_RV {
+    in_session("C_DeriveKey", session, |session| {
+        check(key)?;
+        // SAFETY: the caller's.
+        let (mechanism, given) = unsafe { (mechanism_at(mechanism)?, template(attributes, count)?) };
+        // SAFETY: the caller's.
+        unsafe { put(key, session.derive_key(&mechanism, base, &given)?) }
     })
 }
 

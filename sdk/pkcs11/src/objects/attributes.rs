@@ -50,6 +50,7 @@ impl Session {
     ) -> Result<Vec<Reading>, Failure> {
         let objects = &self.slot.objects;
         let reference = match self.object(handle)? {
+            Object::Certificate(certificate) => return self.certificate_values(&certificate, wanted),
             Object::Key(key) => key.reference,
             Object::Unseen(reference) => reference,
         };
@@ -73,6 +74,7 @@ impl Session {
     /// Changes attributes, in their order. What cannot be changed at all is refused before any is.
     pub(crate) fn set_attributes(&self, handle: CK_OBJECT_HANDLE, given: &[Given]) -> Result<(), Failure> {
         let key = match self.object(handle)? {
+            Object::Certificate(certificate) => return self.set_certificate(&certificate, given),
             Object::Key(_) | Object::Unseen(_) => self.key_of_object(handle)?,
         };
         self.check_may_change(key.info().attributes.flags.has(Flag::Token))?;
@@ -95,7 +97,7 @@ impl Session {
 }
 
 /// What is asked to be changed, in the HSMs' words.
-fn changes(given: &[Given]) -> Result<Template, Failure> {
+pub(super) fn changes(given: &[Given]) -> Result<Template, Failure> {
     templates::check_length(given)?;
     let mut changes = Template::new();
     for (at, one) in given.iter().enumerate() {

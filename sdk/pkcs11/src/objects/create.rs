@@ -14,10 +14,11 @@ use crate::failure::Failure;
 use crate::session::Session;
 
 impl Session {
-    /// Brings a key in.
+    /// Brings a key in, or makes a certificate.
     pub(crate) fn create_object(&self, given: &[Given]) -> Result<CK_OBJECT_HANDLE, Failure> {
         match templates::class_number(given)? {
             None => Err(templates::incomplete(CKA_CLASS)),
+            Some(CKO_CERTIFICATE) => self.create_certificate(given),
             Some(number) if values::class(number).is_some() => self.create_key(given),
             Some(_) => Err(values::inconsistent(CKA_CLASS, "the HSMs have no such objects")),
         }
@@ -66,8 +67,10 @@ impl Session {
 
     /// Makes another key of the same material.
     pub(crate) fn copy_object(&self, handle: CK_OBJECT_HANDLE, given: &[Given]) -> Result<CK_OBJECT_HANDLE, Failure> {
+        if let Object::Certificate(certificate) = self.object(handle)? {
+            return self.copy_certificate(&certificate, given);
+        }
         self.check_login()?;
-        self.object(handle)?;
         let key = self.key_of_object(handle)?;
         let template = copied(&key.info().attributes, given)?;
         let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(false));
@@ -82,6 +85,7 @@ impl Session {
     pub(crate) fn destroy_object(&self, handle: CK_OBJECT_HANDLE) -> Result<(), Failure> {
         let objects = &self.slot.objects;
         let (reference, is_token) = match self.object(handle)? {
+            Object::Certificate(certificate) => return self.destroy_certificate(&certificate),
             Object::Key(key) => (key.reference, key.info().attributes.flags.has(Flag::Token)),
             // Whatever is found without its attributes is in the store.
             Object::Unseen(reference) => (reference, true),

@@ -9,6 +9,7 @@ use cryptoki_sys::*;
 use strongroom_client::KeyInfo;
 use strongroom_types::{AttributeName, AttributeValue, Curve, Filter, FilterTerm, KeyClass, KeyReference};
 
+use super::certificates::Found as FoundCertificate;
 use super::templates::{self, Shape, values};
 use super::{Object, Objects};
 use crate::attribute::Given;
@@ -23,13 +24,14 @@ const WHOLE_KEYS: u32 = 64;
 /// A search between `C_FindObjectsInit` and `C_FindObjectsFinal`.
 #[derive(Default)]
 pub(crate) struct Find {
+    certificates: VecDeque<FoundCertificate>,
     keys: VecDeque<KeyReference>,
     infos: HashMap<KeyReference, KeyInfo>,
 }
 
 impl Find {
     fn left(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.certificates.len()
     }
 
     /// Handles of the next hits, at most `max`.
@@ -37,24 +39,30 @@ impl Find {
         let keys = self.keys.len().min(max);
         let keys: Vec<_> =
             self.keys.drain(..keys).map(|reference| (reference, self.infos.remove(&reference))).collect();
-        objects.hand_out(keys)
+        let certificates = self.certificates.len().min(max - keys.len());
+        objects.hand_out(keys, self.certificates.drain(..certificates))
     }
 }
 
 impl Objects {
     /// Handles of what was found, new ones or those that the objects have.
-    fn hand_out(&self, keys: Vec<(KeyReference, Option<KeyInfo>)>) -> Vec<CK_OBJECT_HANDLE> {
+    fn hand_out(
+        &self,
+        keys: Vec<(KeyReference, Option<KeyInfo>)>,
+        certificates: impl Iterator<Item = FoundCertificate>,
+    ) -> Vec<CK_OBJECT_HANDLE> {
         self.write(|table| {
-            keys.into_iter()
-                .map(|(reference, info)| match info {
-                    Some(info) => table.key(info, None).handle,
-                    None => {
-                        let handle = *table.keys.entry(reference).or_insert_with(super::next_handle);
-                        table.objects.entry(handle).or_insert(Object::Unseen(reference));
-                        handle
-                    }
-                })
-                .collect()
+            let keys = keys.into_iter().map(|(reference, info)| match info {
+                Some(info) => table.key(info, None).handle,
+                None => {
+                    let handle = *table.keys.entry(reference).or_insert_with(super::next_handle);
+                    table.objects.entry(handle).or_insert(Object::Unseen(reference));
+                    handle
+                }
+            });
+            let mut handles: Vec<_> = keys.collect();
+            handles.extend(certificates.map(|found| found.handle(table)));
+            handles
         })
     }
 }
@@ -68,6 +76,9 @@ impl Session {
         templates::check_length(given)?;
         let class = templates::class_number(given)?;
         let mut found = Find::default();
+        if class.is_none_or(|class| class == CKO_CERTIFICATE) {
+            found.certificates = self.find_certificates(given)?.into();
+        }
         if class != Some(CKO_CERTIFICATE)
             && self.slot.logged_in()
             && let Some(filter) = filter(given)?
@@ -106,7 +117,7 @@ fn not_begun() -> Failure {
 }
 
 /// The filter of keys that a template asks for; none when it fits no key.
-fn filter(given: &[Given]) -> Result<Option<Filter>, Failure> {
+pub(super) fn filter(given: &[Given]) -> Result<Option<Filter>, Failure> {
     let mut terms = Vec::new();
     for one in given {
         match of_attribute(one)? {

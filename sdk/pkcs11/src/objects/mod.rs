@@ -5,8 +5,11 @@
 //! * What dies with a session is destroyed in the HSMs when that closes; with the login all keys are forgotten.
 
 mod attributes;
+mod certificates;
 mod create;
 mod find;
+#[cfg(feature = "fuzz")]
+pub(crate) mod fuzz;
 mod generate;
 pub(crate) mod templates;
 mod wrap;
@@ -18,11 +21,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use arc_swap::ArcSwap;
 use cryptoki_sys::*;
 use strongroom_client::{Client, ClientError, KeyInfo};
-use strongroom_types::{KeyReference, Status};
+use strongroom_types::{CertificateReference, KeyReference, Status};
 
 use crate::failure::Failure;
 use crate::session::Session;
 pub(crate) use attributes::Reading;
+pub(crate) use certificates::Certificate;
 pub(crate) use find::Find;
 
 /// The last handle that was given to anything.
@@ -64,6 +68,8 @@ impl Key {
 /// What a handle stands for.
 #[derive(Clone)]
 pub(crate) enum Object {
+    /// A certificate.
+    Certificate(Arc<Certificate>),
     /// A key.
     Key(Arc<Key>),
     /// A key of which only the reference is known yet.
@@ -74,6 +80,7 @@ pub(crate) enum Object {
 struct Table {
     objects: HashMap<CK_OBJECT_HANDLE, Object>,
     keys: HashMap<KeyReference, CK_OBJECT_HANDLE>,
+    certificates: HashMap<CertificateReference, CK_OBJECT_HANDLE>,
 }
 
 impl Table {
@@ -83,6 +90,9 @@ impl Table {
         match &removed {
             Object::Key(key) => self.keys.remove(&key.reference),
             Object::Unseen(reference) => self.keys.remove(reference),
+            Object::Certificate(certificate) => {
+                certificate.reference().and_then(|reference| self.certificates.remove(&reference))
+            }
         };
         Some(removed)
     }
@@ -120,6 +130,7 @@ impl Objects {
                 Ok(info) => Ok(self.add(info, None)),
                 Err(error) => Err(self.gone(handle, error, CKR_KEY_HANDLE_INVALID)),
             },
+            Some(Object::Certificate(_)) => Err(Failure::call(CKR_KEY_HANDLE_INVALID, "the object is a certificate")),
             None => Err(Failure::call(CKR_KEY_HANDLE_INVALID, "there is no such key; find it anew")),
         }
     }
@@ -157,6 +168,7 @@ impl Objects {
         self.write(|table| {
             let of_session = |object: &Object| match object {
                 Object::Key(key) => key.session == Some(session),
+                Object::Certificate(certificate) => certificate.session() == Some(session),
                 Object::Unseen(_) => false,
             };
             let dying = table.objects.iter().filter(|(_, object)| of_session(object));
@@ -164,7 +176,7 @@ impl Objects {
             let removed = dying.into_iter().filter_map(|handle| table.remove(handle));
             let keys = removed.filter_map(|object| match object {
                 Object::Key(key) => Some(key),
-                Object::Unseen(_) => None,
+                Object::Certificate(_) | Object::Unseen(_) => None,
             });
             keys.collect()
         })
@@ -173,8 +185,14 @@ impl Objects {
     /// Forgets what only who is logged in sees.
     pub(crate) fn logged_out(&self) {
         self.write(|table| {
-            table.objects.clear();
-            table.keys.clear();
+            let ends = |object: &Object| match object {
+                Object::Certificate(certificate) => certificate.is_private(),
+                Object::Key(_) | Object::Unseen(_) => true,
+            };
+            let Table { objects, keys, certificates } = table;
+            objects.retain(|_, object| !ends(object));
+            keys.clear();
+            certificates.retain(|_, handle| objects.contains_key(handle));
         });
     }
 

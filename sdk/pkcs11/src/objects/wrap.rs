@@ -1,8 +1,11 @@
-//! `C_WrapKey` and `C_UnwrapKey`.
+//! `C_WrapKey`, `C_UnwrapKey`, `C_DeriveKey`.
 
 use cryptoki_sys::*;
-use strongroom_client::{KeyInfo, Wrapping};
-use strongroom_types::{GCM_IV_LEN, KeyClass, KeyQuorum, KeyType, PublicPart, Secret, WrapMechanism};
+use strongroom_client::{KeyInfo, Setting, Wrapping};
+use strongroom_types::limits::DES3_LEN;
+use strongroom_types::{
+    Derivation, EcdhKdf, GCM_IV_LEN, KeyClass, KeyQuorum, KeyType, PublicPart, Secret, WrapMechanism,
+};
 
 use super::generate::is_token;
 use super::templates::{self, Call};
@@ -97,6 +100,33 @@ impl Session {
                 .renamed(CKR_DATA_LEN_RANGE, CKR_WRAPPED_KEY_LEN_RANGE)
                 .renamed(CKR_ENCRYPTED_DATA_INVALID, CKR_WRAPPED_KEY_INVALID)
         })?;
+        self.keep(info)
+    }
+
+    /// A secret key derived from another key.
+    pub(crate) fn derive_key(
+        &self,
+        mechanism: &Mechanism,
+        base: CK_OBJECT_HANDLE,
+        given: &[Given],
+    ) -> Result<CK_OBJECT_HANDLE, Failure> {
+        let Parameter::Derive(derivation) = &mechanism.parameter else {
+            return Err(Failure::call(CKR_MECHANISM_INVALID, "the mechanism derives no keys"));
+        };
+        if matches!(derivation, Derivation::Ecdh { kdf: EcdhKdf::None, .. })
+            && !self.slot.settings.is_on(Setting::EcdhWithoutKdf)
+        {
+            let why = "CKD_NULL is switched off; use a CKD_CLOUDHSM_X963_*_KDF, or run configure-pkcs11 \
+                       --enable-ecdh-without-kdf";
+            return Err(Failure::call(CKR_MECHANISM_PARAM_INVALID, why));
+        }
+        let base = self.usable_key(mechanism, base, Use::Derive)?;
+        let kind = templates::kind_of(given)?;
+        let wanted = templates::read(Call::Derive, kind, given)?;
+        let length = wanted.small_number(CKA_VALUE_LEN)?.unwrap_or(DES3_LEN);
+        let template = wanted.into_template();
+        self.check_may_change(is_token(&template))?;
+        let info = self.slot.client.key_derive(base.reference, derivation, kind.key_type(), length, &template)?;
         self.keep(info)
     }
 }

@@ -15,6 +15,8 @@ use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, KeyClass
 
 use crate::attribute::{Given, Value};
 use crate::failure::Failure;
+#[cfg(feature = "fuzz")]
+pub(crate) use table::kinds;
 pub(crate) use table::{Readable, Shape, attribute, makes, name_of, of_flag, readable};
 use table::{Rule, rule, ruled};
 use values::{inconsistent, invalid};

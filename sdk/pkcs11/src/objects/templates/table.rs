@@ -123,6 +123,12 @@ pub(crate) fn attribute(kind: CK_ATTRIBUTE_TYPE) -> Option<Attribute> {
     ATTRIBUTES.iter().find(|attribute| attribute.kind == kind).copied()
 }
 
+/// Every attribute's number.
+#[cfg(feature = "fuzz")]
+pub(crate) fn kinds() -> Vec<CK_ATTRIBUTE_TYPE> {
+    ATTRIBUTES.iter().map(|attribute| attribute.kind).collect()
+}
+
 /// The attribute of this flag.
 pub(crate) fn of_flag(flag: Flag) -> Option<Attribute> {
     ATTRIBUTES.iter().find(|attribute| attribute.shape == Shape::Flag(flag)).copied()

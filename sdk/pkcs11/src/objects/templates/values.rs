@@ -38,7 +38,7 @@ pub(crate) fn number(attribute: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Result<CK_UL
     }
     let wrong = || invalid(attribute, "a number has the size of a CK_ULONG");
     let bytes: [u8; 4] = bytes.try_into().map_err(|_| wrong())?;
-    CK_ULONG::try_from(u32::from_ne_bytes(bytes)).map_err(|_| wrong())
+    Ok(u32::from_ne_bytes(bytes).into())
 }
 
 /// A number that the HSMs count in 32 bits.
