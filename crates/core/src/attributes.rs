@@ -94,7 +94,6 @@ fn changed(
 ) -> Result<Attributes, Refusal> {
     match name {
         AttributeName::Label => Ok(Attributes { label: templates::label(value)?, ..attributes.clone() }),
-        AttributeName::Id if hsm_type == HsmType::Hsm1Medium => Err(refused(Status::AttributeReadOnly, name)),
         AttributeName::Id => Ok(Attributes { id: templates::id(value)?, ..attributes.clone() }),
         AttributeName::Flag(flag) => {
             let (class, key_type) = (attributes.class, attributes.key_type);
@@ -252,8 +251,8 @@ mod tests {
         check(0, AttributeName::Label, Text("x".repeat(127)), [None, None]);
         check(0, AttributeName::Label, Text("x".repeat(128)), invalid);
         check(0, AttributeName::Label, Bool(true), invalid);
-        check(4, AttributeName::Id, Bytes(vec![1; 127]), [None, read_only[0]]);
-        check(4, AttributeName::Id, Bytes(vec![1; 128]), [invalid[0], read_only[0]]);
+        check(4, AttributeName::Id, Bytes(vec![1; 127]), [None, None]);
+        check(4, AttributeName::Id, Bytes(vec![1; 128]), invalid);
         check(0, AttributeName::Flag(Flag::Sign), Text("true".into()), invalid);
         check(0, AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey), read_only);
         check(0, AttributeName::KeyType, AttributeValue::KeyType(KeyType::Aes), read_only);

@@ -368,10 +368,6 @@ fn set_flag(chosen: &mut Chosen, kind: &Kind, flag: Flag, value: &AttributeValue
     if kind.read_only.contains(&flag) {
         return match (flag, value) {
             (Flag::Trusted, AttributeValue::Bool(false)) => Ok(()),
-            (Flag::Trusted, AttributeValue::Bool(true)) => {
-                let about = format!("{name}: only an admin may set it, once the key is there");
-                Err(Refusal::new(Status::AttributeReadOnly, about))
-            }
             _ => Err(refused(Status::AttributeReadOnly, name)),
         };
     }

@@ -69,11 +69,11 @@ impl Attributes {
     }
 }
 
-/// Whether a key's template has the same attributes, in whatever order.
+/// Whether a key's template has the same attributes, in whatever order. A key's has each once, so that as many of them that
+/// are all wanted are all that is wanted.
 fn is_template(template: Option<&Template>, wanted: &Template) -> bool {
     let template = template.map(Vec::as_slice).unwrap_or_default();
-    template.iter().all(|attribute| wanted.contains(attribute))
-        && wanted.iter().all(|attribute| template.contains(attribute))
+    template.len() == wanted.len() && template.iter().all(|attribute| wanted.contains(attribute))
 }
 
 /// The points that bytes may stand for: themselves, and the content of the DER OCTET STRING that they are. A bare
@@ -178,6 +178,35 @@ mod tests {
         assert!(has(AttributeName::Modulus, &[&[0][..], &[0xc5; 256]].concat()));
         assert!(rsa.have(AttributeName::ModulusSizeBits, &AttributeValue::Number(2048)));
         assert!(!has(AttributeName::EcPoint, &[4]) && !has(AttributeName::CheckValue, &[]));
+    }
+
+    #[test]
+    fn templates_are_compared_as_sets_and_keys_against_them() {
+        let flag = |flag, value| (AttributeName::Flag(flag), AttributeValue::Bool(value));
+        let demands = vec![flag(Flag::Sign, true), flag(Flag::Wrap, false)];
+        let templates = crate::KeyTemplates { wrap: Some(demands.clone().into()), unwrap: None };
+        let key = Attributes {
+            class: KeyClass::SecretKey,
+            key_type: KeyType::Aes,
+            label: String::new(),
+            id: Vec::new(),
+            check_value: None,
+            flags: Flags::NONE.with(Flag::Sign, true),
+            length_bytes: 32,
+            public: None,
+            templates,
+        };
+        let wraps =
+            |template: &[_]| key.have(AttributeName::WrapTemplate, &AttributeValue::Template(template.to_vec()));
+        let [sign, wrap] = [&demands[0], &demands[1]];
+        assert!(wraps(&demands) && wraps(&[wrap.clone(), sign.clone()]));
+        assert!(!wraps(&demands[..1]) && !wraps(&[sign.clone(), sign.clone()]) && !wraps(&[]));
+        assert!(!wraps(&[sign.clone(), wrap.clone(), wrap.clone()]) && !wraps(&[sign.clone(), flag(Flag::Wrap, true)]));
+        assert!(key.have(AttributeName::UnwrapTemplate, &AttributeValue::Template(Template::new())));
+        assert!(!key.have(AttributeName::WrapTemplate, &AttributeValue::Bool(true)));
+        assert_eq!(key.differ_from(&demands), None);
+        let other = [demands.clone(), vec![flag(Flag::Encrypt, true), flag(Flag::Derive, true)]].concat();
+        assert_eq!(key.differ_from(&other), Some(AttributeName::Flag(Flag::Encrypt)));
     }
 
     #[test]

@@ -2,15 +2,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use strongroom_types::{
-    ChallengeId, ClusterId, CredentialId, Curve, KeyReference, LoginId, MlDsaAlgorithm, MtlsEnforcement, QuorumService,
-    QuorumSubject, RecordKind, RecordPath, RequestId, Revision, Role, TokenId, UserId,
+    AttributeName, AttributeValue, ChallengeId, ClusterId, CredentialId, Curve, Flag, KeyClass, KeyReference, KeyType,
+    LoginId, MlDsaAlgorithm, MtlsEnforcement, QuorumService, QuorumSubject, RecordKind, RecordPath, RequestId,
+    Revision, Role, Template, TokenId, UserId,
 };
 
 use super::world::{P256, World, hsm, name, rsa};
 use crate::member::{Anchor, AnchorFound};
 use crate::{
     Actor, Asker, Cluster, Command, CorruptRecord, Effect, EndedLogin, HistoryKey, Lock, Made, Origin, Outcome,
-    PairAlgorithm, QuorumToken, QuorumValues, Receipt, Record, Rollback, SpentChallenge, User,
+    PairAlgorithm, QuorumToken, QuorumValues, Receipt, Record, Reply, Rollback, SpentChallenge, User,
 };
 
 /// Records of every kind and shape.
@@ -27,6 +28,7 @@ fn samples() -> Vec<Record> {
     let admin = world.admin();
     world.done(&admin, &super::mtls::register(1), &Made::Nothing).unwrap();
     world.aes_reference(&alice, &["bob"]);
+    world.aes(&alice, demands(), &[]).unwrap();
     world.certificate(&Actor::Anonymous, super::certificates::template("nobody's")).unwrap();
     world.certificate(&alice, super::certificates::whole("alice's")).unwrap();
     world.pair(&alice, &P256);
@@ -93,6 +95,41 @@ fn samples() -> Vec<Record> {
     samples.push(Record::SpentChallenge(SpentChallenge { id: ChallengeId::from_bytes([2; 16]), until_ms: 12 }));
     samples.extend([rollback(Some(0)), rollback(Some(1_000)), rollback(None)].map(Record::Rollback));
     samples
+}
+
+/// Templates for other keys, with values of every kind.
+fn demands() -> Template {
+    let made = vec![
+        (AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true)),
+        (AttributeName::Flag(Flag::Extractable), AttributeValue::Bool(false)),
+        (AttributeName::Label, AttributeValue::Text("made".into())),
+        (AttributeName::Id, AttributeValue::Bytes(vec![1, 2])),
+        (AttributeName::Class, AttributeValue::Class(KeyClass::PrivateKey)),
+        (AttributeName::KeyType, AttributeValue::KeyType(KeyType::Ec)),
+    ];
+    let compared = vec![
+        (AttributeName::KeyLengthBytes, AttributeValue::Number(138)),
+        (AttributeName::Curve, AttributeValue::Curve(Curve::P256)),
+        (AttributeName::MlDsaAlgorithm, AttributeValue::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa65)),
+    ];
+    vec![
+        (AttributeName::WrapTemplate, AttributeValue::Template([made.clone(), compared].concat())),
+        (AttributeName::UnwrapTemplate, AttributeValue::Template(made)),
+    ]
+}
+
+/// A record from before keys had templates is one of a key that demands nothing, byte for byte.
+#[test]
+fn a_key_without_templates_has_no_field_for_them() {
+    let mut world = World::active();
+    let alice = world.crypto_user("alice");
+    let key = world.aes_reference(&alice, &[]);
+    let Ok(Reply::Key(demanding)) = world.aes(&alice, demands(), &[]) else { panic!("no key") };
+    // Tags 21 and 22, each of a message.
+    let tags = [[0xaa, 0x01], [0xb2, 0x01]];
+    let encoded = |reference| Record::Key(world.state.key(reference).unwrap().as_ref().clone()).encode();
+    let has = |reference, tag: [u8; 2]| encoded(reference).expose().windows(2).any(|window| window == tag);
+    assert!(tags.iter().all(|tag| !has(key, *tag) && has(demanding.reference, *tag)));
 }
 
 fn other_cluster() -> ClusterId {
