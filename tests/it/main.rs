@@ -3,6 +3,7 @@
 mod cli;
 mod clones;
 mod cluster;
+mod compat;
 mod configure;
 mod consistency;
 mod crash;
