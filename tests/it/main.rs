@@ -1,5 +1,6 @@
 //! End-to-end tests: real processes, real loaders, real clients.
 
+mod certificates;
 mod cli;
 mod clones;
 mod cluster;

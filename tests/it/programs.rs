@@ -2,6 +2,7 @@
 //! independent programs say of the outcome.
 
 mod dns;
+mod first_signature;
 mod libp11;
 mod openssh;
 

@@ -86,7 +86,13 @@ fn bootstrap(debian: &Path) -> anyhow::Result<()> {
     for file in ["etc/resolv.conf", "etc/hosts"] {
         fs::copy(Path::new("/").join(file), debian.join(file)).with_context(|| format!("cannot copy /{file}"))?;
     }
-    Ok(())
+    // And the registries of Python and Go.
+    let authorities = "usr/local/share/ca-certificates";
+    copy_files(&Path::new("/").join(authorities), &debian.join(authorities))?;
+    if Path::new("/etc/pip.conf").exists() {
+        fs::copy("/etc/pip.conf", debian.join("etc/pip.conf")).context("cannot copy /etc/pip.conf")?;
+    }
+    Step::new("chroot", [debian.as_os_str(), "update-ca-certificates".as_ref()]).run_quietly()
 }
 
 fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {

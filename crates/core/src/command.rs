@@ -53,7 +53,7 @@ pub enum Command {
         /// Admin or crypto user.
         role: Role,
     },
-    /// Deletes a user who owns no keys.
+    /// Deletes a user who owns no keys, and the user's certificates.
     DeleteUser {
         /// Name.
         name: UserName,

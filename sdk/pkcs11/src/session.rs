@@ -12,8 +12,10 @@ use cryptoki_sys::{
 use strongroom_client::Level;
 use strongroom_types::limits::SESSIONS_MAX;
 
+use crate::attribute::Given;
 use crate::failure::Failure;
 use crate::objects::Find;
+use crate::objects::templates::name_of;
 use crate::operations::{Ciphering, Digesting, Signing, Verifying};
 use crate::slot::{Credentials, Slot};
 
@@ -56,6 +58,15 @@ impl Session {
     /// Whether it was closed while a call ran in it, which then leaves nothing behind.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Notes which attributes a caller gives, and nothing of their values, for whoever wants to know what comes in.
+    pub(crate) fn note_template(&self, function: &str, template: &[Given]) {
+        let log = &self.slot.log;
+        if log.keeps(Level::Debug) {
+            let names: Vec<_> = template.iter().map(|given| name_of(given.kind)).collect();
+            log.write(Level::Debug, &format!("{function}: template of {}", names.join(" ")));
+        }
     }
 
     /// The state as the standard names it.
@@ -128,6 +139,11 @@ impl Sessions {
         open.values().filter(|session| session.slot.id == slot.id).cloned().collect()
     }
 
+    fn is_any_of(&self, slot: &Slot) -> bool {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.values().any(|session| session.slot.id == slot.id)
+    }
+
     /// Closes a session: its operations and objects end, and the login with the slot's last session. A call that runs in
     /// it ends by itself.
     pub(crate) fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(), Failure> {
@@ -149,10 +165,10 @@ impl Sessions {
     /// Ends what closed sessions of a slot leave behind.
     fn end(&self, slot: &Slot, closed: &[Arc<Session>]) {
         closed.iter().for_each(|session| session.closed.store(true, Ordering::SeqCst));
-        if self.of(slot).is_empty() {
+        if !self.is_any_of(slot) {
             let turn = slot.turn();
             // Whoever has opened one meanwhile goes on with the login.
-            if self.of(slot).is_empty() && slot.logged_in() {
+            if !self.is_any_of(slot) && slot.logged_in() {
                 // It was logged in, and is over here whatever the HSMs answer.
                 let _ = turn.logout();
             }

@@ -28,7 +28,7 @@ Examples:
         #[command(flatten)]
         approval: Approval,
     },
-    /// Delete a user who owns no keys (admins)
+    /// Delete a user who owns no keys; certificates of the user's go along (admins)
     #[command(after_long_help = "Example:\n  cloudhsm-cli user delete --username alice --role crypto-user")]
     Delete {
         /// Who

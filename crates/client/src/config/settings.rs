@@ -5,7 +5,7 @@
 pub enum Setting {
     /// Keys of the cluster are made and used only where the cluster has two HSMs.
     KeyAvailabilityCheck,
-    /// What an operation begins with is checked against the key at once. No door that exists has such a step.
+    /// What an operation begins with is checked against the key at once. The PKCS #11 library has such a step.
     ValidateKeyAtInit,
     /// Certificates as objects of the PKCS #11 library.
     CertificateStorage,

@@ -5,6 +5,7 @@ mod connections;
 mod failover;
 mod fork;
 mod logins;
+mod objects;
 mod pool;
 mod random;
 mod session_keys;

@@ -201,6 +201,20 @@ fn what_is_here_and_differs_is_never_changed() {
 }
 
 #[test]
+fn no_key_takes_a_certificates_reference() {
+    let (mut world, mut clone) = clusters();
+    let owner = alice(&mut world);
+    let key = world.aes_reference(&owner, &[]);
+    let reference = strongroom_types::CertificateReference::from_u64(key.as_u64()).unwrap();
+    let command =
+        Command::CreateCertificate { template: Box::new(super::certificates::template("in the way")), trusted: false };
+    clone.done(&Actor::Anonymous, &command, &Made::Certificate { reference, check_value: [0; 3] }).unwrap();
+    assert_eq!(replicate(&mut world, &mut clone, ALICE, key), Err(Status::KeyReplicaConflict));
+    clone.done(&Actor::Anonymous, &Command::DeleteCertificate(reference), &Made::Nothing).unwrap();
+    assert_eq!(replicate(&mut world, &mut clone, ALICE, key), Ok(Reply::Done));
+}
+
+#[test]
 fn the_owner_and_everybody_who_shares_must_be_there() {
     let (mut world, mut clone) = clusters();
     let carol = world.crypto_user("carol");

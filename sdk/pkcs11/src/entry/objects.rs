@@ -29,6 +29,7 @@ pub(crate) unsafe extern "C" fn C_CreateObject(
         check(object)?;
         // SAFETY: the caller's.
         let given = unsafe { template(attributes, count) }?;
+        session.note_template("C_CreateObject", &given);
         // SAFETY: the caller's.
         unsafe { put(object, session.create_object(&given)?) }
     })

@@ -24,6 +24,7 @@ fn it_exports_the_functions_of_the_standard_and_nothing_else() {
     assert!(needed.iter().all(|name| known.iter().any(|known| name.starts_with(known))), "{needed:?}");
     let dynamic = run(Command::new("readelf").arg("-d").arg(library())).ok();
     assert!(dynamic.contains("NODELETE") && dynamic.contains("NOW"), "{dynamic}");
+    assert!(dynamic.contains("Library soname: [libcloudhsm_pkcs11.so]"), "{dynamic}");
 }
 
 /// The program `frame.c`.
