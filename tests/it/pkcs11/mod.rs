@@ -1,3 +1,6 @@
-//! The PKCS #11 library, loaded by C programs.
+//! The PKCS #11 library, loaded by C programs, and by tests in processes of their own.
 
+mod inside;
 mod objects;
+mod operations;
+mod wycheproof;

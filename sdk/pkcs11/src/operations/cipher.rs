@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use strongroom_client::ClientError;
 use strongroom_types::limits::CIPHER_DATA_LEN_MAX;
-use strongroom_types::{CipherMechanism, GCM_IV_LEN, KeyReference, RsaCipher, Secret, Status};
+use strongroom_types::{CipherMechanism, GCM_IV_LEN, KeyReference, RsaCipher, Secret};
 
 use super::blocks::{Blocks, Chain};
 use super::counter::Counter;
@@ -71,15 +71,8 @@ fn of_another_length() -> Failure {
 
 /// What is wrong with data is, when they are decrypted, wrong with a ciphertext.
 fn about_ciphertext(error: ClientError) -> Failure {
-    match error {
-        ClientError::Refused(refusal) if refusal.status == Status::DataLengthInvalid => {
-            Failure::call(CKR_ENCRYPTED_DATA_LEN_RANGE, "the ciphertext's length does not fit the mechanism")
-        }
-        ClientError::Refused(refusal) if refusal.status == Status::DataInvalid => {
-            Failure::call(CKR_ENCRYPTED_DATA_INVALID, "the ciphertext does not fit the mechanism")
-        }
-        other => other.into(),
-    }
+    let failure = Failure::from(error).renamed(CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE);
+    failure.renamed(CKR_DATA_INVALID, CKR_ENCRYPTED_DATA_INVALID)
 }
 
 /// An encryption or decryption in the making.

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use cryptoki_sys::{CKR_DEVICE_ERROR, CKR_SIGNATURE_LEN_RANGE};
+use cryptoki_sys::{CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR, CKR_KEY_SIZE_RANGE, CKR_SIGNATURE_LEN_RANGE};
+use strongroom_client::ClientError;
 use strongroom_types::Secret;
 
 use super::message::{Asked, Parts, Scheme};
@@ -52,6 +53,11 @@ impl Message {
     }
 }
 
+/// A key that is weak is an attribute's fault when it is made or brought in, and one of its size when it is used.
+fn about_use(error: ClientError) -> Failure {
+    Failure::from(error).renamed(CKR_ATTRIBUTE_VALUE_INVALID, CKR_KEY_SIZE_RANGE)
+}
+
 /// A signature in the making.
 pub(crate) struct Signing(Message);
 
@@ -94,7 +100,8 @@ impl Signing {
         let made = match self.0.scheme.asked {
             Asked::Mac(mechanism) => hsms.mac(key, mechanism, message),
             Asked::Signature(mechanism) => hsms.sign(key, mechanism, message),
-        }?;
+        }
+        .map_err(about_use)?;
         if made.len() != self.0.made_len()? {
             return Err(Failure::call(CKR_DEVICE_ERROR, "the HSM's signature has another length than the key's"));
         }
@@ -145,7 +152,7 @@ impl Verifying {
         match self.0.scheme.asked {
             Asked::Mac(mechanism) => hsms.verify_mac(key, mechanism, message, signature),
             Asked::Signature(mechanism) => hsms.verify(key, mechanism, message, signature),
-        }?;
-        Ok(())
+        }
+        .map_err(about_use)
     }
 }

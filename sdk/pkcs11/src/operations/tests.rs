@@ -638,3 +638,13 @@ fn what_is_wrong_with_data_is_wrong_with_a_ciphertext_when_they_are_decrypted() 
         }
     }
 }
+
+#[test]
+fn a_weak_key_is_one_of_a_size_that_is_not_used() {
+    let hsms = Fake { refusal: Some(Status::KeyWeak), ..Fake::default() };
+    let key = || a_key(KeyType::GenericSecret);
+    let mut sign = Signing::new(&plain(CKM_SHA256_HMAC), key()).unwrap();
+    assert_eq!(code(sign.whole(&hsms, Ok(b"m"), ROOMY)), CKR_KEY_SIZE_RANGE);
+    let verify = Verifying::new(&plain(CKM_SHA256_HMAC), key()).unwrap();
+    assert_eq!(rv(verify.whole(&hsms, Ok(b"m"), Ok(&[0; 32]))), CKR_KEY_SIZE_RANGE);
+}
