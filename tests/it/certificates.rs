@@ -82,7 +82,7 @@ fn a_users_certificate_is_read_by_everybody_and_changed_by_nobody_else() {
     }
     assert_eq!(found(&user, "hidden"), [hidden]);
     let subject = CertificateFilter { subject: Some(made.attributes.subject.clone()), ..CertificateFilter::default() };
-    assert_eq!(stranger.certificate_find(&subject).expect("found"), [made.clone()]);
+    assert_eq!(stranger.certificate_find(&subject).expect("found"), std::slice::from_ref(&made));
     let renamed = CertificateChange { label: Some("renamed".into()), ..CertificateChange::default() };
     assert_eq!(refused(stranger.certificate_set(made.reference, &renamed)), Status::CertificateProtected);
     assert_eq!(refused(stranger.certificate_delete(made.reference)), Status::CertificateProtected);

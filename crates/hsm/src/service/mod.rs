@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use strongroom_core::member::rests_on_absence;
 use strongroom_core::permissions::{self, permit};
 use strongroom_core::{Actor, Request, State, Via};
-use strongroom_types::limits::{GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
+use strongroom_types::limits::{FRAME_LEN_LARGE, GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -328,20 +328,20 @@ pub fn may_end_connection(request: &v1::Request) -> bool {
     matches!(request.operation, Some(Operation::MtlsDeregisterTrustAnchor(_)))
 }
 
-/// Whether the answer to a request may be much longer than the request: lists.
+/// Whether the answer to a request may be much longer than the request: lists, and what is asked for in bulk.
 pub fn may_answer_long(request: &v1::Request) -> bool {
-    matches!(
-        request.operation,
+    match &request.operation {
         Some(
             Operation::KeyFind(_)
-                | Operation::KeyGet(_)
-                | Operation::UserList(_)
-                | Operation::KeyExport(_)
-                | Operation::CertificateGet(_)
-                | Operation::QuorumTokenList(_)
-                | Operation::Random(_)
-        )
-    )
+            | Operation::KeyGet(_)
+            | Operation::UserList(_)
+            | Operation::KeyExport(_)
+            | Operation::CertificateGet(_)
+            | Operation::QuorumTokenList(_),
+        ) => true,
+        Some(Operation::Random(message)) => usize::try_from(message.len).is_ok_and(|len| len > FRAME_LEN_LARGE),
+        _ => false,
+    }
 }
 
 /// Wipes what a response holds that must not be seen, after it was encoded; answers whether there was something.
