@@ -5,6 +5,7 @@ pub(crate) mod certificates;
 mod clones;
 mod copies;
 mod key_uses;
+mod derive;
 mod keys;
 mod lifecycle;
 mod logins;

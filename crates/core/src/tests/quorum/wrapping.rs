@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use strongroom_types::{
-    AttributeName, AttributeValue, Flag, KeyClass, KeyQuorum, KeyReference, KeyType, QuorumService, Status, Template,
-    WrapMechanism,
+    AttributeName, AttributeValue, Derivation, Flag, KdfField, KeyClass, KeyQuorum, KeyReference, KeyType, Prf,
+    QuorumService, Status, Template, WrapMechanism,
 };
 
 use super::super::world::{World, name};
@@ -123,4 +123,33 @@ fn an_unwrapping_is_approved_by_the_users_of_the_key_that_unwraps() {
         Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, defaults, share_with, quorum };
     let refused = check_session_keys(&world.state, &bob, &session, world.now_ms);
     assert_eq!(refused.unwrap_err().status, Status::QuorumFailed);
+}
+
+#[test]
+fn a_derivation_is_approved_by_the_users_of_the_base_key() {
+    let (mut world, [alice, bob]) = world();
+    let template = vec![(AttributeName::Flag(Flag::Derive), AttributeValue::Bool(true))];
+    let (share_with, key_type, length_bytes) = (vec![name("bob")], KeyType::Aes, 32);
+    let command = Command::GenerateSecret { key_type, length_bytes, template, share_with, quorum: MANAGE };
+    let made = world.made_secret(KeyType::Aes);
+    let Ok(Reply::Key(base)) = world.done(&alice, &command, &made) else { panic!("no key") };
+    let fields = vec![KdfField::Counter { bits: 8 }];
+    let derive = Command::DeriveKey {
+        base: SourceKey::Stored(base.reference),
+        derivation: Derivation::CounterKdf { prf: Prf::AesCmac, fields },
+        key_type,
+        length_bytes,
+        template: Template::new(),
+    };
+    let mut made = || {
+        let (reference, sealed) = (world.reference(), Some(Arc::from(&[5; 40][..])));
+        let check_value = Some([7; 3]);
+        Made::Key(MadeKey { reference, sealed, public: None, length_bytes, weak: false, check_value })
+    };
+    let (first, second) = (made(), made());
+    assert_eq!(world.done(&bob, &derive, &first), Err(Status::QuorumFailed));
+    let request = world.by_both(&bob, &[base.reference]);
+    assert!(matches!(world.again(&bob, &derive, &first, &request), Ok(Reply::Key(_))));
+    let again = Request { approvals: request.approvals, ..world.request() };
+    assert_eq!(world.again(&bob, &derive, &second, &again), Err(Status::QuorumRequired));
 }
