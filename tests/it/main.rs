@@ -9,6 +9,7 @@ mod configure;
 mod consistency;
 mod crash;
 mod defence;
+mod derive;
 mod disk;
 mod engine;
 mod failover;
