@@ -1,6 +1,7 @@
 //! End-to-end tests: real processes, real loaders, real clients.
 
 mod certificates;
+mod ciphers;
 mod cli;
 mod clones;
 mod cluster;

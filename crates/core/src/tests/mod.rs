@@ -2,6 +2,7 @@
 
 mod bounds;
 pub(crate) mod certificates;
+mod ciphers;
 mod clones;
 mod copies;
 mod derive;
