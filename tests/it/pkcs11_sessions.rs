@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_tests::{Ran, World, kill, program, run, wait_for};
 use tempfile::TempDir;
@@ -242,6 +242,22 @@ fn no_call_of_thirty_two_threads_fails_when_an_hsm_is_killed_or_stopped() {
     kill("CONT", stopped);
     assert!(longest < 3_000, "stopped: {longest} ms");
     load.end();
+}
+
+#[test]
+fn a_program_ends_though_no_hsm_answers() {
+    let world = World::new();
+    let mut asked = Asked::start(story(&world, "asked"));
+    world.kill_everything();
+    let begun = Instant::now();
+    // CKR_DEVICE_ERROR; the login is not known to have ended.
+    assert_eq!(asked.ask("sign"), "30 3");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    asked.end();
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    let log = log(&world);
+    assert!(log.contains("ERROR no HSM of the cluster answered: ") && log.contains("cannot connect"), "{log}");
+    assert!(log.contains("WARN  no HSM has acknowledged the logout"), "{log}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The operations of a cluster.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_crypto::{random, spki};
 use strongroom_types::matching::{is_for_session, token};
@@ -123,7 +124,12 @@ impl Client {
 
     /// Ends the login on every member. Login and credentials are forgotten whatever the answer.
     pub fn logout(&self) -> Result<(), ClientError> {
-        self.0.logout()
+        self.logout_within(manner::MANAGEMENT.patience)
+    }
+
+    /// The same for whoever cannot wait for long.
+    pub fn logout_within(&self, patience: Duration) -> Result<(), ClientError> {
+        self.0.logout(patience)
     }
 
     /// Who is logged in. Nobody, while credentials have not been used.

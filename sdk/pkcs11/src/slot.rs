@@ -1,6 +1,7 @@
 //! A configured cluster as a slot, with its token always in it.
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use cryptoki_sys::{
     CK_SLOT_ID, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_NOT_LOGGED_IN,
@@ -16,6 +17,9 @@ use crate::objects::Objects;
 const FIRST_SLOT: CK_SLOT_ID = 0x2000_0000_0000_0001;
 /// The label of the first token, whatever the cluster's type: programs name it in their configurations.
 const FIRST_LABEL: &str = "hsm1";
+
+/// For how long a logout waits for an HSM: a program that ends does not wait for longer than one that works.
+const LOGOUT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a cluster is, which never changes.
 #[derive(Clone, Debug)]
@@ -169,8 +173,10 @@ impl Turn<'_> {
     pub(crate) fn logout(&self) -> Result<(), Failure> {
         let slot = self.slot;
         let was_logged_in = slot.logged_in();
-        if was_logged_in && let Err(error) = slot.client.logout() {
-            let line = format!("no HSM could be told of the logout, and the login runs out by itself: {error}");
+        if was_logged_in && let Err(error) = slot.client.logout_within(LOGOUT_PATIENCE) {
+            let line = format!(
+                "no HSM has acknowledged the logout; unless it was made, the login runs out by itself: {error}"
+            );
             slot.log.write(Level::Warn, &line);
         }
         slot.objects.logged_out();

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -254,9 +255,23 @@ static void *signs_on(void *unused) {
     return unused;
 }
 
+/* The TCP sockets of this process. */
+static int sockets(void) {
+    int descriptor, count = 0;
+    for (descriptor = 0; descriptor < 1024; descriptor++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        count += getpeername(descriptor, (struct sockaddr *)&peer, &len) == 0 && peer.ss_family == AF_INET;
+    }
+    return count;
+}
+
 static void child(CK_SESSION_HANDLE inherited) {
     CK_SESSION_HANDLE own;
+    MUST(sockets() > 0);
     CHECK(sign(inherited, shared_key), CKR_CRYPTOKI_NOT_INITIALIZED);
+    /* The child's copies are closed, and the parent's connections go on. */
+    MUST(sockets() == 0);
     CHECK(p11->C_Initialize(NULL), CKR_OK);
     own = opened(RW);
     MUST(state(own) == CKS_RW_PUBLIC_SESSION);
@@ -276,6 +291,10 @@ static void forks(void) {
     shared_key = made(session);
     for (i = 0; i < 4; i++)
         MUST(pthread_create(&busy[i], NULL, signs_on, NULL) == 0);
+    for (i = 0; __atomic_load_n(&signatures, __ATOMIC_RELAXED) < 500; i++) {
+        MUST(i < 30000);
+        usleep(1000);
+    }
     for (i = 0; i < 10; i++) {
         children[i] = fork();
         MUST(children[i] >= 0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use strongroom_types::{Password, Role, Secret, Status, UserName};
 use strongroom_wire::v1::request::Operation;
@@ -93,7 +93,7 @@ impl Engine {
         self.credentials.store(Some(Arc::new(Credentials { user, role, password, number })));
     }
 
-    pub(crate) fn logout(&self) -> Result<(), ClientError> {
+    pub(crate) fn logout(&self, patience: Duration) -> Result<(), ClientError> {
         let generation = self.generation();
         let had_credentials = self.credentials.swap(None).is_some();
         let Some(login) = generation.login.swap(None) else {
@@ -104,8 +104,7 @@ impl Engine {
             operation: Some(Operation::Logout(v1::Logout {})),
             ..v1::Request::default()
         };
-        let manner = &manner::MANAGEMENT;
-        let errand = Errand { login: Some(login), ..Errand::new(manner, Instant::now() + manner.patience) };
+        let errand = Errand { login: Some(login), ..Errand::new(&manner::MANAGEMENT, Instant::now() + patience) };
         match self.deliver(&generation, &errand, &mut request) {
             Ok(answered) => answered.read(|answer| matches!(answer, Answer::Logout(_)).then_some(Ok(()))),
             // It was over before: what was wanted is so.
