@@ -124,7 +124,9 @@ pub(crate) fn session_keys() -> Vec<SessionKey> {
         let sealed = attributes.public.is_none().then(|| Arc::from(&[9; 60][..]));
         let (login, credential) = (LoginId::from_bytes([1; 16]), CredentialId::from_bytes([2; 16]));
         let owner = UserId::from_bytes(USER);
-        SessionKey { reference: reference(number), login, credential, owner, attributes, sealed, created_ms: 5 }
+        let uses_before = if attributes.key_type == KeyType::Aes { 65_536 } else { 0 };
+        let reference = reference(number);
+        SessionKey { reference, login, credential, owner, attributes, sealed, created_ms: 5, uses_before }
     };
     (1..).zip(attributes()).map(key).collect()
 }

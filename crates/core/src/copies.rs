@@ -9,9 +9,7 @@ use std::collections::BTreeSet;
 
 use strongroom_types::limits::TEMPLATE_LEN_MAX;
 use strongroom_types::matching;
-use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, Flag, KeyClass, KeyReference, Refusal, Status, Template,
-};
+use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, KeyClass, Refusal, Status, Template};
 
 use crate::plan::{Asking, internal};
 use crate::templates::{self, refused};
@@ -106,12 +104,19 @@ pub(crate) fn copy(
 ) -> Result<Plan, PlanError> {
     let copy = check(asking, from, template)?;
     check_made(&copy, made)?;
-    let original = from.stored().and_then(|reference| asking.state.key(reference));
-    // The same material was used as often.
-    let uses_reserved = original.map_or(0, |original| original.uses_reserved);
+    let uses_reserved = uses_before(asking.state, from);
     let key = keys::new_key(asking, made.reference, keys::Shares::default(), copy, made.sealed.as_ref())?;
     let key = Key { uses_reserved, ..key };
     one_key(asking, made, key)
+}
+
+/// How often the same material may have been used by GCM, as far as the cluster knows. What a session made of a session key is
+/// known to nobody.
+pub(crate) fn uses_before(state: &State, from: &SourceKey) -> u64 {
+    match from {
+        SourceKey::Stored(reference) => state.key(*reference).map_or(0, |original| original.uses_reserved),
+        SourceKey::OfSession(original) => original.uses_before,
+    }
 }
 
 /// Whether what was made is the original's material under the copy's reference, as far as can be seen from outside.
@@ -120,14 +125,4 @@ pub(crate) fn check_made(copy: &Attributes, made: &MadeKey) -> Result<(), Refusa
         && made.check_value == copy.check_value
         && made.sealed.is_some() == (copy.class != KeyClass::PublicKey);
     if fits { Ok(()) } else { Err(internal("copied key")) }
-}
-
-impl SourceKey {
-    /// Of a key of the store, its reference.
-    pub fn stored(&self) -> Option<KeyReference> {
-        match self {
-            SourceKey::Stored(reference) => Some(*reference),
-            SourceKey::OfSession(_) => None,
-        }
-    }
 }

@@ -63,6 +63,7 @@ pub fn session_keys(
         attributes,
         sealed,
         created_ms: state.cluster_time(now_ms),
+        uses_before: 0,
     };
     match (command, made, new_keys) {
         (Command::GenerateSecret { key_type, length_bytes, .. }, Made::Secret(made), NewKeys::Secret(chosen)) => {
@@ -81,10 +82,11 @@ pub fn session_keys(
             let attributes = wrapping::unwrapped_attributes(state, (*class, *key_type), chosen, made)?;
             Ok(vec![key(made.reference, attributes, made.sealed.clone())])
         }
-        (Command::CopyKey { .. }, Made::Key(made), NewKeys::Copy(copy)) => {
+        (Command::CopyKey { from, .. }, Made::Key(made), NewKeys::Copy(copy)) => {
             keys::check_drawn(state, made.reference)?;
             copies::check_made(&copy, made)?;
-            Ok(vec![key(made.reference, *copy, made.sealed.clone())])
+            let uses_before = copies::uses_before(state, from);
+            Ok(vec![SessionKey { uses_before, ..key(made.reference, *copy, made.sealed.clone()) }])
         }
         (Command::ImportKey { key: imported, .. }, Made::Key(made), NewKeys::Key(chosen)) => {
             keys::check_drawn(state, made.reference)?;

@@ -6,10 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use strongroom_core::{Actor, LoginActor, SessionKey};
-use strongroom_types::limits::{SESSION_KEY_USES_MAX, SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX};
+use strongroom_types::limits::{
+    HSMS_MAX, KEY_USES_MAX, SESSION_KEY_USES_MAX, SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX,
+};
 use strongroom_types::{KeyReference, LoginId, Refusal, Role, Status};
 
 use crate::key_cache::ClearKey;
+
+/// Among so many HSMs uses of a session key are divided.
+const HSMS: u64 = HSMS_MAX as u64;
 
 /// One session key.
 pub struct HeldSessionKey {
@@ -61,7 +66,9 @@ impl HeldSessionKey {
 
     /// Counts one use by GCM, before it is made.
     pub fn take_use(&self) -> Result<(), Refusal> {
-        let next = |uses: u64| uses.checked_add(1).filter(|uses| *uses <= SESSION_KEY_USES_MAX);
+        // An HSM's share of what the original of a copy had left.
+        let left = KEY_USES_MAX.saturating_sub(self.key.uses_before) / HSMS;
+        let next = |uses: u64| uses.checked_add(1).filter(|uses| *uses <= left.min(SESSION_KEY_USES_MAX));
         match self.uses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
             Ok(_) => Ok(()),
             Err(_) => Err(Status::KeyUsesExhausted.into()),
@@ -194,7 +201,6 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::limits::{HSMS_MAX, KEY_USES_MAX};
     use strongroom_types::{Attributes, CredentialId, Flags, KeyClass, KeyType, UserId};
 
     use super::*;
@@ -232,6 +238,7 @@ mod tests {
             },
             sealed: Some([1; 61].into()),
             created_ms: 1,
+            uses_before: 0,
         }
     }
 
@@ -273,7 +280,24 @@ mod tests {
             assert_eq!(held.take_use(), Err(Status::KeyUsesExhausted.into()));
         }
         // As many HSMs as a cluster has stay below what one key may be used.
-        assert!(SESSION_KEY_USES_MAX * u64::try_from(HSMS_MAX).unwrap() <= KEY_USES_MAX);
+        assert!(SESSION_KEY_USES_MAX * HSMS <= KEY_USES_MAX);
+    }
+
+    #[test]
+    fn a_copys_uses_are_those_that_its_original_had_left() {
+        let keys = SessionKeys::default();
+        let of = login(1);
+        let refused = Err(Status::KeyUsesExhausted.into());
+        let check = |uses_before: u64, used: u64, expected: Result<(), Refusal>| {
+            let held = keys.insert(&of, SessionKey { uses_before, ..key(&of, 5) }, 10);
+            held.uses.store(used, Ordering::Relaxed);
+            assert_eq!(held.take_use(), expected, "{uses_before} {used}");
+        };
+        check(65_536, SESSION_KEY_USES_MAX - 1, Ok(()));
+        check(KEY_USES_MAX - 3 * HSMS, 2, Ok(()));
+        check(KEY_USES_MAX - 3 * HSMS, 3, refused.clone());
+        check(KEY_USES_MAX - HSMS + 1, 0, refused.clone());
+        check(KEY_USES_MAX, 0, refused);
     }
 
     #[test]

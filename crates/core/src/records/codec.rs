@@ -447,10 +447,7 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
     if sealed.is_none() && quorum != KeyQuorum::NONE {
         return Err("manage_quorum");
     }
-    let counts = type_from_number(message.key_type) == Some(KeyType::Aes);
-    if message.uses_reserved > if counts { KEY_USES_MAX } else { 0 } {
-        return Err("uses_reserved");
-    }
+    let uses_reserved = uses_of(&message)?;
     Ok(Key {
         reference: KeyReference::from_u64(message.reference).ok_or("reference")?,
         revision,
@@ -461,9 +458,16 @@ fn key_of(message: KeyMessage, revision: Revision) -> Field<Key> {
         creation: creation_of(message.creation.as_ref().ok_or("creation")?)?,
         created_ms: message.created_ms,
         quorum,
-        uses_reserved: message.uses_reserved,
+        uses_reserved,
         attributes: attributes_of(message)?,
     })
+}
+
+/// Uses by GCM, which are counted of AES keys alone.
+pub(super) fn uses_of(message: &KeyMessage) -> Field<u64> {
+    let counts = type_from_number(message.key_type) == Some(KeyType::Aes);
+    let max = if counts { KEY_USES_MAX } else { 0 };
+    if message.uses_reserved <= max { Ok(message.uses_reserved) } else { Err("uses_reserved") }
 }
 
 /// The sealed material, which public keys alone do not have.

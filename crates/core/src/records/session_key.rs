@@ -4,7 +4,7 @@ use prost::Message;
 use strongroom_types::{Attributes, CredentialId, Flag, KeyReference, LoginId, UserId};
 use thiserror::Error;
 
-use super::codec::{Field, VERSION, attributes_message, attributes_of, sealed_of, with_version};
+use super::codec::{Field, VERSION, attributes_message, attributes_of, sealed_of, uses_of, with_version};
 use super::messages::{KeyMessage, SessionKeyMessage};
 use crate::Actor;
 
@@ -25,6 +25,8 @@ pub struct SessionKey {
     pub sealed: Option<Arc<[u8]>>,
     /// Milliseconds since 1970.
     pub created_ms: u64,
+    /// Of a copy, uses by GCM that had been reserved of its original.
+    pub uses_before: u64,
 }
 
 /// Bytes that are no session key, though they were sealed as one.
@@ -47,6 +49,7 @@ impl SessionKey {
             owner: self.owner.as_bytes().to_vec(),
             sealed: self.sealed.as_ref().map(|sealed| sealed.to_vec()).unwrap_or_default(),
             created_ms: self.created_ms,
+            uses_reserved: self.uses_before,
             ..attributes_message(&self.attributes)
         };
         let (login, credential) = (self.login.as_bytes().to_vec(), self.credential.as_bytes().to_vec());
@@ -72,6 +75,7 @@ fn session_key_of(message: SessionKeyMessage) -> Field<SessionKey> {
         owner: UserId::try_from(key.owner.as_slice()).map_err(|_| "owner")?,
         sealed: sealed_of(&key)?,
         created_ms: key.created_ms,
+        uses_before: uses_of(&key)?,
         attributes: attributes_of(key)?,
     };
     if decoded.attributes.flags.has(Flag::Token) { Err("flags") } else { Ok(decoded) }

@@ -304,3 +304,31 @@ fn on_hsm1_a_copy_may_be_less_extractable_and_have_another_id() {
     assert!(!copied.flags.has(Flag::Extractable) && !copied.flags.has(Flag::NeverExtractable));
     assert_eq!(copied.id, [7]);
 }
+
+/// The same material has been used as often, by whatever way it went.
+#[test]
+fn a_copys_uses_begin_where_its_originals_were() {
+    let mut world = World::active();
+    let alice = world.crypto_user("alice");
+    let key = aes(&mut world, &alice, vec![flag(Flag::Encrypt, true)]);
+    world.done(&Actor::Hsm, &Command::ReserveUses { key, uses: 65_536 }, &Made::Nothing).unwrap();
+    let uses = |world: &World, key| world.state.key(key).unwrap().uses_reserved;
+    let twin = copy(&mut world, &alice, key, vec![]).unwrap().reference;
+    assert_eq!((uses(&world, key), uses(&world, twin)), (65_536, 65_536));
+    let original = attributes(&world, key);
+    let of_session = |world: &mut World, from: SourceKey| -> SessionKey {
+        let command = Command::CopyKey { from, template: vec![flag(Flag::Token, false)] };
+        let made = made_of(world, &original);
+        let [session] = session_keys(&world.state, &alice, &command, &made, world.now_ms).unwrap().try_into().unwrap();
+        session
+    };
+    let first = of_session(&mut world, SourceKey::Stored(key));
+    let second = of_session(&mut world, SourceKey::OfSession(Box::new(first.clone())));
+    assert_eq!((first.uses_before, second.uses_before), (65_536, 65_536));
+    assert_eq!(SessionKey::decode(&second.encode()).unwrap(), second);
+    let from = SourceKey::OfSession(Box::new(second));
+    let made = made_of(&mut world, &original);
+    let lasting = Command::CopyKey { from, template: vec![flag(Flag::Token, true)] };
+    let Ok(Reply::Key(back)) = world.done(&alice, &lasting, &made) else { panic!("no key") };
+    assert_eq!(uses(&world, back.reference), 65_536);
+}
