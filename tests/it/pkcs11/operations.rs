@@ -1,5 +1,7 @@
 //! Signing, verifying, encrypting, decrypting and digests through the library, checked with stock OpenSSL.
 
+use std::sync::Arc;
+
 use cryptoki::error::RvError;
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
@@ -14,7 +16,7 @@ use strongroom_tests::World;
 use strongroom_types::{Curve, HashFunction, PublicPart};
 
 use super::inside::{
-    Loaded, bytes_of, cli, failure, hex, openssl, openssl_out, pair, rsa_pair, run_inside, secret, vendor, write,
+    Loaded, bytes_of, cli, failure, hex, inside, openssl, openssl_out, pair, rsa_pair, secret, vendor, write,
 };
 
 const MESSAGE: &[u8] = b"attack at dawn, and at every dawn after it\n";
@@ -27,27 +29,32 @@ const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 
 #[test]
 fn signatures_are_those_of_openssl() {
-    run_inside(&World::shared(), "operations::sign_and_verify");
+    inside(World::shared, "operations::signatures_are_those_of_openssl", sign_and_verify);
 }
 
 #[test]
 fn ciphertexts_are_those_of_openssl() {
-    run_inside(&World::shared(), "operations::encrypt_and_decrypt");
+    inside(World::shared, "operations::ciphertexts_are_those_of_openssl", encrypt_and_decrypt);
 }
 
 #[test]
 fn what_needs_no_login_needs_none() {
-    run_inside(&World::shared(), "operations::without_a_login");
+    inside(World::shared, "operations::what_needs_no_login_needs_none", without_a_login);
 }
 
 #[test]
 fn keys_are_checked_when_an_operation_begins() {
-    run_inside(&World::shared(), "operations::keys_are_checked");
+    inside(World::shared, "operations::keys_are_checked_when_an_operation_begins", keys_are_checked);
 }
 
 #[test]
 fn a_cluster_outside_fips_mode_does_the_rest() {
-    run_inside(&World::quick(&["--mode", "NON_FIPS"]), "operations::outside_fips_mode");
+    inside(non_fips, "operations::a_cluster_outside_fips_mode_does_the_rest", outside_fips_mode);
+}
+
+/// A cluster of its own, outside FIPS mode.
+fn non_fips() -> Arc<World> {
+    Arc::new(World::quick(&["--mode", "NON_FIPS"]))
 }
 
 /// Signs in one part and in several; the one that can be compared when the mechanism gives the same each time.
@@ -87,8 +94,6 @@ fn rsa_public(session: &Session, key: ObjectHandle) -> String {
     public_key("rsa", &PublicPart::Rsa { modulus, public_exponent })
 }
 
-#[test]
-#[ignore = "runs in a process of its own, which another test starts"]
 fn sign_and_verify() {
     let loaded = Loaded::new();
     let session = loaded.logged_in();
@@ -192,8 +197,6 @@ fn openssl_enc(cipher: &str, key: &[u8], iv: &[u8], data: &[u8], more: &[&str]) 
     openssl_out(&[&["enc", cipher, "-K", &key, "-iv", &iv, "-in", &data], more].concat())
 }
 
-#[test]
-#[ignore = "runs in a process of its own, which another test starts"]
 fn encrypt_and_decrypt() {
     let loaded = Loaded::new();
     let session = loaded.logged_in();
@@ -306,8 +309,6 @@ fn gcm(session: &Session, key: ObjectHandle) {
     assert_eq!(failure(refused), RvError::MechanismParamInvalid);
 }
 
-#[test]
-#[ignore = "runs in a process of its own, which another test starts"]
 fn without_a_login() {
     let loaded = Loaded::new();
     let session = loaded.session();
@@ -350,8 +351,6 @@ fn without_a_login() {
     assert_eq!(failure(session.encrypt_init(&Mechanism::AesEcb, key)), RvError::UserNotLoggedIn);
 }
 
-#[test]
-#[ignore = "runs in a process of its own, which another test starts"]
 fn keys_are_checked() {
     let loaded = Loaded::new();
     let session = loaded.logged_in();
@@ -392,8 +391,6 @@ fn keys_are_checked() {
     session.destroy_object(private).expect("C_DestroyObject");
 }
 
-#[test]
-#[ignore = "runs in a process of its own, which another test starts"]
 fn outside_fips_mode() {
     let loaded = Loaded::new();
     let session = loaded.logged_in();

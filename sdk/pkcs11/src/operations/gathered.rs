@@ -32,6 +32,11 @@ impl Gathered {
         Ok(())
     }
 
+    /// All parts, for good.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(&mut *self.bytes)
+    }
+
     /// All parts.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes

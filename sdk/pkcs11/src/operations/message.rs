@@ -151,7 +151,7 @@ impl Scheme {
     pub(super) fn of_parts(&self, parts: Parts, key: &Attributes) -> Result<Cow<'static, [u8]>, Failure> {
         match (parts, self.form) {
             (Parts::Gathered(parts), Form::Block) => block(parts.bytes(), key).map(Cow::into_owned).map(Cow::Owned),
-            (Parts::Gathered(parts), _) => Ok(parts.bytes().to_vec().into()),
+            (Parts::Gathered(parts), _) => Ok(parts.into_bytes().into()),
             (Parts::Hashed(hasher), Form::DigestInfo(hash)) => Ok(digest_info(hash, &hasher.finish()).into()),
             (Parts::Hashed(hasher), _) => Ok(hasher.finish().into()),
             (Parts::Mu(pieces), _) => Ok(pieces.finish().to_vec().into()),

@@ -1,5 +1,8 @@
 //! States on a cluster that is none: orders of calls, lengths, parts.
 
+mod ciphers;
+mod signing;
+
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -54,8 +57,19 @@ fn rv<T>(outcome: Result<T, Failure>) -> CK_RV {
 const ROOMY: FromCaller<Room> = Ok(Room::Bytes(usize::MAX));
 const NULL: FromCaller<Room> = Ok(Room::Length);
 
-/// Steps of one signature.
-#[derive(Clone, Copy, Debug)]
+fn code(outcome: Result<Output, Failure>) -> CK_RV {
+    match told(outcome) {
+        Told::Bytes(_) | Told::Length(_) => CKR_OK,
+        Told::Rv(rv) => rv,
+    }
+}
+
+fn gcm(buffer: Option<IvBuffer>, iv: Vec<u8>, tag_bits: u32) -> GcmParameter {
+    GcmParameter { iv, buffer, aad: b"header".to_vec(), tag: GcmTag::of_bits(tag_bits).unwrap() }
+}
+
+/// One call in an order of calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Step {
     Init,
     Whole,
@@ -70,86 +84,99 @@ enum Step {
     FinishNull,
 }
 
+/// An operation as the calls in an order see it.
+trait Calls: Sized {
+    fn init() -> Result<Self, Failure>;
+    fn whole(&mut self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure>;
+    fn update(&mut self, part: FromCaller<&[u8]>) -> Result<(), Failure>;
+    fn finish(&mut self, room: FromCaller<Room>) -> Result<Output, Failure>;
+}
+
+impl Calls for Digesting {
+    fn init() -> Result<Digesting, Failure> {
+        Digesting::new(&plain(CKM_SHA256))
+    }
+
+    fn whole(&mut self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        Digesting::whole(self, data, room)
+    }
+
+    fn update(&mut self, part: FromCaller<&[u8]>) -> Result<(), Failure> {
+        Digesting::update(self, part)
+    }
+
+    fn finish(&mut self, room: FromCaller<Room>) -> Result<Output, Failure> {
+        Digesting::finish(self, room)
+    }
+}
+
+impl Calls for Signing {
+    fn init() -> Result<Signing, Failure> {
+        Signing::new(&plain(CKM_SHA256_HMAC), a_key(KeyType::GenericSecret))
+    }
+
+    fn whole(&mut self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        Signing::whole(self, &Fake::default(), data, room)
+    }
+
+    fn update(&mut self, part: FromCaller<&[u8]>) -> Result<(), Failure> {
+        Signing::update(self, part)
+    }
+
+    fn finish(&mut self, room: FromCaller<Room>) -> Result<Output, Failure> {
+        Signing::finish(self, &Fake::default(), room)
+    }
+}
+
+impl Calls for Ciphering {
+    fn init() -> Result<Ciphering, Failure> {
+        let mechanism = mechanism(CKM_CLOUDHSM_AES_GCM, Parameter::Gcm(gcm(None, Vec::new(), 128)));
+        Ciphering::new(mechanism, a_key(KeyType::Aes), Direction::Encrypt)
+    }
+
+    fn whole(&mut self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
+        Ciphering::whole(self, &Fake::default(), data, room)
+    }
+
+    fn update(&mut self, part: FromCaller<&[u8]>) -> Result<(), Failure> {
+        Ciphering::update(self, &Fake::default(), part, ROOMY).map(drop)
+    }
+
+    fn finish(&mut self, room: FromCaller<Room>) -> Result<Output, Failure> {
+        Ciphering::finish(self, &Fake::default(), room)
+    }
+}
+
+/// What the last of these calls answers.
+fn answer<T: Calls>(steps: &[Step]) -> CK_RV {
+    let (null, tight) = (PointerError::Null, Ok(Room::Bytes(4)));
+    let mut active: Option<T> = None;
+    let mut last_rv = CKR_OK;
+    for step in steps {
+        last_rv = match step {
+            Step::Init => rv(begin(&mut active, T::init)),
+            Step::Whole => code(last(&mut active, |state| state.whole(Ok(b"m"), ROOMY))),
+            Step::WholeLength => code(last(&mut active, |state| state.whole(Ok(b"m"), NULL))),
+            Step::WholeTight => code(last(&mut active, |state| state.whole(Ok(b"m"), tight))),
+            Step::WholeNull => code(last(&mut active, |state| state.whole(Err(null), ROOMY))),
+            Step::Update => rv(next(&mut active, |state| state.update(Ok(b"m")))),
+            Step::UpdateNull => rv(next(&mut active, |state| state.update(Err(null)))),
+            Step::Finish => code(last(&mut active, |state| state.finish(ROOMY))),
+            Step::FinishLength => code(last(&mut active, |state| state.finish(NULL))),
+            Step::FinishTight => code(last(&mut active, |state| state.finish(tight))),
+            Step::FinishNull => code(last(&mut active, |state| state.finish(Err(null)))),
+        };
+    }
+    last_rv
+}
+
 /// Each order of calls, and the answer to the last.
 #[test]
 fn orders_of_calls_are_answered_as_the_standard_says() {
     use Step::*;
     let check = |steps: &[Step], expected: CK_RV| {
-        let sign = || {
-            let hsms = Fake::default();
-            let key = a_key(KeyType::GenericSecret);
-            let mut active = None;
-            let mut last_rv = CKR_OK;
-            for step in steps {
-                let tight = Ok(Room::Bytes(31));
-                last_rv = match step {
-                    Init => rv(begin(&mut active, || Signing::new(&plain(CKM_SHA256_HMAC), Arc::clone(&key)))),
-                    Whole => code(last(&mut active, |sign| sign.whole(&hsms, Ok(b"m"), ROOMY))),
-                    WholeLength => code(last(&mut active, |sign| sign.whole(&hsms, Ok(b"m"), NULL))),
-                    WholeTight => code(last(&mut active, |sign| sign.whole(&hsms, Ok(b"m"), tight))),
-                    WholeNull => code(last(&mut active, |sign| sign.whole(&hsms, Err(PointerError::Null), ROOMY))),
-                    Update => rv(next(&mut active, |sign| sign.update(Ok(b"m")))),
-                    UpdateNull => rv(next(&mut active, |sign| sign.update(Err(PointerError::Null)))),
-                    Finish => code(last(&mut active, |sign| sign.finish(&hsms, ROOMY))),
-                    FinishLength => code(last(&mut active, |sign| sign.finish(&hsms, NULL))),
-                    FinishTight => code(last(&mut active, |sign| sign.finish(&hsms, tight))),
-                    FinishNull => code(last(&mut active, |sign| sign.finish(&hsms, Err(PointerError::Null)))),
-                };
-            }
-            last_rv
-        };
-        let digest = || {
-            let mut active = None;
-            let mut last_rv = CKR_OK;
-            for step in steps {
-                let tight = Ok(Room::Bytes(31));
-                last_rv = match step {
-                    Init => rv(begin(&mut active, || Digesting::new(&plain(CKM_SHA256)))),
-                    Whole => code(last(&mut active, |digest: &mut Digesting| digest.whole(Ok(b"m"), ROOMY))),
-                    WholeLength => code(last(&mut active, |digest| digest.whole(Ok(b"m"), NULL))),
-                    WholeTight => code(last(&mut active, |digest| digest.whole(Ok(b"m"), tight))),
-                    WholeNull => code(last(&mut active, |digest| digest.whole(Err(PointerError::Null), ROOMY))),
-                    Update => rv(next(&mut active, |digest| digest.update(Ok(b"m")))),
-                    UpdateNull => rv(next(&mut active, |digest| digest.update(Err(PointerError::Null)))),
-                    Finish => code(last(&mut active, |digest| digest.finish(ROOMY))),
-                    FinishLength => code(last(&mut active, |digest| digest.finish(NULL))),
-                    FinishTight => code(last(&mut active, |digest| digest.finish(tight))),
-                    FinishNull => code(last(&mut active, |digest| digest.finish(Err(PointerError::Null)))),
-                };
-            }
-            last_rv
-        };
-        let encrypt = || {
-            let hsms = Fake::default();
-            let key = a_key(KeyType::Aes);
-            let data = [1; 32];
-            let mut active = None;
-            let mut last_rv = CKR_OK;
-            let start = || {
-                let mechanism = mechanism(CKM_CLOUDHSM_AES_GCM, Parameter::Gcm(gcm(None, Vec::new(), 128)));
-                Ciphering::new(mechanism, Arc::clone(&key), Direction::Encrypt)
-            };
-            for step in steps {
-                let tight = Ok(Room::Bytes(4));
-                last_rv = match step {
-                    Init => rv(begin(&mut active, start)),
-                    Whole => code(last(&mut active, |state| state.whole(&hsms, Ok(&data), ROOMY))),
-                    WholeLength => code(last(&mut active, |state| state.whole(&hsms, Ok(&data), NULL))),
-                    WholeTight => code(last(&mut active, |state| state.whole(&hsms, Ok(&data), tight))),
-                    WholeNull => code(last(&mut active, |state| state.whole(&hsms, Err(PointerError::Null), ROOMY))),
-                    Update => rv(next(&mut active, |state| state.update(&hsms, Ok(&data), ROOMY))),
-                    UpdateNull => rv(next(&mut active, |state| state.update(&hsms, Err(PointerError::Null), ROOMY))),
-                    Finish => code(last(&mut active, |state| state.finish(&hsms, ROOMY))),
-                    FinishLength => code(last(&mut active, |state| state.finish(&hsms, NULL))),
-                    FinishTight => code(last(&mut active, |state| state.finish(&hsms, tight))),
-                    FinishNull => code(last(&mut active, |state| state.finish(&hsms, Err(PointerError::Null)))),
-                };
-            }
-            last_rv
-        };
-        for (what, outcome) in [("sign", sign()), ("digest", digest()), ("encrypt", encrypt())] {
-            assert_eq!(outcome, expected, "{what}: {steps:?}");
-        }
+        let answers = [answer::<Digesting>(steps), answer::<Signing>(steps), answer::<Ciphering>(steps)];
+        assert_eq!(answers, [expected; 3], "digest, sign, encrypt: {steps:?}");
     };
     for step in [Whole, WholeLength, WholeTight, Update, Finish, FinishLength] {
         check(&[step], CKR_OPERATION_NOT_INITIALIZED);
@@ -181,13 +208,6 @@ fn orders_of_calls_are_answered_as_the_standard_says() {
     }
 }
 
-fn code(outcome: Result<Output, Failure>) -> CK_RV {
-    match told(outcome) {
-        Told::Bytes(_) | Told::Length(_) => CKR_OK,
-        Told::Rv(rv) => rv,
-    }
-}
-
 #[test]
 fn lengths_cost_no_round_trip_and_short_buffers_none_where_the_length_is_known() {
     let hsms = Fake::default();
@@ -197,454 +217,4 @@ fn lengths_cost_no_round_trip_and_short_buffers_none_where_the_length_is_known()
     assert_eq!(hsms.requests(), 0);
     assert!(matches!(told(sign.whole(&hsms, Ok(b"m"), Ok(Room::Bytes(256)))), Told::Bytes(_)));
     assert_eq!(hsms.requests(), 1);
-}
-
-#[test]
-fn messages_become_what_the_hsm_signs() {
-    let digest = |hash| strongroom_crypto::digest::digest(hash, b"a message");
-    let info = strongroom_crypto::digest::digest_info(HashFunction::Sha384, &digest(HashFunction::Sha384));
-    let mu = strongroom_crypto::ml_dsa::mu(&[9; 1312], b"a message").to_vec();
-    let pss = || Parameter::Pss { hash: HashFunction::Sha256, salt_len: 20 };
-    let as_it_is = b"a message".to_vec();
-    let block = [vec![0; 247], as_it_is.clone()].concat();
-    for (mechanism, key_type, asked, data) in [
-        (plain(CKM_RSA_PKCS), KeyType::Rsa, "RsaPkcs", as_it_is.clone()),
-        (plain(CKM_RSA_X_509), KeyType::Rsa, "RsaX509", block),
-        (plain(CKM_SHA384_RSA_PKCS), KeyType::Rsa, "RsaPkcs", info),
-        (
-            mechanism(CKM_SHA256_RSA_PKCS_PSS, pss()),
-            KeyType::Rsa,
-            "RsaPkcsPss { hash: Sha256, salt_len: 20 }",
-            digest(HashFunction::Sha256),
-        ),
-        (plain(CKM_ECDSA), KeyType::Ec, "Ecdsa", as_it_is.clone()),
-        (plain(CKM_ECDSA_SHA512), KeyType::Ec, "Ecdsa", digest(HashFunction::Sha512)),
-        (plain(CKM_EDDSA), KeyType::Ec, "Ed25519", as_it_is.clone()),
-        (mechanism(CKM_EDDSA, Parameter::Ed25519Ph), KeyType::Ec, "Ed25519Ph", digest(HashFunction::Sha512)),
-        (plain(CKM_CLOUDHSM_ML_DSA), KeyType::MlDsa, "MlDsa", mu),
-        (plain(CKM_CLOUDHSM_EXT_MU_ML_DSA), KeyType::MlDsa, "MlDsa", as_it_is.clone()),
-        (plain(CKM_SHA_1_HMAC), KeyType::Aes, "Hmac(Sha1)", as_it_is.clone()),
-        (plain(CKM_AES_CMAC), KeyType::Aes, "AesCmac", as_it_is.clone()),
-    ] {
-        let hsms = Fake::default();
-        let key = a_key(key_type);
-        let whole = Signing::new(&mechanism, Arc::clone(&key)).unwrap().whole(&hsms, Ok(b"a message"), ROOMY);
-        let mut parts = Signing::new(&mechanism, Arc::clone(&key)).unwrap();
-        for part in [&b"a mes"[..], b"", b"sage"] {
-            parts.update(Ok(part)).unwrap();
-        }
-        let Told::Bytes(made) = told(whole) else { panic!("{asked}") };
-        assert_eq!(told(parts.finish(&hsms, ROOMY)), Told::Bytes(made.clone()), "{asked}");
-        let verifying = || Verifying::new(&mechanism, Arc::clone(&key)).unwrap();
-        assert_eq!(rv(verifying().whole(&hsms, Ok(b"a message"), Ok(&made))), CKR_OK, "{asked}");
-        let mut wrong = made.clone();
-        wrong[0] ^= 1;
-        assert_eq!(rv(verifying().whole(&hsms, Ok(b"a message"), Ok(&wrong))), CKR_SIGNATURE_INVALID, "{asked}");
-        let before = hsms.requests();
-        for wrong in [&made[1..], &[&made[..], &[0]].concat(), &[]] {
-            assert_eq!(rv(verifying().whole(&hsms, Ok(b"a message"), Ok(wrong))), CKR_SIGNATURE_LEN_RANGE);
-        }
-        assert_eq!(hsms.requests(), before, "a length needs no HSM");
-        let mut parts = verifying();
-        parts.update(Ok(b"a message")).unwrap();
-        assert_eq!(rv(parts.finish(&hsms, Ok(&made))), CKR_OK, "{asked}");
-        let mut parts = verifying();
-        parts.update(Ok(b"a message")).unwrap();
-        assert_eq!(rv(parts.whole(&hsms, Ok(b"a message"), Ok(&made))), CKR_OPERATION_ACTIVE, "{asked}");
-        for (told, with) in hsms.asked.borrow().iter() {
-            assert_eq!((told.as_str(), with), (asked, &data));
-        }
-    }
-}
-
-#[test]
-fn messages_that_are_too_long_are_refused_before_they_are_kept() {
-    let check = |mechanism: &Mechanism, key_type, max: usize| {
-        let hsms = Fake::default();
-        let message = vec![1; max + 1];
-        let mut sign = Signing::new(mechanism, a_key(key_type)).unwrap();
-        assert_eq!(code(sign.whole(&hsms, Ok(&message), ROOMY)), CKR_DATA_LEN_RANGE);
-        sign.update(Ok(&message[..max])).unwrap();
-        assert_eq!(rv(sign.update(Ok(&[1]))), CKR_DATA_LEN_RANGE);
-        assert_eq!(hsms.requests(), 0);
-    };
-    check(&plain(CKM_SHA256_HMAC), KeyType::GenericSecret, CIPHER_DATA_LEN_MAX);
-    check(&plain(CKM_AES_CMAC), KeyType::Aes, CIPHER_DATA_LEN_MAX);
-    check(&plain(CKM_EDDSA), KeyType::Ec, 16_000);
-    check(&plain(CKM_CLOUDHSM_EXT_MU_ML_DSA), KeyType::MlDsa, 64);
-    let hsms = Fake::default();
-    let mut block = Signing::new(&plain(CKM_RSA_X_509), a_key(KeyType::Rsa)).unwrap();
-    assert_eq!(code(block.whole(&hsms, Ok(&[1; 257]), ROOMY)), CKR_DATA_LEN_RANGE);
-    assert_eq!(code(block.whole(&hsms, Ok(&[1; 256]), ROOMY)), CKR_OK);
-}
-
-#[test]
-fn a_signature_of_another_length_is_not_passed_on() {
-    let hsms = Fake { answer: Some(vec![1; 255]), ..Fake::default() };
-    let mut sign = Signing::new(&plain(CKM_SHA256_RSA_PKCS), a_key(KeyType::Rsa)).unwrap();
-    assert_eq!(code(sign.whole(&hsms, Ok(b"m"), ROOMY)), CKR_DEVICE_ERROR);
-    let mut other = Signing::new(&plain(CKM_SHA256_RSA_PKCS), a_key(KeyType::Ec)).unwrap();
-    assert_eq!(code(other.whole(&hsms, Ok(b"m"), ROOMY)), CKR_KEY_TYPE_INCONSISTENT);
-}
-
-// Ciphers.
-
-const AES_IV: [u8; 16] = [0x30; 16];
-const DES_IV: [u8; 8] = [0x40; 8];
-
-fn cipher(number: CK_MECHANISM_TYPE, direction: Direction) -> Ciphering {
-    let parameter = match number {
-        CKM_AES_CBC | CKM_AES_CBC_PAD => Parameter::AesIv(AES_IV),
-        CKM_DES3_CBC | CKM_DES3_CBC_PAD => Parameter::Des3Iv(DES_IV),
-        _ => Parameter::None,
-    };
-    Ciphering::new(mechanism(number, parameter), a_key(KeyType::Aes), direction).unwrap()
-}
-
-fn whole(state: &mut Ciphering, data: &[u8]) -> Told {
-    told(state.whole(&Fake::default(), Ok(data), ROOMY))
-}
-
-/// The output of all parts, each of which must give what its length was said to be.
-fn in_pieces(state: &mut Ciphering, hsms: &Fake, data: &[u8], piece: usize) -> Result<Vec<u8>, CK_RV> {
-    let mut all = Vec::new();
-    for part in data.chunks(piece) {
-        let before = hsms.requests();
-        let Told::Length(len) = told(state.update(hsms, Ok(part), NULL)) else { panic!("a length") };
-        if len > 0 {
-            let short = told(state.update(hsms, Ok(part), Ok(Room::Bytes(len - 1))));
-            assert_eq!(short, Told::Rv(CKR_BUFFER_TOO_SMALL));
-        }
-        assert_eq!(hsms.requests(), before);
-        match told(state.update(hsms, Ok(part), Ok(Room::Bytes(len)))) {
-            Told::Bytes(made) => {
-                assert_eq!(made.len(), len);
-                all.extend(made);
-            }
-            other => panic!("{other:?}"),
-        }
-        assert!(hsms.requests() - before <= 1, "one round trip for each part");
-    }
-    match told(state.finish(hsms, ROOMY)) {
-        Told::Bytes(made) => all.extend(made),
-        Told::Rv(rv) => return Err(rv),
-        Told::Length(_) => panic!("no length was asked for"),
-    }
-    Ok(all)
-}
-
-#[test]
-fn parts_of_any_length_give_what_one_part_gives() {
-    let padded = [CKM_AES_CBC_PAD, CKM_DES3_CBC_PAD];
-    for number in [CKM_AES_ECB, CKM_AES_CBC, CKM_AES_CBC_PAD, CKM_DES3_ECB, CKM_DES3_CBC, CKM_DES3_CBC_PAD] {
-        for len in [0, 1, 7, 8, 15, 16, 17, 48, 63, 64, 65] {
-            let data = bytes(len);
-            let made = whole(&mut cipher(number, Direction::Encrypt), &data);
-            let block_len = if matches!(number, CKM_AES_ECB | CKM_AES_CBC | CKM_AES_CBC_PAD) { 16 } else { 8 };
-            if !padded.contains(&number) && len % block_len != 0 {
-                assert_eq!(made, Told::Rv(CKR_DATA_LEN_RANGE), "{number:#x} {len}");
-                let again = whole(&mut cipher(number, Direction::Decrypt), &data);
-                assert_eq!(again, Told::Rv(CKR_ENCRYPTED_DATA_LEN_RANGE), "{number:#x} {len}");
-                continue;
-            }
-            let Told::Bytes(made) = made else { panic!("{number:#x} {len}") };
-            let expected_len = if padded.contains(&number) { (len / block_len + 1) * block_len } else { len };
-            assert_eq!(made.len(), expected_len);
-            assert_eq!(whole(&mut cipher(number, Direction::Decrypt), &made), Told::Bytes(data.clone()));
-            for piece in [1, 3, 8, 13, 16, 17, 21, 32, 100] {
-                let hsms = Fake::default();
-                let parts = in_pieces(&mut cipher(number, Direction::Encrypt), &hsms, &data, piece);
-                assert_eq!(parts.as_ref(), Ok(&made), "{number:#x} {len} in {piece}");
-                let parts = in_pieces(&mut cipher(number, Direction::Decrypt), &hsms, &made, piece);
-                assert_eq!(parts.as_ref(), Ok(&data), "{number:#x} {len} in {piece}");
-            }
-        }
-    }
-}
-
-#[test]
-fn what_is_left_over_of_a_block_is_an_error_at_the_end() {
-    for (direction, expected) in
-        [(Direction::Encrypt, CKR_DATA_LEN_RANGE), (Direction::Decrypt, CKR_ENCRYPTED_DATA_LEN_RANGE)]
-    {
-        let hsms = Fake::default();
-        assert_eq!(in_pieces(&mut cipher(CKM_AES_CBC, direction), &hsms, &bytes(33), 10), Err(expected));
-    }
-    let hsms = Fake::default();
-    let mut state = cipher(CKM_AES_CBC_PAD, Direction::Decrypt);
-    assert_eq!(in_pieces(&mut state, &hsms, &bytes(33), 10), Err(CKR_ENCRYPTED_DATA_LEN_RANGE));
-    assert_eq!(
-        in_pieces(&mut cipher(CKM_AES_CBC_PAD, Direction::Decrypt), &hsms, &[], 10),
-        Err(CKR_ENCRYPTED_DATA_LEN_RANGE)
-    );
-}
-
-#[test]
-fn data_beyond_one_request_are_chained_over_several() {
-    let data = bytes(2 * CIPHER_DATA_LEN_MAX + 48);
-    let hsms = Fake::default();
-    let mut state = cipher(CKM_AES_CBC, Direction::Encrypt);
-    let Told::Bytes(made) = told(state.whole(&hsms, Ok(&data), ROOMY)) else { panic!("a ciphertext") };
-    assert_eq!(hsms.requests(), 3);
-    assert!(made == run(&strongroom_types::CipherMechanism::AesCbc { iv: AES_IV }, &data, true));
-    let mut state = cipher(CKM_AES_CBC, Direction::Decrypt);
-    assert!(told(state.whole(&hsms, Ok(&made), ROOMY)) == Told::Bytes(data));
-}
-
-#[test]
-fn padding_is_looked_at_whole() {
-    let check = |last: &[u8], expected: Option<usize>| {
-        let mut plain = vec![9; 32 - last.len()];
-        plain.extend(last);
-        let made = whole(&mut cipher(CKM_AES_CBC, Direction::Encrypt), &plain);
-        let Told::Bytes(made) = made else { panic!("a ciphertext") };
-        let opened = whole(&mut cipher(CKM_AES_CBC_PAD, Direction::Decrypt), &made);
-        let expected = match expected {
-            Some(len) => Told::Bytes(plain[..len].to_vec()),
-            None => Told::Rv(CKR_ENCRYPTED_DATA_INVALID),
-        };
-        assert_eq!(opened, expected, "{last:?}");
-    };
-    check(&[1], Some(31));
-    check(&[2, 2], Some(30));
-    check(&[16; 16], Some(16));
-    check(&[0], None);
-    check(&[17; 17], None);
-    check(&[1, 2], None);
-    check(&[3, 2, 3], None);
-    check(&[255], None);
-    let mut almost = [16; 16];
-    almost[0] = 15;
-    check(&almost, None);
-}
-
-#[test]
-fn a_padded_plaintext_fits_a_buffer_of_its_own_length() {
-    let Told::Bytes(made) = whole(&mut cipher(CKM_AES_CBC_PAD, Direction::Encrypt), &bytes(20)) else { panic!() };
-    let hsms = Fake::default();
-    let mut state = cipher(CKM_AES_CBC_PAD, Direction::Decrypt);
-    assert_eq!(told(state.whole(&hsms, Ok(&made), NULL)), Told::Length(32));
-    assert_eq!(hsms.requests(), 0);
-    assert_eq!(told(state.whole(&hsms, Ok(&made), Ok(Room::Bytes(19)))), Told::Rv(CKR_BUFFER_TOO_SMALL));
-    assert_eq!(told(state.whole(&hsms, Ok(&made), Ok(Room::Bytes(20)))), Told::Bytes(bytes(20)));
-    let mut state = cipher(CKM_AES_CBC_PAD, Direction::Decrypt);
-    let first = told(state.update(&hsms, Ok(&made), ROOMY));
-    assert_eq!(first, Told::Bytes(bytes(16)), "the last block is held back");
-    assert_eq!(told(state.finish(&hsms, NULL)), Told::Length(16));
-    assert_eq!(told(state.finish(&hsms, Ok(Room::Bytes(3)))), Told::Rv(CKR_BUFFER_TOO_SMALL));
-    assert_eq!(told(state.finish(&hsms, Ok(Room::Bytes(4)))), Told::Bytes(bytes(20)[16..].to_vec()));
-}
-
-/// CTR with a counter of so many bits, written down anew.
-fn reference_ctr(bits: u32, first: u128, data: &[u8]) -> Vec<u8> {
-    let mask = if bits == 128 { u128::MAX } else { (1 << bits) - 1 };
-    data.chunks(16)
-        .zip(0..)
-        .flat_map(|(block, number)| {
-            let counter = (first & !mask) | (first.wrapping_add(number) & mask);
-            block.iter().zip(counter.to_be_bytes()).map(|(byte, key)| byte ^ key.wrapping_add(1)).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-#[test]
-fn counters_of_any_width_overflow_into_themselves() {
-    let ones = u128::MAX;
-    for (bits, first, len) in [
-        (128, 5, 100),
-        (128, ones - 1, 100),
-        (32, ones - 2, 200),
-        (32, (7 << 32) | 0xffff_ffff, 33),
-        (64, 0xffff_ffff_ffff_fffe, 90),
-        (8, 0xfd, 256 * 16),
-        (1, 1, 32),
-        (1, 0, 31),
-        (3, 6, 128),
-    ] {
-        let state = |direction| {
-            let parameter = Parameter::Ctr { bits, block: first.to_be_bytes() };
-            Ciphering::new(mechanism(CKM_AES_CTR, parameter), a_key(KeyType::Aes), direction).unwrap()
-        };
-        let data = bytes(len);
-        let expected = reference_ctr(bits, first, &data);
-        assert_eq!(whole(&mut state(Direction::Encrypt), &data), Told::Bytes(expected.clone()), "{bits} {first:x}");
-        assert_eq!(whole(&mut state(Direction::Decrypt), &expected), Told::Bytes(data.clone()), "{bits} {first:x}");
-        for piece in [1, 5, 16, 21, 40] {
-            let hsms = Fake::default();
-            let mut state = state(Direction::Encrypt);
-            let mut all = Vec::new();
-            for part in data.chunks(piece) {
-                let Told::Bytes(made) = told(state.update(&hsms, Ok(part), ROOMY)) else { panic!("{bits}") };
-                assert_eq!(made.len(), part.len());
-                all.extend(made);
-            }
-            assert_eq!(all, expected, "{bits} {first:x} in {piece}");
-            assert_eq!(told(state.finish(&hsms, ROOMY)), Told::Bytes(Vec::new()));
-        }
-    }
-}
-
-#[test]
-fn a_key_stream_never_comes_twice() {
-    for (bits, fits) in [(1, 32), (2, 64), (8, 4096)] {
-        let mut state = Ciphering::new(
-            mechanism(CKM_AES_CTR, Parameter::Ctr { bits, block: [0xfe; 16] }),
-            a_key(KeyType::Aes),
-            Direction::Encrypt,
-        )
-        .unwrap();
-        assert_eq!(whole(&mut state, &bytes(fits + 1)), Told::Rv(CKR_DATA_LEN_RANGE));
-        let hsms = Fake::default();
-        assert_eq!(code(state.update(&hsms, Ok(&bytes(fits)), ROOMY)), CKR_OK);
-        assert_eq!(code(state.update(&hsms, Ok(&[]), ROOMY)), CKR_OK);
-        assert_eq!(code(state.update(&hsms, Ok(&[1]), ROOMY)), CKR_DATA_LEN_RANGE);
-    }
-}
-
-fn gcm(buffer: Option<IvBuffer>, iv: Vec<u8>, tag_bits: u32) -> GcmParameter {
-    GcmParameter { iv, buffer, aad: b"header".to_vec(), tag: GcmTag::of_bits(tag_bits).unwrap() }
-}
-
-fn gcm_state(number: CK_MECHANISM_TYPE, parameter: GcmParameter, direction: Direction) -> Result<Ciphering, CK_RV> {
-    let mechanism = mechanism(number, Parameter::Gcm(parameter));
-    Ciphering::new(mechanism, a_key(KeyType::Aes), direction).map_err(|failure| failure.rv())
-}
-
-#[test]
-fn gcm_gives_iv_and_tag_where_the_mechanism_has_them() {
-    let data = bytes(50);
-    let nowhere = || Some(IvBuffer::nowhere(12));
-    let made_apart = {
-        let mut state = gcm_state(CKM_AES_GCM, gcm(nowhere(), vec![1; 12], 128), Direction::Encrypt).unwrap();
-        assert_eq!(told(state.whole(&Fake::default(), Ok(&data), NULL)), Told::Length(66));
-        let Told::Bytes(made) = whole(&mut state, &data) else { panic!("a ciphertext") };
-        made
-    };
-    let made_ahead = {
-        let mut state = gcm_state(CKM_CLOUDHSM_AES_GCM, gcm(None, Vec::new(), 128), Direction::Encrypt).unwrap();
-        assert_eq!(told(state.whole(&Fake::default(), Ok(&data), NULL)), Told::Length(78));
-        let Told::Bytes(made) = whole(&mut state, &data) else { panic!("a ciphertext") };
-        made
-    };
-    assert_eq!(made_ahead, [&IV[..], &made_apart].concat());
-    let apart = || gcm_state(CKM_AES_GCM, gcm(nowhere(), IV.to_vec(), 128), Direction::Decrypt).unwrap();
-    let ahead = || gcm_state(CKM_CLOUDHSM_AES_GCM, gcm(None, Vec::new(), 128), Direction::Decrypt).unwrap();
-    for (state, made) in [(&apart as &dyn Fn() -> Ciphering, &made_apart), (&ahead, &made_ahead)] {
-        assert_eq!(told(state().whole(&Fake::default(), Ok(made), NULL)), Told::Length(50));
-        assert_eq!(whole(&mut state(), made), Told::Bytes(data.clone()));
-        let mut altered = made.clone();
-        altered[20] ^= 1;
-        assert_eq!(whole(&mut state(), &altered), Told::Rv(CKR_ENCRYPTED_DATA_INVALID));
-        let hsms = Fake::default();
-        let mut parts = state();
-        for part in made.chunks(7) {
-            assert_eq!(told(parts.update(&hsms, Ok(part), ROOMY)), Told::Bytes(Vec::new()), "nothing before the tag");
-        }
-        assert_eq!(told(parts.finish(&hsms, NULL)), Told::Length(50));
-        assert_eq!(hsms.requests(), 0);
-        assert_eq!(told(parts.finish(&hsms, ROOMY)), Told::Bytes(data.clone()));
-        assert_eq!(hsms.requests(), 1);
-        let around = made.len() - data.len();
-        assert_eq!(whole(&mut state(), &made[..around - 1]), Told::Rv(CKR_ENCRYPTED_DATA_LEN_RANGE));
-    }
-}
-
-#[test]
-fn gcm_takes_no_iv_of_the_caller() {
-    let check = |number, buffer: Option<usize>, iv: Vec<u8>, direction, expected: CK_RV| {
-        let state = gcm_state(number, gcm(buffer.map(IvBuffer::nowhere), iv, 96), direction);
-        assert_eq!(state.map_or_else(|rv| rv, |_| CKR_OK), expected);
-    };
-    check(CKM_AES_GCM, Some(12), vec![1; 12], Direction::Encrypt, CKR_OK);
-    check(CKM_AES_GCM, Some(16), vec![1; 16], Direction::Encrypt, CKR_OK);
-    check(CKM_AES_GCM, Some(11), vec![1; 11], Direction::Encrypt, CKR_MECHANISM_PARAM_INVALID);
-    check(CKM_AES_GCM, None, Vec::new(), Direction::Encrypt, CKR_MECHANISM_PARAM_INVALID);
-    check(CKM_AES_GCM, Some(12), vec![1; 12], Direction::Decrypt, CKR_OK);
-    check(CKM_AES_GCM, Some(16), vec![1; 16], Direction::Decrypt, CKR_MECHANISM_PARAM_INVALID);
-    check(CKM_AES_GCM, None, Vec::new(), Direction::Decrypt, CKR_MECHANISM_PARAM_INVALID);
-    check(CKM_CLOUDHSM_AES_GCM, None, Vec::new(), Direction::Decrypt, CKR_OK);
-}
-
-#[test]
-fn gcm_takes_one_request_of_data() {
-    let hsms = Fake::default();
-    let state = |direction| gcm_state(CKM_CLOUDHSM_AES_GCM, gcm(None, Vec::new(), 128), direction).unwrap();
-    let long = vec![0; CIPHER_DATA_LEN_MAX + 1];
-    let mut encrypt = state(Direction::Encrypt);
-    assert_eq!(code(encrypt.whole(&hsms, Ok(&long), ROOMY)), CKR_DATA_LEN_RANGE);
-    assert_eq!(code(encrypt.update(&hsms, Ok(&long[1..]), ROOMY)), CKR_OK);
-    assert_eq!(code(encrypt.update(&hsms, Ok(&[1]), ROOMY)), CKR_DATA_LEN_RANGE);
-    let around = 12 + 16;
-    let mut decrypt = state(Direction::Decrypt);
-    assert_eq!(
-        code(decrypt.whole(&hsms, Ok(&vec![0; CIPHER_DATA_LEN_MAX + 1 + around]), ROOMY)),
-        CKR_ENCRYPTED_DATA_LEN_RANGE
-    );
-    assert_eq!(hsms.requests(), 0);
-}
-
-#[test]
-fn rsa_blocks_have_the_modulus_length() {
-    let state = |number, direction| {
-        let parameter = match number {
-            CKM_RSA_PKCS_OAEP => Parameter::Oaep { hash: HashFunction::Sha256 },
-            _ => Parameter::None,
-        };
-        Ciphering::new(mechanism(number, parameter), a_key(KeyType::Rsa), direction).unwrap()
-    };
-    for (number, room) in [(CKM_RSA_PKCS, 245), (CKM_RSA_PKCS_OAEP, 190), (CKM_RSA_X_509, 256)] {
-        let hsms = Fake::default();
-        let mut encrypt = state(number, Direction::Encrypt);
-        assert_eq!(told(encrypt.whole(&hsms, Ok(&bytes(room)), NULL)), Told::Length(256));
-        assert_eq!(code(encrypt.whole(&hsms, Ok(&bytes(room + 1)), ROOMY)), CKR_DATA_LEN_RANGE);
-        assert_eq!(hsms.requests(), 0);
-        assert_eq!(code(encrypt.whole(&hsms, Ok(&bytes(room)), ROOMY)), CKR_OK);
-        let mut decrypt = state(number, Direction::Decrypt);
-        assert_eq!(told(decrypt.whole(&hsms, Ok(&[7; 256]), NULL)), Told::Length(room));
-        for len in [0, 255, 257] {
-            let short = decrypt.whole(&hsms, Ok(&vec![7; len]), ROOMY);
-            assert_eq!(code(short), CKR_ENCRYPTED_DATA_LEN_RANGE, "{len}");
-        }
-        // A plaintext of ten bytes needs room for ten.
-        let ciphertext = [vec![7; 10], vec![0xaa; 246]].concat();
-        let tight = decrypt.whole(&hsms, Ok(&ciphertext), Ok(Room::Bytes(9)));
-        assert_eq!(told(tight), Told::Rv(CKR_BUFFER_TOO_SMALL));
-        let fits = decrypt.whole(&hsms, Ok(&ciphertext), Ok(Room::Bytes(10)));
-        assert_eq!(told(fits), Told::Bytes(vec![7; 10]));
-        decrypt.update(&hsms, Ok(&ciphertext[..100]), ROOMY).unwrap();
-        decrypt.update(&hsms, Ok(&ciphertext[100..]), ROOMY).unwrap();
-        assert_eq!(told(decrypt.finish(&hsms, ROOMY)), Told::Bytes(vec![7; 10]));
-    }
-    let hsms = Fake::default();
-    let mut raw = state(CKM_RSA_X_509, Direction::Encrypt);
-    assert_eq!(code(raw.whole(&hsms, Ok(&[5; 3]), ROOMY)), CKR_OK);
-    assert_eq!(hsms.asked.borrow()[0].1, [vec![0; 253], vec![5; 3]].concat(), "zeros come before a short number");
-}
-
-#[test]
-fn what_is_wrong_with_data_is_wrong_with_a_ciphertext_when_they_are_decrypted() {
-    for (status, encrypting, decrypting) in [
-        (Status::DataLengthInvalid, CKR_DATA_LEN_RANGE, CKR_ENCRYPTED_DATA_LEN_RANGE),
-        (Status::DataInvalid, CKR_DATA_INVALID, CKR_ENCRYPTED_DATA_INVALID),
-        (Status::KeyUnknown, CKR_KEY_HANDLE_INVALID, CKR_KEY_HANDLE_INVALID),
-        (Status::MechanismNotApproved, CKR_MECHANISM_INVALID, CKR_MECHANISM_INVALID),
-    ] {
-        let hsms = Fake { refusal: Some(status), ..Fake::default() };
-        for (direction, expected) in [(Direction::Encrypt, encrypting), (Direction::Decrypt, decrypting)] {
-            let mut active = Some(cipher(CKM_AES_CBC, direction));
-            let data = bytes(32);
-            assert_eq!(code(last(&mut active, |state| state.whole(&hsms, Ok(&data), ROOMY))), expected);
-            assert!(active.is_none(), "an error ends it");
-        }
-    }
-}
-
-#[test]
-fn a_weak_key_is_one_of_a_size_that_is_not_used() {
-    let hsms = Fake { refusal: Some(Status::KeyWeak), ..Fake::default() };
-    let key = || a_key(KeyType::GenericSecret);
-    let mut sign = Signing::new(&plain(CKM_SHA256_HMAC), key()).unwrap();
-    assert_eq!(code(sign.whole(&hsms, Ok(b"m"), ROOMY)), CKR_KEY_SIZE_RANGE);
-    let verify = Verifying::new(&plain(CKM_SHA256_HMAC), key()).unwrap();
-    assert_eq!(rv(verify.whole(&hsms, Ok(b"m"), Ok(&[0; 32]))), CKR_KEY_SIZE_RANGE);
 }
