@@ -1,8 +1,9 @@
 //! # Room: pkcs11 (layer 4)
 //!
 //! Owns `libcloudhsm_pkcs11.so`, Cryptoki 2.40 and 3.0 over clusters: the library between `C_Initialize` and `C_Finalize`
-//! (`library`), configured clusters as slots (`slot`), sessions (`session`), objects and their handles (`objects`),
-//! what a failure is in Cryptoki's words (`failure`), and the C side of it all (`entry`).
+//! (`library`), configured clusters as slots (`slot`), sessions (`session`), objects, their handles and templates (`objects`),
+//! mechanisms and their parameters (`mechanism`), what a session has begun (`operations`), what a failure is in Cryptoki's
+//! words (`failure`), and the C side of it all (`entry`). The headers to compile against it lie in `include`.
 //!
 //! * May use: types, ffi, crypto, client.
 //! * Never: export anything but `C_*`, let a panic out, start a thread, speak to an HSM before a call needs one, keep a

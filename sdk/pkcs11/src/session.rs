@@ -149,7 +149,7 @@ impl Sessions {
     pub(crate) fn close(&self, handle: CK_SESSION_HANDLE) -> Result<(), Failure> {
         let closed = self.open.write().unwrap_or_else(PoisonError::into_inner).remove(&handle);
         let session = closed.ok_or(Failure::call(CKR_SESSION_HANDLE_INVALID, "there is no such session"))?;
-        self.end(&session.slot, &[Arc::clone(&session)]);
+        self.end(&session.slot, std::slice::from_ref(&session));
         Ok(())
     }
 
