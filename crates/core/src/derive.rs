@@ -4,8 +4,8 @@
 //! is no better than that of its base.
 
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, Derivation, Flag, Flags, KeyClass, KeyQuorum, KeyType, Refusal, Status,
-    Template,
+    AttributeName, AttributeValue, Attributes, Derivation, EcdhKdf, Flag, Flags, KeyClass, KeyQuorum, KeyType, Refusal,
+    Status, Template,
 };
 
 use crate::authorize::{authorize, authorize_for_change, authorize_session_key};
@@ -75,8 +75,12 @@ impl<'a> Deriving<'a> {
         Ok(chosen.lives(session)?.derived_from(past))
     }
 
-    /// The template, which may say of `sensitive` that it is true.
+    /// The template, which may say of `sensitive` that it is true. Who agrees on a key without a derivation function wants the
+    /// shared secret itself, as programs do that have a function of their own, and may say otherwise.
     fn sensitive(&self) -> Result<Template, Refusal> {
+        if matches!(self.derivation, Derivation::Ecdh { kdf: EcdhKdf::None, .. }) {
+            return Ok(self.template.clone());
+        }
         let name = AttributeName::Flag(Flag::Sensitive);
         let (named, others): (Template, Template) =
             self.template.iter().cloned().partition(|(other, _)| *other == name);

@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use strongroom_crypto::{ecdsa, spki};
+use strongroom_crypto::{ecdsa, pkcs8, spki};
 use strongroom_tests::{World, kill, program, run};
-use strongroom_types::{Curve, PublicPart};
+use strongroom_types::{Curve, PublicPart, Secret};
 
 /// A story that is being told.
 struct Story {
@@ -127,6 +127,23 @@ fn a_wrapping_key_wraps_what_fits_its_template() {
 #[test]
 fn both_sides_derive_the_same_key() {
     tell(&World::new(), "derivations");
+}
+
+/// `openssl` finds the same secret from the other side's key.
+#[test]
+fn the_shared_secret_is_had_where_the_configuration_lets_it() {
+    let world = World::quick(&["--mode", "NON_FIPS"]);
+    let mut configure = Command::new(program("configure-pkcs11"));
+    run(configure.arg("--enable-ecdh-without-kdf").env("CLOUDHSM_HOME", world.home())).ok();
+    let said = tell(&world, "shared-secret");
+    let public = PublicPart::Ec { curve: Curve::P256, point: value(&said, "point")[2..].to_vec() };
+    let scalar = Secret::new(value(&said, "scalar"));
+    let private = pkcs8::ec(Curve::P256, &scalar).expect("a key of the curve");
+    std::fs::write(world.file("public.der"), spki::encode(&public)).expect("it can be written");
+    std::fs::write(world.file("private.der"), private.expose()).expect("it can be written");
+    let derive = ["pkeyutl", "-derive", "-keyform", "DER", "-inkey", "private.der", "-peerform", "DER"];
+    world.plain_openssl(&[&derive[..], &["-peerkey", "public.der", "-out", "secret"]].concat()).ok();
+    assert_eq!(std::fs::read(world.file("secret")).expect("it is there"), value(&said, "secret"));
 }
 
 #[test]

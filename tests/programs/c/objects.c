@@ -708,6 +708,40 @@ static void derivations(void)
     HOLDS(same(agreed[0], agreed[1], CKA_CHECK_VALUE) && !same(agreed[0], base, CKA_CHECK_VALUE));
 }
 
+/* The shared secret itself, where the configuration lets programs have it. */
+static void shared_secret(void)
+{
+    CK_OBJECT_HANDLE pub, priv, agreed;
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, p256, sizeof p256 } }, derives[] = { { CKA_DERIVE, &yes, 1 } };
+    CK_ATTRIBUTE scalar[] = { { CKA_DERIVE, &yes, 1 }, { CKA_EC_PARAMS, p256, sizeof p256 }, PART(CKA_VALUE, EC_PRIVATE) };
+    /* What pkcs11-tool asks for. */
+    CK_ATTRIBUTE template[] = {
+        { CKA_TOKEN, &no, 1 }, { CKA_CLASS, &secret, sizeof secret }, { CKA_KEY_TYPE, &generic, sizeof generic },
+        { CKA_SENSITIVE, &no, 1 }, { CKA_EXTRACTABLE, &yes, 1 }, { CKA_ENCRYPT, &yes, 1 }, { CKA_DECRYPT, &yes, 1 },
+        { CKA_WRAP, &yes, 1 }, { CKA_UNWRAP, &yes, 1 }, { CKA_VALUE_LEN, &len32, sizeof len32 },
+    };
+    CK_BYTE point[80], value[32];
+    CK_ULONG point_len = sizeof point, len = sizeof value;
+    CK_ECDH1_DERIVE_PARAMS params = { CKD_NULL, 0, NULL, sizeof EC_PUBLIC, (CK_BYTE_PTR)EC_PUBLIC };
+    CK_MECHANISM ecdh = { CKM_ECDH1_DERIVE, &params, sizeof params };
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 1, derives, 1, &pub, &priv);
+    OK(read_one(pub, CKA_EC_POINT, point, &point_len));
+    OK(p->C_DeriveKey(s, &ecdh, priv, template, COUNT(template), &agreed));
+    OK(read_one(agreed, CKA_VALUE, value, &len));
+    HOLDS(len == sizeof value && !flag(agreed, CKA_SENSITIVE) && !flag(agreed, CKA_ALWAYS_SENSITIVE));
+    print("point", point, point_len);
+    print("scalar", EC_PRIVATE, sizeof EC_PRIVATE);
+    print("secret", value, len);
+    /* The other side, whose key came in. */
+    CK_BYTE other[32];
+    priv = create(&private, &ec, scalar, 3);
+    params.pPublicData = point + 2;
+    params.ulPublicDataLen = point_len - 2;
+    OK(p->C_DeriveKey(s, &ecdh, priv, template, COUNT(template), &agreed));
+    OK(read_one(agreed, CKA_VALUE, other, &len));
+    HOLDS(memcmp(value, other, sizeof value) == 0);
+}
+
 static CK_OBJECT_CLASS certificate = CKO_CERTIFICATE;
 static CK_CERTIFICATE_TYPE x509 = CKC_X_509;
 static CK_BYTE subject[] = { 0x30, 0x0d, 0x31, 0x0b, 0x30, 0x09, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x02, 'm', 'e' };
@@ -802,6 +836,7 @@ static const struct {
     { "demanding", demanding },
     { "imports", imports },
     { "derivations", derivations },
+    { "shared-secret", shared_secret },
     { "certificates", certificates },
     { "without-certificates", without_certificates },
 };

@@ -1,5 +1,6 @@
 //! The lists of functions, by which programs find them.
 
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_void};
 use std::ptr;
 
@@ -89,16 +90,20 @@ const FUNCTIONS_3_0: CK_FUNCTION_LIST_3_0 = list! { CK_FUNCTION_LIST_3_0, 3, 0:
 const STANDARD: &CStr = c"PKCS 11";
 
 /// Interfaces that live as long as the process.
-struct Interfaces([CK_INTERFACE; 2]);
+///
+/// Who asks is given a pointer to them that is not to constants. OpenSC's `pkcs11-spy` writes its own list there, so they lie in
+/// memory that can be written; the library itself never reads them.
+struct Interfaces(UnsafeCell<[CK_INTERFACE; 2]>);
 
-// SAFETY: the pointers lead to statics that nobody changes.
+// SAFETY: the library neither reads nor writes them, and makes no reference to them.
 unsafe impl Sync for Interfaces {}
 
 /// The newest first: who asks for no version gets that.
-static INTERFACES: Interfaces = Interfaces([
-    interface(ptr::addr_of!(LIST_3_0).cast::<c_void>()),
-    interface(ptr::addr_of!(LIST_2_40).cast::<c_void>()),
-]);
+static INTERFACES: Interfaces = Interfaces(UnsafeCell::new(interfaces()));
+
+const fn interfaces() -> [CK_INTERFACE; 2] {
+    [interface(ptr::addr_of!(LIST_3_0).cast::<c_void>()), interface(ptr::addr_of!(LIST_2_40).cast::<c_void>())]
+}
 
 const fn interface(list: *const c_void) -> CK_INTERFACE {
     CK_INTERFACE { pInterfaceName: STANDARD.as_ptr().cast_mut().cast(), pFunctionList: list.cast_mut(), flags: 0 }
@@ -122,7 +127,7 @@ pub(crate) unsafe extern "C" fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LI
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn C_GetInterfaceList(list: *mut CK_INTERFACE, count: *mut CK_ULONG) -> CK_RV {
     // SAFETY: the caller's.
-    always(|| unsafe { put_list(list, count, &INTERFACES.0) })
+    always(|| unsafe { put_list(list, count, &interfaces()) })
 }
 
 /// # Safety
@@ -142,14 +147,12 @@ pub(crate) unsafe extern "C" fn C_GetInterface(
             // SAFETY: not null; the caller's.
             false => Some(unsafe { super::take(version) }?),
         };
-        let of = |interface: &&CK_INTERFACE| {
-            // SAFETY: both lists begin with their version.
-            let has: CK_VERSION = unsafe { *interface.pFunctionList.cast() };
-            wanted.is_none_or(|wanted| (wanted.major, wanted.minor) == (has.major, has.minor))
-        };
-        let found = INTERFACES.0.iter().filter(|_| is_ours && flags == 0).find(of);
+        let is_wanted =
+            |has: &CK_VERSION| wanted.is_none_or(|wanted| (wanted.major, wanted.minor) == (has.major, has.minor));
+        let found = [LIST_3_0.version, LIST_2_40.version].iter().position(is_wanted).filter(|_| is_ours && flags == 0);
         let found = found.ok_or(Failure::call(CKR_FUNCTION_FAILED, "there is no such interface"))?;
-        // SAFETY: the caller's.
-        unsafe { put(interface, ptr::from_ref(found).cast_mut()) }
+        let first = INTERFACES.0.get().cast::<CK_INTERFACE>();
+        // SAFETY: there is one for each version; the caller's.
+        unsafe { put(interface, first.add(found)) }
     })
 }

@@ -97,11 +97,13 @@ impl Table {
 
 impl Objects {
     fn session_certificates(&self) -> Vec<Arc<Certificate>> {
-        let of_session = |object: &Object| match object {
-            Object::Certificate(certificate) if certificate.session().is_some() => Some(Arc::clone(certificate)),
+        let certificate = |table: &Table, handle: &CK_OBJECT_HANDLE| match table.objects.get(handle) {
+            Some(Object::Certificate(certificate)) => Some(Arc::clone(certificate)),
             _ => None,
         };
-        self.read(|table| table.objects.values().filter_map(of_session).collect())
+        self.read(|table| {
+            table.of_sessions.values().flatten().filter_map(|handle| certificate(table, handle)).collect()
+        })
     }
 }
 
@@ -133,7 +135,7 @@ impl Session {
         let (session, handle) = (self.handle, super::next_handle());
         let place = Place::Session(OfSession { session, public_key_info, value });
         let certificate = Arc::new(Certificate { handle, place, attributes: ArcSwap::from_pointee(attributes) });
-        objects.write(|table| table.objects.insert(handle, Object::Certificate(certificate)));
+        objects.write(|table| table.insert(handle, Object::Certificate(certificate)));
         if self.is_closed() {
             objects.forget(handle);
             return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed meanwhile"));

@@ -1,7 +1,7 @@
 //! `C_GenerateKey` and `C_GenerateKeyPair`.
 
 use cryptoki_sys::*;
-use strongroom_client::PairAlgorithm;
+use strongroom_client::{KeyInfo, PairAlgorithm};
 use strongroom_types::limits::DES3_LEN;
 use strongroom_types::{AttributeName, AttributeValue, Flag, KeyClass, KeyType, MlDsaAlgorithm, Template};
 
@@ -53,8 +53,13 @@ impl Session {
         }
         let (public, private) =
             self.slot.client.key_generate_pair(&pair.algorithm, &pair.public, &pair.private, &[])?;
-        let public = self.keep(public)?;
-        Ok((public, self.keep(private)?))
+        self.keep_pair(public, private)
+    }
+
+    /// Keeps both keys, or neither when the session was closed.
+    fn keep_pair(&self, public: KeyInfo, private: KeyInfo) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
+        let (public, private) = (self.keep(public), self.keep(private));
+        Ok((public?, private?))
     }
 
     /// Makes a pair of which one half outlives the session: the HSMs make both for the session, and keep a copy of that half.
@@ -70,21 +75,19 @@ impl Session {
             template.push(of_session.clone());
         }
         let (public, private) = client.key_generate_pair(&pair.algorithm, &pair.public, &pair.private, &[])?;
-        let staying = if public_stays { public.reference } else { private.reference };
-        let copied = client.key_copy(staying, &vec![(of_session.0, AttributeValue::Bool(true))]);
-        // The copy is the key that the caller asked for; without one there is no pair.
-        let ended = client.key_delete(staying);
-        let copy = match copied.and_then(|copy| ended.map(|()| copy)) {
-            Ok(copy) => copy,
+        let (staying, leaving) = if public_stays { (&public, &private) } else { (&private, &public) };
+        let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(true));
+        let copied = client.key_copy(staying.reference, &vec![token]);
+        // The copy is the key that was asked for. An original that cannot be deleted now ends with the login, unknown to anybody.
+        let _ = client.key_delete(staying.reference);
+        match copied {
+            Ok(copy) if public_stays => self.keep_pair(copy, private),
+            Ok(copy) => self.keep_pair(public, copy),
             Err(error) => {
-                let leaving = if public_stays { private.reference } else { public.reference };
-                client.key_delete(leaving)?;
-                return Err(error.into());
+                let _ = client.key_delete(leaving.reference);
+                Err(error.into())
             }
-        };
-        let (public, private) = if public_stays { (copy, private) } else { (public, copy) };
-        let public = self.keep(public)?;
-        Ok((public, self.keep(private)?))
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod generate;
 pub(crate) mod templates;
 mod wrap;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -76,17 +76,40 @@ pub(crate) enum Object {
     Unseen(KeyReference),
 }
 
+impl Object {
+    /// The session with which it dies.
+    fn session(&self) -> Option<CK_SESSION_HANDLE> {
+        match self {
+            Object::Certificate(certificate) => certificate.session(),
+            Object::Key(key) => key.session,
+            Object::Unseen(_) => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Table {
     objects: HashMap<CK_OBJECT_HANDLE, Object>,
     keys: HashMap<KeyReference, CK_OBJECT_HANDLE>,
     certificates: HashMap<CertificateReference, CK_OBJECT_HANDLE>,
+    /// What dies with a session.
+    of_sessions: HashMap<CK_SESSION_HANDLE, HashSet<CK_OBJECT_HANDLE>>,
 }
 
 impl Table {
+    fn insert(&mut self, handle: CK_OBJECT_HANDLE, object: Object) {
+        if let Some(session) = object.session() {
+            self.of_sessions.entry(session).or_default().insert(handle);
+        }
+        self.objects.insert(handle, object);
+    }
+
     /// Takes an object out, if it was there.
     fn remove(&mut self, handle: CK_OBJECT_HANDLE) -> Option<Object> {
         let removed = self.objects.remove(&handle)?;
+        if let Some(of_session) = removed.session().and_then(|session| self.of_sessions.get_mut(&session)) {
+            of_session.remove(&handle);
+        }
         match &removed {
             Object::Key(key) => self.keys.remove(&key.reference),
             Object::Unseen(reference) => self.keys.remove(reference),
@@ -105,7 +128,7 @@ impl Table {
             return Arc::clone(key);
         }
         let key = Key::new(handle, info, session);
-        self.objects.insert(handle, Object::Key(Arc::clone(&key)));
+        self.insert(handle, Object::Key(Arc::clone(&key)));
         key
     }
 }
@@ -166,13 +189,7 @@ impl Objects {
     /// Takes out what dies with a session, for the keys' end in the HSMs.
     pub(crate) fn session_closed(&self, session: CK_SESSION_HANDLE) -> Vec<Arc<Key>> {
         self.write(|table| {
-            let of_session = |object: &Object| match object {
-                Object::Key(key) => key.session == Some(session),
-                Object::Certificate(certificate) => certificate.session() == Some(session),
-                Object::Unseen(_) => false,
-            };
-            let dying = table.objects.iter().filter(|(_, object)| of_session(object));
-            let dying: Vec<_> = dying.map(|(handle, _)| *handle).collect();
+            let dying = table.of_sessions.remove(&session).unwrap_or_default();
             let removed = dying.into_iter().filter_map(|handle| table.remove(handle));
             let keys = removed.filter_map(|object| match object {
                 Object::Key(key) => Some(key),
@@ -189,10 +206,11 @@ impl Objects {
                 Object::Certificate(certificate) => certificate.is_private(),
                 Object::Key(_) | Object::Unseen(_) => true,
             };
-            let Table { objects, keys, certificates } = table;
+            let Table { objects, keys, certificates, of_sessions } = table;
             objects.retain(|_, object| !ends(object));
             keys.clear();
             certificates.retain(|_, handle| objects.contains_key(handle));
+            of_sessions.values_mut().for_each(|handles| handles.retain(|handle| objects.contains_key(handle)));
         });
     }
 

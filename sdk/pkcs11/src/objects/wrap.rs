@@ -113,16 +113,16 @@ impl Session {
         let Parameter::Derive(derivation) = &mechanism.parameter else {
             return Err(Failure::call(CKR_MECHANISM_INVALID, "the mechanism derives no keys"));
         };
-        if matches!(derivation, Derivation::Ecdh { kdf: EcdhKdf::None, .. })
-            && !self.slot.settings.is_on(Setting::EcdhWithoutKdf)
-        {
+        let is_open = matches!(derivation, Derivation::Ecdh { kdf: EcdhKdf::None, .. });
+        if is_open && !self.slot.settings.is_on(Setting::EcdhWithoutKdf) {
             let why = "CKD_NULL is switched off; use a CKD_CLOUDHSM_X963_*_KDF, or run configure-pkcs11 \
                        --enable-ecdh-without-kdf";
             return Err(Failure::call(CKR_MECHANISM_PARAM_INVALID, why));
         }
         let base = self.usable_key(mechanism, base, Use::Derive)?;
         let kind = templates::kind_of(given)?;
-        let wanted = templates::read(Call::Derive, kind, given)?;
+        let call = if is_open { Call::DeriveOpen } else { Call::Derive };
+        let wanted = templates::read(call, kind, given)?;
         let length = wanted.small_number(CKA_VALUE_LEN)?.unwrap_or(DES3_LEN);
         let template = wanted.into_template();
         self.check_may_change(is_token(&template))?;

@@ -139,6 +139,18 @@ fn both_sides_of_an_agreement_derive_the_same_key() {
     let secret = agree(&mut alice, &one, &two, v1::KeyType::GenericSecret, 800).unwrap();
     refused(read(&mut alice, secret.reference), Status::KeySensitive);
     refused(agree(&mut alice, &one, &two, v1::KeyType::GenericSecret, 801), Status::KeySizeInvalid);
+    // The shared secret itself may be had in clear; what a function makes of it may not.
+    let in_clear = |kdf| {
+        let derivation = Derivation::Ecdh { peer_point: point(&two), kdf };
+        let mut message = derive(one.reference, &derivation, v1::KeyType::GenericSecret, 32);
+        message.template.push(no("sensitive"));
+        Operation::KeyDerive(message)
+    };
+    let function = EcdhKdf::X963 { hash: HashFunction::Sha256, shared_info: Vec::new() };
+    refused(alice.change(in_clear(function)), Status::AttributeValueInvalid);
+    let open = key(alice.change(in_clear(EcdhKdf::None))).unwrap();
+    assert!(!has(&open, strongroom_types::Flag::AlwaysSensitive));
+    assert_eq!(read(&mut alice, open.reference).unwrap().len(), 32);
     refused(agree(&mut alice, &one, &two, v1::KeyType::Rsa, 16), Status::TemplateInconsistent);
     // What is no point of the curve.
     let mut off = point(&two);

@@ -108,6 +108,8 @@ pub(crate) enum Call {
     Create,
     /// `C_DeriveKey`.
     Derive,
+    /// `C_DeriveKey` with `CKD_NULL`, which gives the shared secret itself to programs that ask for it.
+    DeriveOpen,
     /// `C_GenerateKey`.
     GenerateKey,
     /// `C_GenerateKeyPair`.
@@ -180,7 +182,7 @@ fn read_one(call: Call, kind: Kind, given: &Given, named: &mut Template) -> Resu
     let (rule, default) = rule(call, kind, given.kind);
     match rule {
         Rule::ReadOnly => return Err(read_only(given.kind)),
-        Rule::Not if says_nothing(attribute.shape, given) => return Ok(()),
+        Rule::Not if says_nothing(attribute.shape, given) || is_left_out(call, kind, given.kind) => return Ok(()),
         Rule::Not => return Err(inconsistent(given.kind, "the call takes no such attribute for a key of this kind")),
         Rule::Given | Rule::Mandatory | Rule::DefaultOnly => {}
     }
@@ -211,6 +213,12 @@ fn read_one(call: Call, kind: Kind, given: &Given, named: &mut Template) -> Resu
     }
     named.push((name, value));
     Ok(())
+}
+
+/// Programs that want a shared secret ask for every usage of it, which a generic secret does not have.
+fn is_left_out(call: Call, kind: Kind, attribute: CK_ATTRIBUTE_TYPE) -> bool {
+    let is_usage = matches!(attribute, CKA_ENCRYPT | CKA_DECRYPT | CKA_WRAP | CKA_UNWRAP);
+    call == Call::DeriveOpen && kind == Kind::Generic && is_usage
 }
 
 /// What the HSMs call an attribute that is one of theirs, and its value; none of parameters and key material.

@@ -326,7 +326,7 @@ const CREATE: &[Row] = &[
 fn rows(call: Call) -> &'static [Row] {
     match call {
         Call::Create => CREATE,
-        Call::Derive => DERIVE,
+        Call::Derive | Call::DeriveOpen => DERIVE,
         Call::GenerateKey => SECRET,
         Call::GenerateKeyPair => PAIR,
         Call::Unwrap => UNWRAP,
@@ -345,7 +345,10 @@ pub(crate) fn rule(call: Call, kind: Kind, attribute: CK_ATTRIBUTE_TYPE) -> (Rul
         Some((_, b'F', _)) => Some(false),
         _ => None,
     };
-    (Rule::of(letter(rows(call), attribute, kind)), default)
+    match (call, attribute) {
+        (Call::DeriveOpen, CKA_SENSITIVE) => (Rule::Given, default),
+        _ => (Rule::of(letter(rows(call), attribute, kind)), default),
+    }
 }
 
 /// Attributes for which the call has a rule.

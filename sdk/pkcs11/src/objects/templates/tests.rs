@@ -121,6 +121,23 @@ fn every_letter_is_obeyed() {
 }
 
 #[test]
+fn a_shared_secret_may_be_had_as_it_is() {
+    let sensitive = |call, kind, value| with(call, kind, flag(CKA_SENSITIVE, value)).err();
+    for kind in [Kind::Aes, Kind::Des3, Kind::Generic] {
+        assert_eq!(sensitive(Call::DeriveOpen, kind, false), None, "{kind:?}");
+        assert_eq!(sensitive(Call::Derive, kind, false), Some(CKR_ATTRIBUTE_VALUE_INVALID), "{kind:?}");
+    }
+    let unnamed = outcome(Call::DeriveOpen, Kind::Generic, &least(Call::DeriveOpen, Kind::Generic)).unwrap();
+    assert!(unnamed.contains(&(AttributeName::Flag(Flag::Sensitive), AttributeValue::Bool(true))));
+    for usage in [CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP] {
+        let left_out = with(Call::DeriveOpen, Kind::Generic, flag(usage, true)).unwrap();
+        assert_eq!(left_out, unnamed, "{usage:#x}");
+        assert_eq!(with(Call::Derive, Kind::Generic, flag(usage, true)), Err(CKR_TEMPLATE_INCONSISTENT));
+        assert!(with(Call::DeriveOpen, Kind::Aes, flag(usage, true)).is_ok());
+    }
+}
+
+#[test]
 fn what_is_mandatory_must_be_there() {
     for call in CALLS {
         for kind in Kind::ALL.into_iter().filter(|kind| makes(call, *kind)) {
