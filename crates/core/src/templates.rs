@@ -111,6 +111,25 @@ const PRIVATE: Kind = Kind {
     templates: &[AttributeName::UnwrapTemplate],
 };
 
+/// Of a private key that was made elsewhere, whoever brings it may say that it is not secret. Nobody reads it here all the
+/// same.
+const PRIVATE_FROM_OUTSIDE: Kind = Kind {
+    free: &[
+        Flag::Decrypt,
+        Flag::Derive,
+        Flag::Destroyable,
+        Flag::Extractable,
+        Flag::Modifiable,
+        Flag::Sensitive,
+        Flag::Sign,
+        Flag::Token,
+        Flag::Unwrap,
+        Flag::WrapWithTrusted,
+    ],
+    fixed: &[Flag::Private],
+    ..PRIVATE
+};
+
 /// Signs and verifies, and nothing else.
 const ML_DSA_PUBLIC: Kind = Kind {
     defaults: PUBLIC.defaults,
@@ -168,7 +187,7 @@ impl Chosen {
     }
 
     /// Of a key that was not made here: nothing is known of its past (PKCS #11 v2.40 §5.14.2).
-    pub(crate) fn brought_in(self) -> Chosen {
+    fn brought_in(self) -> Chosen {
         let past = [Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable];
         let flags = past.iter().fold(self.flags, |flags, flag| flags.with(*flag, false));
         Chosen { flags, ..self }
@@ -184,10 +203,22 @@ impl Chosen {
 
 /// Reads the template of a key that is generated, or says which attribute is wrong and how.
 pub(crate) fn read(class: KeyClass, key_type: KeyType, template: &Template) -> Result<Chosen, Refusal> {
+    read_as(kind(class, key_type), (class, key_type), template)
+}
+
+/// Reads the template of a key that was made elsewhere.
+pub(crate) fn read_from_outside(class: KeyClass, key_type: KeyType, template: &Template) -> Result<Chosen, Refusal> {
+    let kind = match (class, key_type) {
+        (KeyClass::PrivateKey, KeyType::Ec | KeyType::Rsa) => &PRIVATE_FROM_OUTSIDE,
+        _ => kind(class, key_type),
+    };
+    Ok(read_as(kind, (class, key_type), template)?.brought_in())
+}
+
+fn read_as(kind: &Kind, (class, key_type): (KeyClass, KeyType), template: &Template) -> Result<Chosen, Refusal> {
     if template.len() > TEMPLATE_LEN_MAX {
         return Err(Refusal::new(Status::MalformedRequest, "template"));
     }
-    let kind = kind(class, key_type);
     let flags = kind.defaults.iter().fold(Flags::NONE, |flags, flag| flags.with(*flag, true));
     let mut chosen = Chosen { label: String::new(), id: Vec::new(), flags, templates: KeyTemplates::NONE };
     let mut named = BTreeSet::new();
@@ -289,7 +320,7 @@ pub(crate) fn unwrapped(
     demands: Option<&Template>,
     defaults: &Template,
 ) -> Result<Template, Refusal> {
-    read(class, key_type, template)?;
+    read_from_outside(class, key_type, template)?;
     let named = |all: &Template, name: AttributeName| all.iter().any(|(other, _)| *other == name);
     let mut merged = template.clone();
     let demands = demands.map(Vec::as_slice).unwrap_or_default();

@@ -159,7 +159,7 @@ impl<'a> Unwrapping<'a> {
         let (class, key_type) = self.kind;
         algorithms::check_wrappable(class, key_type)?;
         let template = templates::unwrapped(self.kind, self.template, demands.as_deref(), self.defaults)?;
-        Ok(templates::read(class, key_type, &template)?.lives(session)?.brought_in())
+        templates::read_from_outside(class, key_type, &template)?.lives(session)
     }
 
     /// Whether the key will be one of the session: the first says so of the maker, the unwrapping key and the defaults that
@@ -231,7 +231,7 @@ pub(crate) fn chosen_import(
     session: bool,
 ) -> Result<Chosen, Refusal> {
     let (class, key_type) = key.kind();
-    let chosen = templates::read(class, key_type, template)?.lives(session)?.brought_in();
+    let chosen = templates::read_from_outside(class, key_type, template)?.lives(session)?;
     let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
     match key {
         ImportedKey::Public(public) => algorithms::check_public_from_outside(public, cluster)?,

@@ -320,12 +320,16 @@ fn private_keys_come_in_by_their_public_part() {
     assert!(flags.has(Flag::Sign) && flags.has(Flag::Sensitive) && !flags.has(Flag::Extractable));
     let past = [Flag::Local, Flag::AlwaysSensitive, Flag::NeverExtractable];
     assert!(past.iter().all(|flag| !flags.has(*flag)));
+    // Whoever brings it may say that it is no secret; its value is not shown all the same.
+    let open = bring(KeyType::Ec, ec.clone(), &[(Flag::Sensitive, false)]).unwrap();
+    assert!(!open.attributes.flags.has(Flag::Sensitive));
     assert_eq!(bring(KeyType::MlDsa, None, &[]), Err(Status::MechanismInvalid));
     assert_eq!(bring(KeyType::Aes, None, &[]), Err(Status::TemplateInconsistent));
     assert_eq!(bring(KeyType::Rsa, ec.clone(), &[]), Err(Status::Internal), "the HSM has looked at it");
     assert_eq!(bring(KeyType::Ec, ec, &[(Flag::Encrypt, true)]), Err(Status::AttributeUnknown));
     let small = PublicPart::Rsa { modulus: vec![0xff; 128], public_exponent: vec![1, 0, 1] };
     assert_eq!(bring(KeyType::Rsa, Some(small), &[]), Err(Status::KeySizeInvalid));
+    assert_eq!(read(&world, &alice, open.reference), Some(Status::KeyTypeInconsistent));
 }
 
 #[test]
