@@ -3,8 +3,14 @@
 
 mod dns;
 mod first_signature;
+mod gnutls;
+mod go;
+mod java;
 mod libp11;
+mod opensc;
 mod openssh;
+mod oracle;
+mod python;
 
 use std::fs;
 use std::path::PathBuf;
@@ -65,6 +71,8 @@ impl Story {
         let world = cluster.world();
         let folder = world.file(name);
         fs::create_dir(&folder).expect("a folder can be made");
+        // What a page configures is for its own story.
+        run(Command::new("cp").arg("-a").arg(world.home()).arg(folder.join("home"))).ok();
         let story = Story { world, user: name.to_owned(), folder, variables: Vec::new() };
         story.create_user(name);
         Some(story)
@@ -75,6 +83,12 @@ impl Story {
     fn create_user(&self, name: &str) {
         let who = ["user", "create", "--username", name, "--role", "crypto-user", "--password", PASSWORD];
         self.world.admin_cli(&who).ok();
+    }
+
+    /// The same story as another user.
+    fn as_user(&self, name: &str) -> Story {
+        let (world, folder) = (Arc::clone(&self.world), self.folder.clone());
+        Story { world, user: name.to_owned(), folder, variables: self.variables.clone() }
     }
 
     /// With another variable in its programs' environment.
@@ -98,8 +112,8 @@ impl Story {
 
     /// A shell that runs a script in the story's folder and ends when one of the commands fails.
     fn shell(&self, script: &str) -> Command {
-        let library = program("libcloudhsm_pkcs11.so");
-        let own = library.parent().expect("a folder");
+        let cli = program("cloudhsm-cli");
+        let own = cli.parent().expect("a folder");
         let folders = [own.to_owned(), made_for_programs().join("python/bin")];
         let system = ["/usr/sbin", "/sbin"].map(PathBuf::from);
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -107,8 +121,10 @@ impl Story {
         let mut command = Command::new("sh");
         command.args(["-eu", "-c", script]).current_dir(&self.folder).stdin(Stdio::null());
         command.env("PATH", std::env::join_paths(path).expect("folders without a colon"));
-        command.env("HOME", &self.folder).env("CLOUDHSM_HOME", self.world.home());
-        command.env("MODULE", &library).env("PIN", self.pin()).envs(self.variables.iter().cloned());
+        let home = self.folder.join("home");
+        command.env("HOME", &self.folder).env("MODULE", home.join("lib/libcloudhsm_pkcs11.so"));
+        command.env("CLOUDHSM_HOME", home).env("PIN", self.pin());
+        command.envs(self.variables.iter().cloned());
         command
     }
 
