@@ -52,7 +52,7 @@ enum What {
     Deletions,
     /// How soon writes go on after a `kill -9` of the HSM that writes
     Takeover,
-    /// A full house of keys: the time to start with them, the memory they take, and how soon the shell lists them
+    /// A full house of keys: the time to start with them, the memory they take, how soon one is found and the shell lists them
     House,
 }
 

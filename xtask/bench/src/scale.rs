@@ -1,13 +1,14 @@
-//! A full house: as many keys as a CloudHSM cluster holds, the time to start with them, the memory they take, and how soon
-//! the shell lists them.
+//! A full house: as many keys as a CloudHSM cluster holds, the time to start with them, the memory they take, how soon one
+//! of them is found, and how soon the shell lists them.
 
 use std::sync::Mutex;
 use std::time::Instant;
 
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 use strongroom_client::Client;
 use strongroom_tests::World;
-use strongroom_types::HsmType;
+use strongroom_types::{AttributeName, AttributeValue, Filter, FilterTerm, HsmType, KeyType};
 
 use crate::load::{Rounds, jobs};
 use crate::report::{line, median, rounded};
@@ -25,13 +26,32 @@ const AIM_START_MS: u32 = 2_000;
 /// Of one HSM, in MiB.
 const AIM_MIB: u32 = 100;
 
+/// Keys among which a search is the measure of one among all.
+const FEW_KEYS: usize = 10;
+/// Searches in a round.
+const SEARCHES: usize = 500;
+/// A search among all keys, as a multiple of one among few.
+const AIM_FIND_RATIO: f64 = 1.5;
+/// The label of the one that is looked for.
+const FOUND: &str = "bench found";
+
 /// Measures a cluster of two HSMs.
 pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
     let mut world = World::with(&[]);
     let client = log_in(&world)?;
     let keys = HSM_TYPE.capacity().keys_max;
+    let label = vec![(AttributeName::Label, AttributeValue::Text(FOUND.to_owned()))];
+    client.key_generate_secret(KeyType::Aes, 32, &label, &[]).context("a key")?;
+    for _ in 1..FEW_KEYS {
+        secret(&client)?;
+    }
+    let among_few = find(&client, rounds)?;
     eprintln!("store: making {keys} keys");
-    fill(&client, keys)?;
+    fill(&client, keys - FEW_KEYS)?;
+    let among_all = find(&client, rounds)?;
+    line(&json!({"bench": "find", "case": format!("by label, 1 caller, among {keys} keys, 2 HSMs"),
+        "us": rounded(among_all), "among_few_us": rounded(among_few), "ratio_to_few": rounded(among_all / among_few),
+        "aim_ratio_max": AIM_FIND_RATIO}));
     let (mut starts, mut busy, mut fresh, mut grown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for pid in world.hsm_pids() {
         grown.push(resident_mib(pid)?);
@@ -60,6 +80,20 @@ pub fn measure(rounds: &Rounds) -> anyhow::Result<()> {
         &json!({"bench": "memory", "case": case("after making them"), "rss_mib": rounded(median(grown)), "aim_mib_max": aim}),
     );
     shell::measure(&world, keys, rounds)
+}
+
+/// How long a whole search takes that finds one key by its label, in microseconds.
+fn find(client: &Client, rounds: &Rounds) -> anyhow::Result<f64> {
+    let term = FilterTerm::Attribute(AttributeName::Label, AttributeValue::Text(FOUND.to_owned()));
+    let filter = Filter(vec![term]);
+    let mut times = Vec::new();
+    for _ in 0..rounds.count * SEARCHES {
+        let begun = Instant::now();
+        let found = client.key_find_all(&filter, 1).context("a search")?;
+        times.push(begun.elapsed().as_secs_f64() * 1e6);
+        ensure!(found.references.len() == 1 && found.keys.len() == 1, "one key has the label, not {found:?}");
+    }
+    Ok(median(times))
 }
 
 /// As many pairs as there may be, two keys each, then AES keys.
