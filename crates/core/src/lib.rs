@@ -32,6 +32,7 @@ mod challenge;
 mod clones;
 mod command;
 mod copies;
+mod demands;
 mod derive;
 mod draft;
 mod head;

@@ -4,12 +4,13 @@
 //! attribute that stands in no list of a row is unknown to that kind, whatever its value.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use strongroom_types::limits::{KEY_ID_LEN_MAX, LABEL_LEN_MAX, TEMPLATE_LEN_MAX};
 use strongroom_types::{
     AttributeName, AttributeValue, Flag, Flags, KeyClass, KeyTemplates, KeyType, Refusal, Status, Template,
 };
+
+use crate::demands;
 
 /// The rules of one kind of key.
 struct Kind {
@@ -100,13 +101,12 @@ const PRIVATE: Kind = Kind {
         Flag::Destroyable,
         Flag::Extractable,
         Flag::Modifiable,
-        Flag::Sensitive,
         Flag::Sign,
         Flag::Token,
         Flag::Unwrap,
         Flag::WrapWithTrusted,
     ],
-    fixed: &[Flag::Private],
+    fixed: &[Flag::Private, Flag::Sensitive],
     read_only: &[Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable],
     templates: &[AttributeName::UnwrapTemplate],
 };
@@ -257,91 +257,12 @@ fn set(
         (AttributeName::WrapTemplate | AttributeName::UnwrapTemplate, _) if !kind.templates.contains(&name) => {
             Err(refused(Status::AttributeUnknown, name))
         }
-        (AttributeName::WrapTemplate, value) => demands(name, value).map(|wrap| chosen.templates.wrap = wrap),
-        (AttributeName::UnwrapTemplate, value) => demands(name, value).map(|unwrap| chosen.templates.unwrap = unwrap),
+        (AttributeName::WrapTemplate, value) => demands::read(name, value).map(|wrap| chosen.templates.wrap = wrap),
+        (AttributeName::UnwrapTemplate, value) => {
+            demands::read(name, value).map(|unwrap| chosen.templates.unwrap = unwrap)
+        }
         (other, _) => Err(not_set(class, key_type, other)),
     }
-}
-
-/// A template for other keys; none when it demands nothing.
-fn demands(of: AttributeName, value: &AttributeValue) -> Result<Option<Arc<Template>>, Refusal> {
-    let AttributeValue::Template(template) = value else { return Err(refused(Status::AttributeValueInvalid, of)) };
-    check_demands(of, template)?;
-    Ok(Some(template).filter(|template| !template.is_empty()).map(|template| Arc::new(template.clone())))
-}
-
-/// Whether a template may stand in a key: each attribute once, bounded, with a value of its kind. A wrap template compares,
-/// and so may name what is computed, but the numbers of one public key; an unwrap template makes keys, and so may name
-/// what a maker may set.
-pub(crate) fn check_demands(of: AttributeName, template: &Template) -> Result<(), Refusal> {
-    let mut named = BTreeSet::new();
-    for (name, value) in template {
-        let fits = match name {
-            AttributeName::Label => label(value).is_ok(),
-            AttributeName::Id => id(value).is_ok(),
-            AttributeName::Class | AttributeName::KeyType => name.takes(value),
-            AttributeName::Flag(Flag::AlwaysSensitive | Flag::Local | Flag::NeverExtractable | Flag::Trusted)
-            | AttributeName::KeyLengthBytes
-            | AttributeName::ModulusSizeBits
-            | AttributeName::Curve
-            | AttributeName::MlDsaAlgorithm => of == AttributeName::WrapTemplate && name.takes(value),
-            AttributeName::CheckValue => {
-                of == AttributeName::WrapTemplate && matches!(value, AttributeValue::Bytes(value) if value.len() == 3)
-            }
-            AttributeName::Flag(_) => name.takes(value),
-            AttributeName::Modulus
-            | AttributeName::PublicExponent
-            | AttributeName::EcPoint
-            | AttributeName::WrapTemplate
-            | AttributeName::UnwrapTemplate => false,
-        };
-        if !fits || !named.insert(*name) {
-            return Err(Refusal::new(Status::AttributeValueInvalid, format!("{of}: {name}")));
-        }
-    }
-    Ok(())
-}
-
-/// Whether keys of this kind may have such templates as these.
-pub(crate) fn may_have(class: KeyClass, key_type: KeyType, templates: &KeyTemplates) -> bool {
-    let allowed = kind(class, key_type).templates;
-    let each = [(AttributeName::WrapTemplate, &templates.wrap), (AttributeName::UnwrapTemplate, &templates.unwrap)];
-    each.into_iter().all(|(name, template)| match template {
-        None => true,
-        Some(template) => allowed.contains(&name) && !template.is_empty() && check_demands(name, template).is_ok(),
-    })
-}
-
-/// The template of a key that is unwrapped: what the maker names, then what the unwrapping key demands, then defaults. The
-/// maker may not contradict the unwrapping key. A flag that keys of this kind do not have is false.
-pub(crate) fn unwrapped(
-    (class, key_type): (KeyClass, KeyType),
-    template: &Template,
-    demands: Option<&Template>,
-    defaults: &Template,
-) -> Result<Template, Refusal> {
-    read_from_outside(class, key_type, template)?;
-    let named = |all: &Template, name: AttributeName| all.iter().any(|(other, _)| *other == name);
-    let mut merged = template.clone();
-    let demands = demands.map(Vec::as_slice).unwrap_or_default();
-    for (name, value) in demands {
-        let lacks = matches!(name, AttributeName::Flag(flag) if !has_flag(class, key_type, *flag));
-        if lacks && *value == AttributeValue::Bool(false) {
-            continue;
-        }
-        if lacks || template.iter().any(|(other, chosen)| other == name && chosen != value) {
-            return Err(Refusal::new(
-                Status::TemplateInconsistent,
-                format!("{name}: the unwrapping key's template demands another value"),
-            ));
-        }
-        if !named(template, *name) {
-            merged.push((*name, value.clone()));
-        }
-    }
-    let said = merged.clone();
-    merged.extend(defaults.iter().filter(|(name, _)| !named(&said, *name)).cloned());
-    Ok(merged)
 }
 
 /// A label, as long as may be.
@@ -366,7 +287,7 @@ pub(crate) fn id(value: &AttributeValue) -> Result<Vec<u8>, Refusal> {
 /// when keys of this type have none of that name.
 pub(crate) fn not_set(class: KeyClass, key_type: KeyType, name: AttributeName) -> Refusal {
     let known = match name {
-        AttributeName::WrapTemplate | AttributeName::UnwrapTemplate => kind(class, key_type).templates.contains(&name),
+        AttributeName::WrapTemplate | AttributeName::UnwrapTemplate => may_demand(class, key_type, name),
         AttributeName::CheckValue => has_check_value(key_type),
         AttributeName::Modulus | AttributeName::ModulusSizeBits | AttributeName::PublicExponent => {
             key_type == KeyType::Rsa
@@ -376,6 +297,11 @@ pub(crate) fn not_set(class: KeyClass, key_type: KeyType, name: AttributeName) -
         _ => true,
     };
     refused(if known { Status::AttributeReadOnly } else { Status::AttributeUnknown }, name)
+}
+
+/// Whether keys of this kind may have the template for other keys.
+pub(crate) fn may_demand(class: KeyClass, key_type: KeyType, name: AttributeName) -> bool {
+    kind(class, key_type).templates.contains(&name)
 }
 
 /// Whether keys of this type have a check value.
@@ -504,7 +430,7 @@ mod tests {
             ("modifiable", "ccccccccc"),
             ("never-extractable", "rruurrrur"),
             ("private", "ddccdddcd"),
-            ("sensitive", "ccuucccuc"),
+            ("sensitive", "ccuuddcuc"),
             ("sign", "ccuucccuc"),
             ("trusted", "fuffuuffu"),
             ("unwrap", "cuuucccuu"),

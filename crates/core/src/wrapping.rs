@@ -20,7 +20,7 @@ use crate::plan::{Asking, internal};
 use crate::templates::{self, Chosen};
 use crate::{
     Actor, Command, Effect, ImportedKey, Key, KeyUse, KeyView, MadeKey, Plan, PlanError, Planned, Record, Reply,
-    Request, SessionKey, SourceKey, State, User, algorithms, quorum,
+    Request, SessionKey, SourceKey, State, User, algorithms, demands, quorum,
 };
 
 /// A key by its reference, or a session key in person.
@@ -158,7 +158,7 @@ impl<'a> Unwrapping<'a> {
         let demands = self.with.permitted(state, actor, key_use, session, now_ms, demands_of)?;
         let (class, key_type) = self.kind;
         algorithms::check_wrappable(class, key_type)?;
-        let template = templates::unwrapped(self.kind, self.template, demands.as_deref(), self.defaults)?;
+        let template = demands::unwrapped(self.kind, self.template, demands.as_deref(), self.defaults)?;
         templates::read_from_outside(class, key_type, &template)?.lives(session)
     }
 

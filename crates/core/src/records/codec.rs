@@ -12,7 +12,7 @@ use strongroom_types::{
 };
 use thiserror::Error;
 
-use crate::templates;
+use crate::demands;
 
 use super::certificate::{certificate_message, certificate_of};
 use super::kinds::{
@@ -502,7 +502,7 @@ pub(super) fn attributes_of(message: KeyMessage) -> Field<Attributes> {
             unwrap: template_of(message.unwrap_template, "unwrap_template")?,
         },
     };
-    if !templates::may_have(class, key_type, &attributes.templates) {
+    if !demands::may_have(class, key_type, &attributes.templates) {
         return Err("wrap_template");
     }
     if attributes.are_of_one_kind() { Ok(attributes) } else { Err("key_type") }

@@ -76,8 +76,12 @@ fn a_key_goes_to_a_clone_once_and_is_the_same_there() {
     let (mut world, mut clone) = clusters();
     let owner = alice(&mut world);
     let key = world.aes_reference(&owner, &["bob"]);
+    let demands = AttributeValue::Template(vec![(AttributeName::Flag(Flag::Sign), AttributeValue::Bool(true))]);
+    let Ok(Reply::Key(demanding)) = world.aes(&owner, vec![(AttributeName::UnwrapTemplate, demands)], &[]) else {
+        panic!("no key")
+    };
     let (public, private) = world.pair(&owner, &P256);
-    for reference in [key, public, private] {
+    for reference in [key, demanding.reference, public, private] {
         assert_eq!(replicate(&mut world, &mut clone, ALICE, reference), Ok(Reply::Done));
         let (here, there) = (world.state.key(reference).unwrap(), clone.state.key(reference).unwrap());
         assert_eq!(there.revision, clone.state.revision());
@@ -89,7 +93,7 @@ fn a_key_goes_to_a_clone_once_and_is_the_same_there() {
         assert_eq!(replicate(&mut clone, &mut world, ALICE, reference), Ok(Reply::Done), "nor the other way");
         assert_eq!(clone.state.revision(), revision);
     }
-    assert_eq!(clone.state.keys_len(), 3);
+    assert_eq!(clone.state.keys_len(), 4);
 }
 
 #[test]

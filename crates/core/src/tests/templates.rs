@@ -263,6 +263,9 @@ fn kinds_that_demand_and_what_they_may_demand() {
         check(flag(computed, true), true, false);
     }
     check((AttributeName::Class, AttributeValue::Class(KeyClass::SecretKey)), true, true);
+    check((AttributeName::Class, AttributeValue::Class(KeyClass::PublicKey)), true, false);
+    check(flag(Flag::Private, true), true, true);
+    check(flag(Flag::Private, false), true, false);
     check((AttributeName::KeyType, AttributeValue::KeyType(KeyType::Ec)), true, true);
     check((AttributeName::Label, Text("x".repeat(127))), true, true);
     check((AttributeName::Label, Text("x".repeat(128))), false, false);
