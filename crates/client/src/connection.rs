@@ -11,18 +11,21 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error as TlsError};
+use strongroom_crypto::buffers::{reserve_total, wipe_and_clear};
 use strongroom_crypto::certificates::Certificate;
 use strongroom_crypto::tls::{NotAnHsm, alpn_agreed};
 use strongroom_types::ClusterId;
 use strongroom_types::limits::FRAME_LEN_MAX;
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
 use strongroom_wire::v1;
-use zeroize::Zeroize;
 
 use crate::config::Server;
 use crate::descriptors::Entered;
 use crate::error::{Cause, CertificateFault, ConnectError};
 use crate::generation::Generation;
+
+/// Bytes that a connection's buffers keep between requests: a process may have many connections.
+const BUFFER_KEPT_MAX: usize = 64 * 1024;
 
 /// What every connection of a client has in common.
 pub(crate) struct Trust {
@@ -161,10 +164,15 @@ impl Connection {
         let answer = self.exchange(limit);
         let response = answer.and_then(|range| self.read_answer(range));
         if secret {
-            self.output.zeroize();
-            self.input.zeroize();
+            wipe_and_clear(&mut self.output);
+            wipe_and_clear(&mut self.input);
         }
         self.input.clear();
+        for buffer in [&mut self.output, &mut self.input] {
+            if buffer.capacity() > BUFFER_KEPT_MAX {
+                *buffer = Vec::new();
+            }
+        }
         self.spent |= response.is_err();
         Ok(response?)
     }
@@ -200,10 +208,16 @@ impl Connection {
                 return Err(Cause::Protocol("an answer longer than a frame may be"));
             }
             let have = self.input.len();
+            reserve_total(&mut self.input, have + plain);
             self.input.resize(have + plain, 0);
             self.tls.reader().read_exact(&mut self.input[have..]).map_err(lost)?;
             if let Some(range) = whole_frame(&self.input)? {
                 return Ok(range);
+            }
+            // The rest of the frame, so that the buffer moves once.
+            if let Some(prefix) = self.input.first_chunk::<PREFIX_LEN>() {
+                let len = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
+                reserve_total(&mut self.input, PREFIX_LEN + len.min(FRAME_LEN_MAX));
             }
             if began.elapsed() >= limit {
                 return Err(Cause::Silent(limit.as_millis()));

@@ -11,6 +11,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use strongroom_core::LoginActor;
+use strongroom_crypto::buffers::{reserve_total, wipe, wipe_and_clear};
 use strongroom_types::limits::{
     CONNECTIONS_MAX, FRAME_LEN_LARGE, HANDSHAKES_WAITING_MAX, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX,
     REFUSALS_WITHOUT_LOGIN_MAX,
@@ -19,7 +20,6 @@ use strongroom_types::{Refusal, Status, UserId};
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
 use strongroom_wire::v1;
 use thiserror::Error;
-use zeroize::Zeroize;
 
 use crate::connections::{ConnectionLimits, Entry, Origin};
 use crate::pools::{Place, Pool};
@@ -27,8 +27,8 @@ use crate::service::{self, Service, Session};
 
 pub use channel::{Channel, PlainChannel, TlsChannel};
 
-/// Bytes that a connection's buffers keep between requests. Requests with secrets fit, so that no buffer grows while it
-/// holds one.
+/// Bytes that a connection's buffers keep between requests. Passwords and tickets fit, and a buffer that grows while it holds
+/// data leaves none of them where it was.
 const BUFFER_LEN: usize = 4 * 1024;
 /// Beyond this a buffer goes back to [`BUFFER_LEN`].
 const BUFFER_KEPT_MAX: usize = 32 * 1024;
@@ -255,6 +255,7 @@ fn next_frame(
                 *has_deadline = true;
                 channel.wait_until(Some(Instant::now() + patience))?;
             }
+            reserve_total(incoming, end);
             if incoming.len() >= end {
                 // Most frames come whole, and then there is no deadline to lift.
                 if std::mem::take(has_deadline) {
@@ -283,13 +284,13 @@ fn one_request(
     let arrived = Instant::now();
     let Ok(request) = frame::decode_request(&whole_frame[PREFIX_LEN..]) else {
         // It may have been meant to hold a password.
-        whole_frame.zeroize();
+        wipe(whole_frame);
         let response = service.refuse(Status::MalformedRequest.into());
         send(channel, &response, outgoing)?;
         return Err(End::Malformed);
     };
     if service::holds_secret(&request) {
-        whole_frame.zeroize();
+        wipe(whole_frame);
     }
     let id = request.id;
     guest.works(true);
@@ -306,7 +307,7 @@ fn one_request(
     guest.works(false);
     let sent = send(channel, &response, outgoing);
     if service::wipe(&mut response) {
-        outgoing.zeroize();
+        wipe_and_clear(outgoing);
     }
     sent?;
     if session.is_over() {

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use strongroom_crypto::buffers::wipe_and_clear;
 use strongroom_crypto::certificates::Anchors;
 use strongroom_crypto::tls::{ClientIdentity, client_config};
 use strongroom_types::{ClusterId, HsmId, KeyReference, Role, Status, UserName};
@@ -73,7 +74,7 @@ impl Drop for Wiped {
                 private_key_info.zeroize();
                 secret.zeroize();
             }
-            Some(Operation::Encrypt(v1::Encrypt { data, .. })) => data.zeroize(),
+            Some(Operation::Encrypt(v1::Encrypt { data, .. })) => wipe_and_clear(data),
             _ => {}
         }
     }

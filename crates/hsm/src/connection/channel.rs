@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
+use strongroom_crypto::buffers::reserve_total;
 use strongroom_crypto::tls::client_fault;
 use strongroom_types::Refusal;
 
@@ -109,6 +110,15 @@ impl TlsChannel {
     }
 }
 
+/// Puts what came behind what was there. What came may be secret.
+fn append(buffer: &mut Vec<u8>, chunk: &[u8]) {
+    let len = buffer.len() + chunk.len();
+    if len > buffer.capacity() {
+        reserve_total(buffer, len.max(2 * buffer.capacity()));
+    }
+    buffer.extend_from_slice(chunk);
+}
+
 /// How long one answer takes to go. A client that takes a byte now and then must not hold a thread for ever: the socket's
 /// own time-out begins anew with each write.
 pub(super) struct Pace {
@@ -180,7 +190,7 @@ impl Channel for TlsChannel {
                 match io::BufRead::fill_buf(&mut reader) {
                     Ok([]) => return Err(End::Closed),
                     Ok(chunk) => {
-                        buffer.extend_from_slice(chunk);
+                        append(buffer, chunk);
                         let len = chunk.len();
                         io::BufRead::consume(&mut reader, len);
                     }

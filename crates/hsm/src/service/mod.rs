@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 use strongroom_core::member::rests_on_absence;
 use strongroom_core::permissions::{self, permit};
 use strongroom_core::{Actor, Request, State, Via};
+use strongroom_crypto::buffers::wipe_and_clear;
 use strongroom_types::limits::{FRAME_LEN_LARGE, GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
@@ -350,8 +351,8 @@ pub fn wipe(response: &mut v1::Response) -> bool {
     response.ticket.zeroize();
     match &mut response.result {
         Some(Answer::Login(login)) => login.ticket.zeroize(),
-        Some(Answer::Decrypt(decrypted)) => decrypted.data.zeroize(),
-        Some(Answer::Random(random)) => random.data.zeroize(),
+        Some(Answer::Decrypt(decrypted)) => wipe_and_clear(&mut decrypted.data),
+        Some(Answer::Random(random)) => wipe_and_clear(&mut random.data),
         Some(Answer::KeyReadValue(read)) => read.value.zeroize(),
         _ => return held,
     }
@@ -372,9 +373,9 @@ impl Drop for Wiped {
                 message.private_key_info.zeroize();
                 message.secret.zeroize();
             }
-            Operation::Encrypt(message) => message.data.zeroize(),
+            Operation::Encrypt(message) => wipe_and_clear(&mut message.data),
             // In clear while it is being decrypted, which is done in place.
-            Operation::Decrypt(message) => message.data.zeroize(),
+            Operation::Decrypt(message) => wipe_and_clear(&mut message.data),
             _ => {}
         }
     }
