@@ -46,9 +46,21 @@ fn pkcs11_tool_looks_makes_keys_signs_and_decrypts() {
 }
 
 #[test]
-fn pkcs11_tools_own_tests_pass() {
+fn pkcs11_tool_derives_what_openssl_derives_and_its_own_tests_pass() {
     let Some(story) = Story::new("opensc-ecdh", Cluster::NonFips, &PROGRAMS) else { return };
+    let openssl = "openssl ecparam -name prime256v1 -genkey -noout -out peer.key\n\
+                   openssl pkey -in peer.key -pubout -outform DER -out peer.der";
+    story.sh(openssl);
     story.walk(PAGE, "Keys");
+    story.walk(PAGE, "ECDH");
+    let own = "CLOUDHSM_ROLE=crypto-user CLOUDHSM_PIN=$PIN cloudhsm-cli key generate-file --encoding pem --path own.pem \
+               --filter attr.label=orders attr.class=public-key";
+    story.sh(own);
+    story.sh("openssl pkeyutl -derive -inkey peer.key -peerkey own.pem -out theirs");
+    let secret = fs::read(story.file("secret")).expect("the secret was written");
+    assert_eq!(secret.len(), 32);
+    assert_eq!(secret, fs::read(story.file("theirs")).expect("openssl's secret was written"));
+
     // They sign with SHA-1, as this cluster does.
     let ran = story.walk(PAGE, "Its own tests");
     let said = ran.stdout + &ran.stderr;
