@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod command_lines;
 pub mod configurations;
 pub mod der;
+pub mod derivations;
 pub mod mechanisms;
 pub mod member_table;
 pub mod messages;
@@ -61,6 +62,7 @@ targets! {
     command_lines: 1_000,
     configurations: 4_000,
     der: 20_000,
+    derivations: 1_000,
     mechanisms: 20_000,
     member_table: 20_000,
     messages: 20_000,
