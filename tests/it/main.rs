@@ -25,7 +25,6 @@ mod mfa;
 mod mtls;
 mod network;
 mod pkcs11;
-mod pkcs11_sessions;
 mod programs;
 mod quorum;
 mod rotation;

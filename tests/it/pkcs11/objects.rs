@@ -1,12 +1,13 @@
 //! Objects through the library: each test is a story that `tests/programs/c/objects.c` tells.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use strongroom_crypto::{ecdsa, pkcs8, spki};
 use strongroom_tests::{World, kill, program, run};
 use strongroom_types::{Curve, PublicPart, Secret};
+
+use super::compiled;
 
 /// A story that is being told.
 struct Story {
@@ -18,7 +19,7 @@ struct Story {
 impl Story {
     #[track_caller]
     fn of(world: &World, name: &str) -> Story {
-        let mut command = Command::new(compiled(world));
+        let mut command = Command::new(compiled("objects"));
         command.arg(program("libcloudhsm_pkcs11.so")).arg(world.pin()).arg(name).env("CLOUDHSM_HOME", world.home());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let says = BufReader::new(child.stdout.take().expect("it is piped"));
@@ -56,18 +57,6 @@ impl Story {
         assert_eq!(said.pop().as_deref(), Some("done"));
         said
     }
-}
-
-/// The program, compiled against the headers that users get.
-#[track_caller]
-fn compiled(world: &World) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the project");
-    let stories = world.file("objects");
-    let mut gcc = Command::new(program("gcc"));
-    gcc.args(["-std=c11", "-g", "-Wall", "-Wextra", "-Werror"]).arg("-I").arg(root.join("sdk/pkcs11/include"));
-    gcc.arg("-o").arg(&stories).arg(root.join("tests/programs/c/objects.c")).arg("-ldl");
-    run(&mut gcc).ok();
-    stories
 }
 
 #[track_caller]

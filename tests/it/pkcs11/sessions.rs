@@ -1,34 +1,17 @@
 //! Sessions, logins, threads and forks of the PKCS #11 library, by a C program that loads it: `tests/programs/c/sessions.c`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use strongroom_tests::{Ran, World, kill, program, run, wait_for};
-use tempfile::TempDir;
 
-/// The program, compiled once for all tests.
-fn sessions() -> PathBuf {
-    static COMPILED: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, program) = COMPILED.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the tree");
-        let folder = tempfile::tempdir().expect("a folder");
-        let out = folder.path().join("sessions");
-        let mut cc = Command::new("cc");
-        cc.args(["-std=c99", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I"]);
-        cc.arg(root.join("sdk/pkcs11/include")).arg("-I").arg(root.join("sdk/pkcs11/tests/c"));
-        cc.arg(root.join("tests/programs/c/sessions.c")).arg("-o").arg(&out).args(["-ldl", "-lpthread"]);
-        run(&mut cc).ok();
-        (folder, out)
-    });
-    program.clone()
-}
+use super::compiled;
 
 /// A story of the program against this world.
 fn story(world: &World, name: &str) -> Command {
-    let mut command = Command::new(sessions());
+    let mut command = Command::new(compiled("sessions"));
     command.arg(world.home().join("lib/libcloudhsm_pkcs11.so")).arg(name).arg(world.pin());
     command.env("CLOUDHSM_HOME", world.home());
     command
@@ -86,7 +69,7 @@ fn a_forked_child_begins_anew_and_its_parent_goes_on() {
 #[test]
 fn the_library_is_a_crypto_users() {
     let world = World::shared();
-    let mut command = Command::new(sessions());
+    let mut command = Command::new(compiled("sessions"));
     command.arg(world.home().join("lib/libcloudhsm_pkcs11.so")).args(["lives", &world.admin_pin()]);
     let refused = run(command.env("CLOUDHSM_HOME", world.home())).failed();
     assert!(refused.stderr.contains("login(one): 0xa0, not CKR_OK"), "{}", refused.stderr);
@@ -102,7 +85,11 @@ fn valgrind_finds_nothing_wrong_in_sessions_and_logins() {
     let world = World::shared();
     let library = world.home().join("lib/libcloudhsm_pkcs11.so");
     let mut command = Command::new(valgrind);
-    command.args(["--error-exitcode=99", "--quiet"]).arg(sessions()).arg(library).args(["lives", &world.pin()]);
+    command
+        .args(["--error-exitcode=99", "--quiet"])
+        .arg(compiled("sessions"))
+        .arg(library)
+        .args(["lives", &world.pin()]);
     run(command.env("CLOUDHSM_HOME", world.home())).ok();
 }
 
@@ -185,7 +172,7 @@ fn a_new_password_ends_the_login_and_the_program_logs_in_again() {
 fn a_deleted_user_is_logged_in_nowhere() {
     let world = World::new();
     let of = |pin: &str| {
-        let mut command = Command::new(sessions());
+        let mut command = Command::new(compiled("sessions"));
         command
             .arg(world.home().join("lib/libcloudhsm_pkcs11.so"))
             .args(["asked", pin])
