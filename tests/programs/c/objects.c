@@ -357,6 +357,20 @@ static void copies(void)
     IS(CKR_OBJECT_HANDLE_INVALID, p->C_CopyObject(s, 4711, NULL, 0, &priv));
     OK(p->C_DestroyObject(s, copy));
 
+    /* A session key is changed under its handle, and may be changed into one of the token. */
+    CK_BYTE label[8];
+    CK_ULONG len = sizeof label;
+    CK_ATTRIBUTE change[] = { { CKA_LABEL, "changed", 7 }, { CKA_ID, "\5", 1 }, { CKA_SIGN, &no, 1 } };
+    OK(p->C_SetAttributeValue(s, other, change, 3));
+    OK(read_one(other, CKA_LABEL, label, &len));
+    HOLDS(len == 7 && memcmp(label, "changed", 7) == 0 && !flag(other, CKA_SIGN) && !flag(other, CKA_TOKEN));
+    CK_OBJECT_HANDLE hits[8];
+    HOLDS(find_one(CKA_LABEL, "loose", 5, hits) == 0 && find_one(CKA_ID, "\5", 1, hits) == 1 && hits[0] == other);
+    change[0] = (CK_ATTRIBUTE){ CKA_TOKEN, &yes, 1 };
+    OK(p->C_SetAttributeValue(s, other, change, 1));
+    HOLDS(flag(other, CKA_TOKEN) && find_one(CKA_ID, "\5", 1, hits) == 1 && hits[0] == other);
+    OK(p->C_DestroyObject(s, other));
+
     /* One half of a pair outlives the session. */
     CK_ATTRIBUTE token_signs[] = { { CKA_SIGN, &yes, 1 }, { CKA_TOKEN, &yes, 1 } };
     make_pair(CKM_EC_KEY_PAIR_GEN, curve, 2, token_signs, 2, &pub, &priv);

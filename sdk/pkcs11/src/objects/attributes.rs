@@ -6,6 +6,7 @@ use cryptoki_sys::*;
 use strongroom_client::{ClientError, KeyInfo};
 use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, PublicPart, Secret, Status, Template};
 
+use super::generate::is_token as is_token_template;
 use super::templates::{self, Kind, Readable, Shape, attribute, readable, values};
 use super::{Key, Object};
 use crate::attribute::Given;
@@ -71,14 +72,18 @@ impl Session {
         }
     }
 
-    /// Changes attributes, in their order. What cannot be changed at all is refused before any is.
+    /// Changes attributes, those of a token key in their order. What cannot be changed at all is refused before any is.
     pub(crate) fn set_attributes(&self, handle: CK_OBJECT_HANDLE, given: &[Given]) -> Result<(), Failure> {
         let key = match self.object(handle)? {
             Object::Certificate(certificate) => return self.set_certificate(&certificate, given),
             Object::Key(_) | Object::Unseen(_) => self.key_of_object(handle)?,
         };
-        self.check_may_change(key.info().attributes.flags.has(Flag::Token))?;
         let changes = changes(given)?;
+        let is_token = key.info().attributes.flags.has(Flag::Token);
+        self.check_may_change(is_token || is_token_template(&changes))?;
+        if !is_token {
+            return self.change_session_key(&key, &changes);
+        }
         for (name, value) in &changes {
             let changed = self.slot.client.key_set_attribute(key.reference, *name, value);
             changed.map_err(|error| self.slot.objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
@@ -87,6 +92,21 @@ impl Session {
             key.refresh(&self.slot.client)?;
         }
         Ok(())
+    }
+
+    /// Session keys are not changed in the HSMs: a copy with the changes takes the key's place and handle.
+    fn change_session_key(&self, key: &Key, changes: &Template) -> Result<(), Failure> {
+        let (client, objects) = (&self.slot.client, &self.slot.objects);
+        let copy = client.key_copy(key.reference, changes);
+        let copy = copy.map_err(|error| objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID))?;
+        let (copied, stays) = (copy.reference, copy.attributes.flags.has(Flag::Token));
+        let replaced = objects.replace(key.handle, copy, key.session.filter(|_| !stays));
+        // The one that has no handle now; should it not be deleted, it ends with the login.
+        let _ = client.key_delete(if replaced { key.reference } else { copied });
+        match replaced {
+            true => Ok(()),
+            false => Err(Failure::call(CKR_OBJECT_HANDLE_INVALID, "the key was destroyed meanwhile")),
+        }
     }
 
     /// The key of this handle, for a call that is about objects.
@@ -189,32 +209,10 @@ fn entry(name: AttributeName, value: &AttributeValue) -> Option<(CK_ATTRIBUTE_TY
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{
-        Curve, Flags, KeyClass, KeyQuorum, KeyReference, KeyTemplates, KeyType, MlDsaAlgorithm, Revision,
-    };
+    use strongroom_types::{Curve, KeyClass, KeyType, MlDsaAlgorithm};
 
+    use super::super::tests::key;
     use super::*;
-
-    fn key(class: KeyClass, key_type: KeyType, flags: &[Flag], public: Option<PublicPart>) -> KeyInfo {
-        KeyInfo {
-            reference: KeyReference::from_u64(7).unwrap(),
-            attributes: Attributes {
-                class,
-                key_type,
-                label: "site".into(),
-                id: vec![1, 2],
-                check_value: Some([7, 8, 9]),
-                flags: flags.iter().fold(Flags::NONE, |flags, flag| flags.with(*flag, true)),
-                length_bytes: 32,
-                public,
-                templates: KeyTemplates::NONE,
-            },
-            owner: "alice".parse().unwrap(),
-            shared_with: Vec::new(),
-            quorum: KeyQuorum::NONE,
-            revision: Revision(1),
-        }
-    }
 
     fn rsa(class: KeyClass) -> KeyInfo {
         let public = PublicPart::Rsa { modulus: vec![0xc5; 256], public_exponent: vec![1, 0, 1] };

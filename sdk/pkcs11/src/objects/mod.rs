@@ -133,6 +133,41 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Gives a handle to another key. Whether anything had it.
+    fn replace(&mut self, handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> bool {
+        let is_known = self.remove(handle).is_some();
+        if is_known {
+            self.keys.insert(info.reference, handle);
+            self.insert(handle, Object::Key(Key::new(handle, info, session)));
+        }
+        is_known
+    }
+
+    /// Takes out what dies with a session; the keys among it.
+    fn session_closed(&mut self, session: CK_SESSION_HANDLE) -> Vec<Arc<Key>> {
+        let dying = self.of_sessions.remove(&session).unwrap_or_default();
+        let removed = dying.into_iter().filter_map(|handle| self.remove(handle));
+        let keys = removed.filter_map(|object| match object {
+            Object::Key(key) => Some(key),
+            Object::Certificate(_) | Object::Unseen(_) => None,
+        });
+        keys.collect()
+    }
+
+    fn logged_out(&mut self) {
+        let ends = |object: &Object| match object {
+            Object::Certificate(certificate) => certificate.is_private(),
+            Object::Key(_) | Object::Unseen(_) => true,
+        };
+        let Table { objects, keys, certificates, of_sessions } = self;
+        objects.retain(|_, object| !ends(object));
+        keys.clear();
+        certificates.retain(|_, handle| objects.contains_key(handle));
+        of_sessions.values_mut().for_each(|handles| handles.retain(|handle| objects.contains_key(handle)));
+    }
+}
+
 /// All objects that the application has handles of, of one slot.
 pub(crate) struct Objects {
     client: Client,
@@ -168,6 +203,11 @@ impl Objects {
         self.write(|table| table.key(info, session))
     }
 
+    /// Gives a handle to another key, if it is one still.
+    fn replace(&self, handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> bool {
+        self.write(|table| table.replace(handle, info, session))
+    }
+
     /// Forgets an object that is no more. Whether its handle was known still.
     pub(crate) fn forget(&self, handle: CK_OBJECT_HANDLE) -> bool {
         self.write(|table| table.remove(handle).is_some())
@@ -188,30 +228,12 @@ impl Objects {
 
     /// Takes out what dies with a session, for the keys' end in the HSMs.
     pub(crate) fn session_closed(&self, session: CK_SESSION_HANDLE) -> Vec<Arc<Key>> {
-        self.write(|table| {
-            let dying = table.of_sessions.remove(&session).unwrap_or_default();
-            let removed = dying.into_iter().filter_map(|handle| table.remove(handle));
-            let keys = removed.filter_map(|object| match object {
-                Object::Key(key) => Some(key),
-                Object::Certificate(_) | Object::Unseen(_) => None,
-            });
-            keys.collect()
-        })
+        self.write(|table| table.session_closed(session))
     }
 
     /// Forgets what only who is logged in sees.
     pub(crate) fn logged_out(&self) {
-        self.write(|table| {
-            let ends = |object: &Object| match object {
-                Object::Certificate(certificate) => certificate.is_private(),
-                Object::Key(_) | Object::Unseen(_) => true,
-            };
-            let Table { objects, keys, certificates, of_sessions } = table;
-            objects.retain(|_, object| !ends(object));
-            keys.clear();
-            certificates.retain(|_, handle| objects.contains_key(handle));
-            of_sessions.values_mut().for_each(|handles| handles.retain(|handle| objects.contains_key(handle)));
-        });
+        self.write(Table::logged_out);
     }
 
     fn read<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
@@ -260,3 +282,6 @@ impl Session {
         Ok(key.handle)
     }
 }
+
+#[cfg(test)]
+mod tests;

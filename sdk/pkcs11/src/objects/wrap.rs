@@ -193,3 +193,37 @@ fn wrapped_len(mechanism: WrapMechanism, wrapping_key: &KeyInfo, payload: &KeyIn
         WrapMechanism::RsaOaep { .. } | WrapMechanism::RsaPkcs => modulus,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::{GcmTag, HashFunction};
+
+    use super::super::tests::key;
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_of_the_standards() {
+        let rsa = PublicPart::Rsa { modulus: vec![0xc5; 256], public_exponent: vec![1, 0, 1] };
+        let under = key(KeyClass::PublicKey, KeyType::Rsa, &[], Some(rsa));
+        let check = |mechanism, payload_len: u32, expected| {
+            let mut payload = key(KeyClass::SecretKey, KeyType::GenericSecret, &[], None);
+            payload.attributes.length_bytes = payload_len;
+            assert_eq!(wrapped_len(mechanism, &under, &payload), expected, "{mechanism:?} {payload_len}");
+        };
+        let tag = GcmTag::of_bits(96).unwrap();
+        let hash = HashFunction::Sha256;
+        check(WrapMechanism::AesGcm { tag }, 20, 32);
+        check(WrapMechanism::CloudhsmAesGcm { tag }, 20, 44);
+        check(WrapMechanism::AesNoPad, 24, 32);
+        for (payload, expected) in [(1, 16), (8, 16), (9, 24), (16, 24), (20, 32)] {
+            check(WrapMechanism::AesZeroPad, payload, expected);
+        }
+        // A whole block is added to what fills its blocks.
+        for (payload, expected) in [(1, 16), (7, 16), (8, 24), (9, 24), (16, 32)] {
+            check(WrapMechanism::AesPkcs5Pad, payload, expected);
+        }
+        check(WrapMechanism::RsaAes { hash }, 20, 256 + 32);
+        check(WrapMechanism::RsaOaep { hash }, 20, 256);
+        check(WrapMechanism::RsaPkcs, 20, 256);
+    }
+}
