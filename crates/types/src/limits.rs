@@ -19,6 +19,8 @@ pub const KEY_ID_LEN_MAX: usize = 127;
 pub const GENERIC_SECRET_LEN_MAX: u32 = 800;
 /// Bytes of a 3DES key: three DES keys of 64 bits, parity bits among them (SP 800-67 rev. 2 §3).
 pub const DES3_LEN: u32 = 24;
+/// Bytes of data in an ECDSA call. The longest digest has 64; a longer one is cut to the order's length like any.
+pub const ECDSA_DATA_LEN_MAX: usize = 128;
 /// Bytes of a message that is signed with pure Ed25519.
 pub const ED25519_DATA_LEN_MAX: usize = 16_000;
 /// Bits of an RSA modulus, at least (FIPS 186-5 §5.1).

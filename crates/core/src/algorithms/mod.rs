@@ -10,8 +10,8 @@ pub use table::{Algorithm, Fips, Row, TABLE};
 pub(crate) use wrapping::{check_wrappable, fits_payload, fits_wrapping_key};
 
 use strongroom_types::limits::{
-    CIPHER_DATA_LEN_MAX, DES3_LEN, ED25519_DATA_LEN_MAX, GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX, RSA_BITS_MIN,
-    RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN,
+    CIPHER_DATA_LEN_MAX, DES3_LEN, ECDSA_DATA_LEN_MAX, ED25519_DATA_LEN_MAX, GENERIC_SECRET_LEN_MAX, RSA_BITS_MAX,
+    RSA_BITS_MIN, RSA_BITS_STEP, RSA_EXPONENT_MAX, RSA_EXPONENT_MIN,
 };
 use strongroom_types::matching::without_leading_zeros;
 use strongroom_types::{
@@ -20,9 +20,6 @@ use strongroom_types::{
 };
 
 use crate::{Cluster, KeyUse, PairAlgorithm};
-
-/// Bytes of data in an ECDSA call. The longest digest has 64; a longer one is cut to the order's length like any.
-pub const ECDSA_DATA_LEN_MAX: usize = 128;
 
 /// Bytes of μ, and of what HashEdDSA on Ed25519 signs: 512 bits both.
 const LONG_DIGEST_LEN: usize = 64;

@@ -11,16 +11,13 @@ use strongroom_types::{CipherMechanism, GCM_IV_LEN, KeyReference, RsaCipher, Sec
 use super::blocks::{Blocks, Chain};
 use super::counter::Counter;
 use super::gathered::{Gathered, within};
-use super::message::{block, modulus_len};
+use super::message::{RSA_LEN_MAX, block, modulus_len};
 use super::{FromCaller, Hsms, give, give_at_most, in_parts};
 use crate::entry::{IvBuffer, Output, Room};
 use crate::failure::Failure;
 use crate::mechanism::{GcmParameter, Mechanism, Parameter};
 use crate::objects::Key;
 use crate::vendor::CKM_CLOUDHSM_AES_GCM;
-
-/// Bytes of an RSA block, at most.
-const RSA_LEN_MAX: usize = 512;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use cryptoki_sys::*;
 use strongroom_crypto::digest::{Hasher, digest, digest_info};
 use strongroom_crypto::ml_dsa::{MU_LEN, MuHasher, mu};
-use strongroom_types::limits::{CIPHER_DATA_LEN_MAX, ED25519_DATA_LEN_MAX, RSA_BITS_MAX};
+use strongroom_types::limits::{CIPHER_DATA_LEN_MAX, ECDSA_DATA_LEN_MAX, ED25519_DATA_LEN_MAX, RSA_BITS_MAX};
 use strongroom_types::{Attributes, HashFunction, MacMechanism, PublicPart, SignMechanism};
 
 use super::gathered::{Gathered, within};
@@ -14,7 +14,7 @@ use crate::mechanism::{Mechanism, Parameter};
 use crate::vendor::{CKM_CLOUDHSM_EDDSA, CKM_CLOUDHSM_EXT_MU_ML_DSA, CKM_CLOUDHSM_ML_DSA};
 
 /// Bytes of an RSA block, at most.
-const RSA_LEN_MAX: usize = RSA_BITS_MAX as usize / 8;
+pub(super) const RSA_LEN_MAX: usize = RSA_BITS_MAX as usize / 8;
 /// Bytes of a signature with Ed25519 (RFC 8032 §5.1.6).
 const ED25519_SIGNATURE_LEN: usize = 64;
 
@@ -67,7 +67,7 @@ impl Scheme {
             (_, &Parameter::Pss { hash, salt_len }) => {
                 signature(SignMechanism::RsaPkcsPss { hash, salt_len }, Form::Digest(hash))
             }
-            (CKM_ECDSA, _) => signature(SignMechanism::Ecdsa, Form::Bare(RSA_LEN_MAX)),
+            (CKM_ECDSA, _) => signature(SignMechanism::Ecdsa, Form::Bare(ECDSA_DATA_LEN_MAX)),
             (CKM_CLOUDHSM_EDDSA | CKM_EDDSA, Parameter::Ed25519Ph) => {
                 signature(SignMechanism::Ed25519Ph, Form::Digest(HashFunction::Sha512))
             }
@@ -104,6 +104,19 @@ impl Scheme {
             CKM_SHA512_HMAC => mac(MacMechanism::Hmac(Sha512)),
             CKM_AES_CMAC => mac(MacMechanism::AesCmac),
             _ => None,
+        }
+    }
+
+    /// Refuses a parameter that no signature with such a key can have: a salt of RSA-PSS for which there is no room beside
+    /// the digest (RFC 8017 §9.1.1; a modulus of whole bytes makes emLen its length).
+    pub(super) fn check(&self, key: &Attributes) -> Result<(), Failure> {
+        match (self.asked, &key.public) {
+            (Asked::Signature(SignMechanism::RsaPkcsPss { hash, salt_len }), Some(PublicPart::Rsa { modulus, .. }))
+                if hash.digest_len() + usize::from(salt_len) + 2 > modulus.len() =>
+            {
+                Err(Failure::call(CKR_MECHANISM_PARAM_INVALID, "sLen is longer than the modulus has room for"))
+            }
+            _ => Ok(()),
         }
     }
 

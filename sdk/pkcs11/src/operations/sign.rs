@@ -24,7 +24,9 @@ struct Message {
 
 impl Message {
     fn new(mechanism: &Mechanism, key: Arc<Key>) -> Result<Message, Failure> {
-        Ok(Message { scheme: Scheme::of(mechanism)?, key, parts: None })
+        let scheme = Scheme::of(mechanism)?;
+        scheme.check(&key.info().attributes)?;
+        Ok(Message { scheme, key, parts: None })
     }
 
     fn push(&mut self, part: &[u8]) -> Result<(), Failure> {

@@ -74,6 +74,7 @@ fn messages_that_are_too_long_are_refused_before_they_are_kept() {
     check(&plain(CKM_SHA256_HMAC), KeyType::GenericSecret, CIPHER_DATA_LEN_MAX);
     check(&plain(CKM_AES_CMAC), KeyType::Aes, CIPHER_DATA_LEN_MAX);
     check(&plain(CKM_EDDSA), KeyType::Ec, 16_000);
+    check(&plain(CKM_ECDSA), KeyType::Ec, 128);
     check(&plain(CKM_CLOUDHSM_EXT_MU_ML_DSA), KeyType::MlDsa, 64);
     let hsms = Fake::default();
     let mut block = Signing::new(&plain(CKM_RSA_X_509), a_key(KeyType::Rsa)).unwrap();
@@ -98,4 +99,13 @@ fn a_weak_key_is_one_of_a_size_that_is_not_used() {
     assert_eq!(code(sign.whole(&hsms, Ok(b"m"), ROOMY)), CKR_KEY_SIZE_RANGE);
     let verify = Verifying::new(&plain(CKM_SHA256_HMAC), key()).unwrap();
     assert_eq!(rv(verify.whole(&hsms, Ok(b"m"), Ok(&[0; 32]))), CKR_KEY_SIZE_RANGE);
+}
+
+#[test]
+fn a_salt_has_room_beside_the_digest() {
+    for (salt_len, expected) in [(222, CKR_OK), (223, CKR_MECHANISM_PARAM_INVALID)] {
+        let pss = mechanism(CKM_RSA_PKCS_PSS, Parameter::Pss { hash: HashFunction::Sha256, salt_len });
+        assert_eq!(rv(Signing::new(&pss, a_key(KeyType::Rsa))), expected, "{salt_len}");
+        assert_eq!(rv(Verifying::new(&pss, a_key(KeyType::Rsa))), expected, "{salt_len}");
+    }
 }
