@@ -17,5 +17,5 @@ pub mod guard;
 pub mod pointer;
 
 pub use fork::secure_mode;
-pub use guard::guarded;
+pub use guard::{guarded, guarded_whole};
 pub use pointer::PointerError;

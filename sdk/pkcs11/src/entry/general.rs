@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use cryptoki_sys::*;
-use strongroom_ffi::guarded;
+use strongroom_ffi::guarded_whole;
 use strongroom_types::limits::{PASSWORD_LEN_MIN, PIN_LEN_MAX, SESSIONS_MAX};
 
 use super::{bytes, entered, in_session, put, put_list, take, unsupported};
@@ -80,7 +80,7 @@ pub(crate) unsafe extern "C" fn C_Initialize(arguments: *mut c_void) -> CK_RV {
         unsafe { check_arguments(arguments) }?;
         library::initialize()
     };
-    guarded(|| body().map_or_else(|failure| failure.rv(), |()| CKR_OK), || CKR_GENERAL_ERROR)
+    guarded_whole(|| body().map_or_else(|failure| failure.rv(), |()| CKR_OK), || CKR_GENERAL_ERROR)
 }
 
 /// Ends logins and sessions.

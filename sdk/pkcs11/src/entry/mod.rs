@@ -20,7 +20,7 @@ use cryptoki_sys::{
     CKR_ARGUMENTS_BAD, CKR_ATTRIBUTE_VALUE_INVALID, CKR_BUFFER_TOO_SMALL, CKR_FUNCTION_NOT_SUPPORTED, CKR_OK,
 };
 use strongroom_client::Level;
-use strongroom_ffi::{PointerError, guarded, pointer};
+use strongroom_ffi::{PointerError, guarded, guarded_whole, pointer};
 use strongroom_types::Secret;
 use strongroom_types::limits::{ATTRIBUTE_LEN_MAX, TEMPLATE_LEN_MAX};
 
@@ -65,7 +65,7 @@ pub(crate) enum Output {
 
 /// The frame of every function but those that make the library or come before it: is it there, and this process's own?
 pub(crate) fn entered(function: &'static str, body: impl FnOnce(&Library) -> Result<(), Failure>) -> CK_RV {
-    guarded(
+    guarded_whole(
         || {
             let library = match library::current() {
                 Ok(library) => library,

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -295,6 +296,38 @@ static void races(void) {
     }
 }
 
+static int calls;
+
+/* Ends by being cancelled, between calls. */
+static void *cancelled(void *unused) {
+    CK_SESSION_HANDLE session;
+    for (;;) {
+        CHECK(p11->C_OpenSession(FIRST_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_OK);
+        CHECK(p11->C_CloseSession(session), CKR_OK);
+        __atomic_add_fetch(&calls, 1, __ATOMIC_RELEASE);
+        pthread_testcancel();
+    }
+    return unused;
+}
+
+/* A thread that is cancelled finishes its call, leaves no lock behind, and takes nothing along. */
+static void cancelling(void) {
+    CK_SESSION_HANDLE session;
+    pthread_t thread;
+    void *ended;
+    int round;
+
+    CHECK(p11->C_Initialize(NULL), CKR_OK);
+    for (round = 0; round < 20; round++) {
+        MUST(pthread_create(&thread, NULL, cancelled, NULL) == 0);
+        while (__atomic_load_n(&calls, __ATOMIC_ACQUIRE) < 10 * (round + 1))
+            sched_yield();
+        MUST(pthread_cancel(thread) == 0 && pthread_join(thread, &ended) == 0 && ended == PTHREAD_CANCELED);
+        CHECK(p11->C_OpenSession(FIRST_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_OK);
+    }
+    CHECK(p11->C_Finalize(NULL), CKR_OK);
+}
+
 static void *ends_later(void *unused) {
     CK_SESSION_HANDLE session;
     CHECK(p11->C_OpenSession(FIRST_SLOT, CKF_SERIAL_SESSION, NULL, NULL, &session), CKR_OK);
@@ -330,6 +363,7 @@ int main(int argc, char **argv) {
     sessions();
     races();
     forks();
+    cancelling();
     unloading();
     printf("done\n");
     return 0;
