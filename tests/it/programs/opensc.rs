@@ -32,6 +32,10 @@ fn pkcs11_tool_looks_makes_keys_signs_and_decrypts() {
     let unseen = story.sh("pkcs11-tool --module \"$MODULE\" --list-objects").stdout;
     assert!(!unseen.contains("Key Object;"), "keys are listed without a login: {unseen}");
 
+    assert!(story.walk(PAGE, "What a program asks for").stdout.contains("C_FindObjectsInit"));
+    let calls = fs::read_to_string(story.file("calls.log")).expect("the spy wrote");
+    assert!(calls.contains("C_Login") && !calls.contains("CKR_FUNCTION_NOT_SUPPORTED"), "{calls}");
+
     let said = story.walk(PAGE, "Sign").stdout;
     assert_eq!(said.matches("Verified OK").count(), 2, "{said}");
     story.walk(PAGE, "Encrypt and decrypt");
