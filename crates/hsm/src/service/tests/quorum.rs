@@ -1,11 +1,11 @@
 //! Approvals as an HSM finds them: signatures, tokens, members that are shown the same.
 
 use strongroom_store::CommitFault;
-use strongroom_types::Status;
-use strongroom_wire::v1;
+use strongroom_types::{CipherMechanism, GcmTag, KeyReference, MacMechanism, Status};
 use strongroom_wire::v1::QuorumService as Service;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
+use strongroom_wire::{cipher, convert, v1};
 
 use super::tokens::TokenSigner;
 use super::world::{ADMIN, CRYPTO_USER, Client, Member, PASSWORD, World, flag, label, refused, user_create};
@@ -196,6 +196,57 @@ fn an_approved_signature_is_for_one_request_and_survives_a_lost_answer() {
     refused(bob.approved(wrong, approval.clone()), Status::KeyTypeInconsistent);
     bob.approved(sign(key, 9), approval).unwrap();
     assert_eq!(first.cluster.state().quorum_values().user, 1);
+}
+
+#[test]
+fn what_several_must_approve_is_encrypted_and_authenticated_with_approvals_only() {
+    let (_world, member) = World::active();
+    let signers = [TokenSigner::new(2048), TokenSigner::new(2048)];
+    let (mut alice, mut bob) = (Client::alice(&member), Client::logged_in(&member, "bob", CRYPTO_USER));
+    alice.register(&signers[0]).unwrap();
+    bob.register(&signers[1]).unwrap();
+    let message = v1::KeyGenerateSecret {
+        key_type: v1::KeyType::Aes.into(),
+        length_bytes: 32,
+        template: vec![label("both"), flag("encrypt"), flag("decrypt")],
+        share_with: vec!["bob".into()],
+        use_quorum: 2,
+        ..v1::KeyGenerateSecret::default()
+    };
+    let Answer::KeyGenerateSecret(key) = alice.change(Operation::KeyGenerateSecret(message)).unwrap() else {
+        panic!("another answer")
+    };
+    let (reference, key) = (KeyReference::from_u64(key.reference).unwrap(), key.reference);
+    let approval = |client: &mut Client<'_>| {
+        let data = client.token(Service::KeyUsage, key).unwrap();
+        let signatures = ["alice", "bob"].into_iter().zip(&signers);
+        let signatures = signatures.map(|(name, signer)| signer.signature(name, CRYPTO_USER, &data)).collect();
+        v1::Approval { approval_data: data, signatures }
+    };
+    let tag = GcmTag::of_bits(128).unwrap();
+    let gcm = |iv| CipherMechanism::AesGcm { tag, aad: Vec::new(), iv };
+    let encrypt = Operation::Encrypt(cipher::encrypt_message(reference, &gcm(None), b"data"));
+    refused(alice.ask(encrypt.clone()), Status::QuorumFailed);
+    let good = approval(&mut alice);
+    let Answer::Encrypt(sealed) = alice.approved(encrypt.clone(), good.clone()).unwrap() else {
+        panic!("another answer")
+    };
+    refused(alice.approved(encrypt, good), Status::QuorumRequired);
+    let opens = gcm(Some(sealed.iv[..].try_into().unwrap()));
+    let decrypt = Operation::Decrypt(cipher::decrypt_message(reference, &opens, &sealed.data));
+    refused(alice.ask(decrypt.clone()), Status::QuorumFailed);
+    let good = approval(&mut alice);
+    let Answer::Decrypt(opened) = alice.approved(decrypt, good).unwrap() else { panic!("another answer") };
+    assert_eq!(opened.data, b"data");
+    let (mechanism, hash) = convert::mac_parts(MacMechanism::AesCmac);
+    let mac = Operation::Sign(v1::Sign { key, mechanism, hash, data: b"data".to_vec(), ..v1::Sign::default() });
+    refused(alice.ask(mac.clone()), Status::QuorumFailed);
+    let good = approval(&mut alice);
+    let Answer::Sign(made) = alice.approved(mac, good).unwrap() else { panic!("another answer") };
+    // Verifying makes nothing.
+    let (data, signature) = (b"data".to_vec(), made.signature);
+    bob.seen = alice.seen;
+    bob.ask(Operation::Verify(v1::Verify { key, mechanism, hash, salt_length: 0, data, signature })).unwrap();
 }
 
 #[test]
