@@ -160,7 +160,10 @@ pub(super) fn rsa_pair(session: &Session) -> (ObjectHandle, ObjectHandle) {
 pub(super) fn bytes_of(session: &Session, key: ObjectHandle, attribute: AttributeType) -> Vec<u8> {
     let found = session.get_attributes(key, &[attribute]).expect("C_GetAttributeValue").remove(0);
     match found {
-        Attribute::Modulus(bytes) | Attribute::PublicExponent(bytes) | Attribute::EcPoint(bytes) => bytes,
+        Attribute::Modulus(bytes)
+        | Attribute::PublicExponent(bytes)
+        | Attribute::EcPoint(bytes)
+        | Attribute::Value(bytes) => bytes,
         other => panic!("{other:?}"),
     }
 }

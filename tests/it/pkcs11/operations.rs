@@ -25,6 +25,10 @@ const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x
 const ED25519: [u8; 5] = [0x06, 0x03, 0x2b, 0x65, 0x70];
 const CKM_CLOUDHSM_AES_GCM: u64 = 0x8000_1087;
 const CKM_CLOUDHSM_EDDSA: u64 = 0x8000_1057;
+const CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN: u64 = 0x8000_001c;
+const CKM_CLOUDHSM_ML_DSA: u64 = 0x8000_001d;
+const CKM_CLOUDHSM_EXT_MU_ML_DSA: u64 = 0x8000_001e;
+const CKA_CLOUDHSM_PARAMETER_SET: u64 = 0x8000_061d;
 const KEY: [u8; 32] = *b"0123456789abcdef0123456789ABCDEF";
 
 #[test]
@@ -426,4 +430,22 @@ fn outside_fips_mode() {
     assert_ne!(sign(&session, &prehashed, ed, MESSAGE), signature);
     assert_eq!(failure(session.sign(&standard, ed.1, &[0; 16_001])), RvError::DataLenRange);
     session.sign(&prehashed, ed.1, &[0; 16_001]).expect("C_Sign");
+    ml_dsa(&session);
+}
+
+/// Each parameter set: a message of any length in parts, and μ made by whoever signs.
+fn ml_dsa(session: &Session) {
+    let set = AttributeType::VendorDefined(CKA_CLOUDHSM_PARAMETER_SET);
+    for (number, len) in [(1_u64, 2420), (2, 3309), (3, 4627)] {
+        let public = [Attribute::VendorDefined((set, number.to_ne_bytes().to_vec()))];
+        let pair = pair(session, &vendor(CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN), &public);
+        let message = MESSAGE.repeat(1000);
+        assert_eq!(sign(session, &vendor(CKM_CLOUDHSM_ML_DSA), pair, &message).len(), len);
+        let key = bytes_of(session, pair.0, AttributeType::Value);
+        let mu = strongroom_crypto::ml_dsa::mu(&key, &message);
+        let signature = session.sign(&vendor(CKM_CLOUDHSM_EXT_MU_ML_DSA), pair.1, &mu).expect("C_Sign");
+        session.verify(&vendor(CKM_CLOUDHSM_ML_DSA), pair.0, &message, &signature).expect("C_Verify");
+        let short = session.sign(&vendor(CKM_CLOUDHSM_EXT_MU_ML_DSA), pair.1, &mu[1..]);
+        assert_eq!(failure(short), RvError::DataLenRange);
+    }
 }

@@ -218,3 +218,17 @@ fn lengths_cost_no_round_trip_and_short_buffers_none_where_the_length_is_known()
     assert!(matches!(told(sign.whole(&hsms, Ok(b"m"), Ok(Room::Bytes(256)))), Told::Bytes(_)));
     assert_eq!(hsms.requests(), 1);
 }
+
+#[test]
+fn what_is_named_is_cancelled_and_the_rest_goes_on() {
+    let mut active = crate::session::Active {
+        digest: Some(Digesting::init().unwrap()),
+        sign: Some(Signing::init().unwrap()),
+        ..Default::default()
+    };
+    assert!(!active.cancel_operations(CKF_ENCRYPT | CKF_DECRYPT | CKF_VERIFY));
+    assert!(active.cancel_operations(CKF_SIGN));
+    assert!(active.sign.is_none() && active.digest.is_some());
+    assert!(!active.cancel_operations(CKF_SIGN));
+    assert!(active.cancel_operations(CKF_SIGN | CKF_DIGEST));
+}
