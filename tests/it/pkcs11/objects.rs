@@ -118,6 +118,11 @@ fn both_sides_derive_the_same_key() {
     tell(&World::new(), "derivations");
 }
 
+#[test]
+fn kinds_that_not_every_cluster_has_are_objects_too() {
+    tell(&World::quick(&["--hsm-type", "hsm2m.medium", "--mode", "NON_FIPS"]), "kinds");
+}
+
 /// `openssl` finds the same secret from the other side's key.
 #[test]
 fn the_shared_secret_is_had_where_the_configuration_lets_it() {

@@ -517,6 +517,58 @@ static void wraps(void)
     OK(p->C_DestroyObject(s, under));
 }
 
+/* Kinds of keys that not every cluster has. */
+static void kinds(void)
+{
+    static CK_BYTE ed25519[] = { 0x06, 0x03, 0x2b, 0x65, 0x70 }, name[] = "\x13\x0c" "edwards25519";
+    CK_OBJECT_HANDLE pub, priv, under = make_wrapper(0, NULL, 0, "wraps kinds"), hits[8];
+    CK_KEY_TYPE edwards = CKK_EC_EDWARDS, type = 0, des3_type = CKK_DES3;
+    CK_BYTE room[2700], large[8192];
+    CK_ULONG len = sizeof room;
+    CK_MECHANISM zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 };
+
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, ed25519, sizeof ed25519 }, { CKA_VERIFY, &yes, 1 } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 2, NULL, 0, &pub, &priv);
+    OK(read_one(pub, CKA_EC_POINT, room, &len));
+    HOLDS(len == 34 && room[0] == 4 && room[1] == 32);
+    len = sizeof room;
+    OK(read_one(priv, CKA_EC_PARAMS, room, &len));
+    HOLDS(len == sizeof ed25519 && memcmp(room, ed25519, len) == 0);
+    len = sizeof type;
+    OK(read_one(pub, CKA_KEY_TYPE, &type, &len));
+    HOLDS(type == CKK_EC && find_one(CKA_KEY_TYPE, &edwards, sizeof edwards, hits) == 2);
+    round_trip(&zero_pad, under, under, priv, &private, &ec);
+    CK_ATTRIBUTE by_name[] = { { CKA_EC_PARAMS, name, 14 }, { CKA_KEY_TYPE, &edwards, sizeof edwards } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, by_name, 2, NULL, 0, &pub, &priv);
+    by_name[0] = (CK_ATTRIBUTE){ CKA_EC_PARAMS, p256, sizeof p256 };
+    CK_MECHANISM ec_gen = { CKM_EC_KEY_PAIR_GEN, NULL, 0 };
+    IS(CKR_TEMPLATE_INCONSISTENT, p->C_GenerateKeyPair(s, &ec_gen, by_name, 2, NULL, 0, &pub, &priv));
+
+    const CK_ULONG public_lens[] = { 1312, 1952, 2592 };
+    for (CK_ULONG set = CKP_CLOUDHSM_ML_DSA_44; set <= CKP_CLOUDHSM_ML_DSA_87; set++) {
+        CK_ATTRIBUTE sized[] = { { CKA_CLOUDHSM_PARAMETER_SET, &set, sizeof set } };
+        make_pair(CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN, sized, 1, NULL, 0, &pub, &priv);
+        CK_ULONG told = 0;
+        len = sizeof told;
+        OK(read_one(priv, CKA_CLOUDHSM_PARAMETER_SET, &told, &len));
+        HOLDS(told == set && find(sized, 1, hits, 8) == 2);
+        len = sizeof room;
+        OK(read_one(pub, CKA_VALUE, room, &len));
+        HOLDS(len == public_lens[set - CKP_CLOUDHSM_ML_DSA_44]);
+        len = sizeof room;
+        IS(CKR_ATTRIBUTE_SENSITIVE, read_one(priv, CKA_VALUE, room, &len));
+        len = sizeof large;
+        IS(CKR_KEY_NOT_WRAPPABLE, p->C_WrapKey(s, &zero_pad, under, priv, large, &len));
+    }
+    CK_MECHANISM ml_dsa_gen = { CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN, NULL, 0 };
+    IS(CKR_TEMPLATE_INCOMPLETE, p->C_GenerateKeyPair(s, &ml_dsa_gen, NULL, 0, NULL, 0, &pub, &priv));
+
+    CK_OBJECT_HANDLE des3 = make(CKM_DES3_KEY_GEN, NULL, 0);
+    len = sizeof room;
+    IS(CKR_ATTRIBUTE_TYPE_INVALID, read_one(des3, CKA_VALUE_LEN, room, &len));
+    round_trip(&zero_pad, under, under, des3, &secret, &des3_type);
+}
+
 /* A key that is wrapped by a trusted key only, and what the trusted key demands of what is unwrapped with it. */
 static void trusted(void)
 {
@@ -846,6 +898,7 @@ static const struct {
     { "copies", copies },
     { "sessions", sessions },
     { "wraps", wraps },
+    { "kinds", kinds },
     { "trusted", trusted },
     { "demanding", demanding },
     { "imports", imports },

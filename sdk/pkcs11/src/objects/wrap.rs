@@ -3,9 +3,7 @@
 use cryptoki_sys::*;
 use strongroom_client::{KeyInfo, Setting, Wrapping};
 use strongroom_types::limits::DES3_LEN;
-use strongroom_types::{
-    Derivation, EcdhKdf, GCM_IV_LEN, KeyClass, KeyQuorum, KeyType, PublicPart, Secret, WrapMechanism,
-};
+use strongroom_types::{Derivation, EcdhKdf, GCM_IV_LEN, KeyQuorum, PublicPart, Secret, WrapMechanism};
 
 use super::generate::is_token;
 use super::templates::{self, Call};
@@ -21,8 +19,6 @@ use crate::vendor::{
 
 /// Bytes of what AES key wrap adds, and of its blocks (RFC 3394 §2).
 const KEY_WRAP_BLOCK: usize = 8;
-/// Bytes of the PKCS #8 form of an ML-DSA private key, which is its seed (RFC 9881 §6).
-const ML_DSA_SEED_INFO_LEN: usize = 54;
 
 impl Session {
     /// A key under another one. Its length is told without a round trip.
@@ -172,13 +168,9 @@ fn unwrapping_iv(mechanism: CK_MECHANISM_TYPE, gcm: &GcmParameter) -> Result<Vec
     }
 }
 
-/// Bytes of a wrapped key, from what is known of both keys.
+/// Bytes of a wrapped key, from what is known of both keys. The length of keys that leave is that of what is wrapped.
 fn wrapped_len(mechanism: WrapMechanism, wrapping_key: &KeyInfo, payload: &KeyInfo) -> usize {
-    let key = &payload.attributes;
-    let material = match (key.class, key.key_type) {
-        (KeyClass::PrivateKey, KeyType::MlDsa) => ML_DSA_SEED_INFO_LEN,
-        _ => usize::try_from(key.length_bytes).unwrap_or(usize::MAX),
-    };
+    let material = usize::try_from(payload.attributes.length_bytes).unwrap_or(usize::MAX);
     let modulus = match &wrapping_key.attributes.public {
         Some(PublicPart::Rsa { modulus, .. }) => modulus.len(),
         _ => 0,
@@ -196,7 +188,7 @@ fn wrapped_len(mechanism: WrapMechanism, wrapping_key: &KeyInfo, payload: &KeyIn
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{GcmTag, HashFunction};
+    use strongroom_types::{GcmTag, HashFunction, KeyClass, KeyType};
 
     use super::super::tests::key;
     use super::*;
