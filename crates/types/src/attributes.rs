@@ -136,7 +136,7 @@ pub struct Attributes {
     pub templates: KeyTemplates,
 }
 
-/// What a key demands of the keys that are wrapped and unwrapped with it (PKCS #11 v2.40 §4.9.2, §4.10.2). Nearly every key
+/// What a key demands of the keys that are wrapped and unwrapped with it (PKCS #11 v2.40 §4.8 to §4.10). Nearly every key
 /// demands nothing; an empty template is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyTemplates {
