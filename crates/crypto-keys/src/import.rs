@@ -59,11 +59,9 @@ pub fn secret(key_type: KeyType, material: Secret) -> Result<ImportedSecret, Imp
 /// Those of an RSA key's parts that follow from modulus and exponents may be 0, which says that they are not known: they are
 /// computed here.
 pub fn private(key_type: KeyType, pkcs8: &Secret) -> Result<GeneratedPair, ImportError> {
-    match rsa::with_missing_parts(pkcs8)? {
-        Some(completed) if key_type == KeyType::Rsa => whole(key_type, &completed),
-        Some(_) => Err(ImportError),
-        None => whole(key_type, pkcs8),
-    }
+    // Only who says that it is an RSA key has waited for the turn that the calculation needs.
+    let completed = if key_type == KeyType::Rsa { rsa::with_missing_parts(pkcs8)? } else { None };
+    whole(key_type, completed.as_ref().unwrap_or(pkcs8))
 }
 
 fn whole(key_type: KeyType, pkcs8: &Secret) -> Result<GeneratedPair, ImportError> {
