@@ -133,7 +133,7 @@ mod tests {
         let known = KnownKeys::default();
         let block = rsa_decrypt(&hsms, &known, &key, 3, &[1; 256]).unwrap();
         assert_eq!(block.expose(), [7; 256]);
-        assert_eq!(hsms.asked.borrow()[0].1, "RsaX509");
+        assert_eq!(hsms.asked.borrow()[0].1, "X509");
         for padding in [1, 4, 7] {
             let error = line(rsa_decrypt(&hsms, &known, &key, padding, &[1; 256]).map(|_| ())).unwrap_err();
             assert!(error.starts_with("decryption with this padding is not supported"), "{error}");
