@@ -3,12 +3,13 @@
 //! What comes in between, the shared secret among it, never leaves this room, unless a derivation without a function asks for
 //! it as a key.
 
-use aws_lc_rs::{cmac, hmac};
+use aws_lc_rs::cmac;
 use strongroom_crypto::digest::Hasher;
 use strongroom_types::{Derivation, EcdhKdf, HashFunction, KdfField, KeyType, Prf, PublicPart, Secret, point_in};
 use zeroize::Zeroizing;
 
-use crate::{KeyError, PrivateKey, sys};
+use crate::sys::{self, Hmac};
+use crate::{KeyError, PrivateKey};
 
 /// The key that something is derived from.
 #[derive(Clone, Copy, Debug)]
@@ -78,25 +79,19 @@ fn counter_kdf(prf: Prf, key: &Secret, fields: &[KdfField], len: usize) -> Resul
 }
 
 /// A pseudorandom function with its key.
-#[expect(clippy::large_enum_variant, reason = "lives for one derivation")]
 enum Keyed {
     /// CMAC with AES (SP 800-38B).
     Cmac(cmac::Key),
     /// HMAC (FIPS 198-1).
-    Hmac(hmac::Key),
+    Hmac(Hmac),
 }
 
 impl Keyed {
     fn new(prf: Prf, key: &Secret) -> Result<Keyed, KeyError> {
-        let algorithm = match prf {
-            Prf::AesCmac => return Keyed::cmac(key),
-            Prf::Hmac(HashFunction::Sha1) => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-            Prf::Hmac(HashFunction::Sha224) => hmac::HMAC_SHA224,
-            Prf::Hmac(HashFunction::Sha256) => hmac::HMAC_SHA256,
-            Prf::Hmac(HashFunction::Sha384) => hmac::HMAC_SHA384,
-            Prf::Hmac(HashFunction::Sha512) => hmac::HMAC_SHA512,
-        };
-        Ok(Keyed::Hmac(hmac::Key::new(algorithm, key.expose())))
+        match prf {
+            Prf::AesCmac => Keyed::cmac(key),
+            Prf::Hmac(hash) => Hmac::new(hash, key).map(Keyed::Hmac).ok_or(KeyError::Fault),
+        }
     }
 
     fn cmac(key: &Secret) -> Result<Keyed, KeyError> {
@@ -112,10 +107,10 @@ impl Keyed {
     /// Writes what the function gives, whose length `output` has.
     fn write(&self, input: &[u8], output: &mut [u8]) -> Result<(), KeyError> {
         let written = match self {
-            Keyed::Cmac(key) => cmac::sign_to_buffer(key, input, output).map(drop),
-            Keyed::Hmac(key) => hmac::sign_to_buffer(key, input, output).map(drop),
+            Keyed::Cmac(key) => cmac::sign_to_buffer(key, input, output).ok().map(drop),
+            Keyed::Hmac(key) => key.write(input, output),
         };
-        written.map_err(|_| KeyError::Fault)
+        written.ok_or(KeyError::Fault)
     }
 }
 

@@ -2,8 +2,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::cipher::{self, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey};
-use aws_lc_rs::{cmac, hmac};
+use aws_lc_rs::cmac;
 use strongroom_crypto::random;
 use strongroom_types::{
     AES_BLOCK_LEN, CipherMechanism, DES_BLOCK_LEN, GCM_IV_LEN, GcmTag, HashFunction, KeyType, MacMechanism, Secret,
@@ -12,7 +11,7 @@ use zeroize::Zeroize;
 
 use crate::KeyError;
 use crate::import::des_keys;
-use crate::sys::{self, Des3};
+use crate::sys::{AesSchedule, Des3, GcmOpening, Hmac};
 
 /// A secret key in clear. What a mechanism computes from the key alone is computed at its first use and kept. May be used
 /// by any number of threads at once; wiped when dropped.
@@ -22,10 +21,14 @@ pub struct SecretKey {
     key_type: KeyType,
     material: Secret,
     gcm: OnceLock<LessSafeKey>,
+    /// For tags shorter than whole ones, in the order of [`GcmTag::BITS`].
+    gcm_short: [OnceLock<GcmOpening>; GcmTag::BITS.len()],
+    aes_encrypting: OnceLock<AesSchedule>,
+    aes_decrypting: OnceLock<AesSchedule>,
     cmac: OnceLock<cmac::Key>,
     des3: OnceLock<Des3>,
     /// In the order of [`HashFunction::ALL`].
-    hmac: [OnceLock<hmac::Key>; 5],
+    hmac: [OnceLock<Hmac>; 5],
 }
 
 impl SecretKey {
@@ -35,6 +38,9 @@ impl SecretKey {
             key_type,
             material,
             gcm: OnceLock::new(),
+            gcm_short: Default::default(),
+            aes_encrypting: OnceLock::new(),
+            aes_decrypting: OnceLock::new(),
             cmac: OnceLock::new(),
             des3: OnceLock::new(),
             hmac: Default::default(),
@@ -85,8 +91,10 @@ impl SecretKey {
         match mechanism {
             MacMechanism::Hmac(hash) => {
                 let at = HashFunction::ALL.iter().position(|known| *known == hash).ok_or(KeyError::Fault)?;
-                let key = self.hmac[at].get_or_init(|| hmac::Key::new(hmac_algorithm(hash), self.material.expose()));
-                Ok(hmac::sign(key, data).as_ref().to_vec())
+                let key = kept(&self.hmac[at], || Hmac::new(hash, &self.material).ok_or(KeyError::Fault))?;
+                let mut mac = vec![0; hash.digest_len()];
+                key.write(data, &mut mac).ok_or(KeyError::Fault)?;
+                Ok(mac)
             }
             MacMechanism::AesCmac => {
                 let key = kept(&self.cmac, || self.cmac_key())?;
@@ -99,14 +107,13 @@ impl SecretKey {
         if self.key_type == KeyType::Aes { Ok(self.material.expose()) } else { Err(KeyError::KeyType) }
     }
 
-    fn aes_cipher(&self) -> Result<UnboundCipherKey, KeyError> {
-        let algorithm = match self.aes()?.len() {
-            16 => &cipher::AES_128,
-            24 => &cipher::AES_192,
-            32 => &cipher::AES_256,
-            _ => return Err(KeyError::AesLength),
-        };
-        UnboundCipherKey::new(algorithm, self.material.expose()).map_err(|_| KeyError::Fault)
+    /// The schedule for one direction.
+    fn aes_schedule(&self, encrypts: bool) -> Result<&AesSchedule, KeyError> {
+        let place = if encrypts { &self.aes_encrypting } else { &self.aes_decrypting };
+        kept(place, || {
+            self.aes()?;
+            AesSchedule::new(&self.material, encrypts).ok_or(KeyError::AesLength)
+        })
     }
 
     fn cmac_key(&self) -> Result<cmac::Key, KeyError> {
@@ -147,10 +154,8 @@ impl SecretKey {
 
     fn open(&self, tag: GcmTag, aad: &[u8], iv: &[u8; GCM_IV_LEN], data: &mut Vec<u8>) -> Result<(), KeyError> {
         if tag.bytes() < aead::AES_256_GCM.tag_len() {
-            self.aes()?;
-            let plain = sys::gcm_open(&self.material, tag.bytes(), iv, aad, data).ok_or(KeyError::Decryption)?;
-            data.truncate(plain.len());
-            data.copy_from_slice(plain.expose());
+            let plain_len = self.gcm_opening(tag)?.open(iv, aad, data).ok_or(KeyError::Decryption)?;
+            data.truncate(plain_len);
             return Ok(());
         }
         let key = kept(&self.gcm, || self.gcm_key())?;
@@ -160,34 +165,27 @@ impl SecretKey {
         Ok(())
     }
 
+    /// What opens ciphertexts with tags of this length.
+    fn gcm_opening(&self, tag: GcmTag) -> Result<&GcmOpening, KeyError> {
+        self.aes()?;
+        let at = GcmTag::BITS.iter().position(|bits| GcmTag::of_bits(*bits) == Some(tag)).ok_or(KeyError::Fault)?;
+        kept(&self.gcm_short[at], || GcmOpening::new(&self.material, tag.bytes()).ok_or(KeyError::AesLength))
+    }
+
     fn aes_cbc(&self, iv: &[u8; AES_BLOCK_LEN], data: &mut [u8], encrypts: bool) -> Result<(), KeyError> {
-        in_blocks(data, AES_BLOCK_LEN)?;
-        let key = self.aes_cipher()?;
-        let done = if encrypts {
-            let context = EncryptionContext::Iv128(iv.into());
-            EncryptingKey::cbc(key).and_then(|key| key.less_safe_encrypt(data, context)).map(drop)
-        } else {
-            let context = DecryptionContext::Iv128(iv.into());
-            DecryptingKey::cbc(key).and_then(|key| key.decrypt(data, context).map(drop))
-        };
-        done.map_err(|_| KeyError::Fault)
+        let (blocks, []) = data.as_chunks_mut() else { return Err(KeyError::DataLength) };
+        self.aes_schedule(encrypts)?.cbc(*iv, blocks);
+        Ok(())
     }
 
     fn aes_ctr(&self, counter: &[u8; AES_BLOCK_LEN], data: &mut [u8]) -> Result<(), KeyError> {
-        let context = EncryptionContext::Iv128(counter.into());
-        let key = EncryptingKey::ctr(self.aes_cipher()?);
-        key.and_then(|key| key.less_safe_encrypt(data, context)).map(drop).map_err(|_| KeyError::Fault)
+        if self.aes_schedule(true)?.ctr(*counter, data) { Ok(()) } else { Err(KeyError::Fault) }
     }
 
     fn aes_ecb(&self, data: &mut [u8], encrypts: bool) -> Result<(), KeyError> {
-        in_blocks(data, AES_BLOCK_LEN)?;
-        let key = self.aes_cipher()?;
-        let done = if encrypts {
-            EncryptingKey::ecb(key).and_then(|key| key.encrypt(data)).map(drop)
-        } else {
-            DecryptingKey::ecb(key).and_then(|key| key.decrypt(data, DecryptionContext::None).map(drop))
-        };
-        done.map_err(|_| KeyError::Fault)
+        let (blocks, []) = data.as_chunks_mut() else { return Err(KeyError::DataLength) };
+        self.aes_schedule(encrypts)?.ecb(blocks);
+        Ok(())
     }
 
     fn des3(&self, iv: Option<&[u8; DES_BLOCK_LEN]>, data: &mut [u8], encrypts: bool) -> Result<(), KeyError> {
@@ -217,18 +215,4 @@ fn kept<T>(place: &OnceLock<T>, compute: impl FnOnce() -> Result<T, KeyError>) -
     }
     let value = compute()?;
     Ok(place.get_or_init(|| value))
-}
-
-fn in_blocks(data: &[u8], block_len: usize) -> Result<(), KeyError> {
-    if data.len().is_multiple_of(block_len) { Ok(()) } else { Err(KeyError::DataLength) }
-}
-
-fn hmac_algorithm(hash: HashFunction) -> hmac::Algorithm {
-    match hash {
-        HashFunction::Sha1 => hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-        HashFunction::Sha224 => hmac::HMAC_SHA224,
-        HashFunction::Sha256 => hmac::HMAC_SHA256,
-        HashFunction::Sha384 => hmac::HMAC_SHA384,
-        HashFunction::Sha512 => hmac::HMAC_SHA512,
-    }
 }

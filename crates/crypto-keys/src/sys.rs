@@ -4,28 +4,34 @@
 //! * The thread's error queue is empty after each function: reasons are for people with a debugger, and reasons of a
 //!   failed decryption are for nobody.
 
+mod aes;
 mod des;
 mod ec;
 mod ed25519;
+mod gcm;
+mod hmac;
 mod ml_dsa;
 mod rsa;
 mod rsa_parts;
 mod wrap;
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::ptr::{self, NonNull};
 
 use aws_lc_sys as lc;
 use strongroom_types::{HashFunction, PublicPart, Secret};
 use zeroize::Zeroizing;
 
+pub(crate) use aes::AesSchedule;
 pub(crate) use des::{Des3, has_weak_des_key, with_odd_parity};
 pub(crate) use ec::{EcPrivate, generate_ec};
 pub(crate) use ed25519::{Ed25519Private, generate_ed25519};
+pub(crate) use gcm::{GcmOpening, gcm_open, gcm_seal};
+pub(crate) use hmac::Hmac;
 pub(crate) use ml_dsa::{MlDsaPrivate, generate_ml_dsa};
 pub(crate) use rsa::{RsaPrivate, generate_rsa};
 pub(crate) use rsa_parts::{RsaNumbers, completed};
-pub(crate) use wrap::{RsaEncryption, gcm_open, gcm_seal, kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
+pub(crate) use wrap::{RsaEncryption, kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
 
 /// Bytes of the largest PKCS #8 made here, RSA-4096, rounded up: the buffer never grows.
 const PKCS8_LEN_MAX: usize = 4096;
@@ -38,6 +44,12 @@ impl Drop for ErrorQueue {
         // SAFETY: touches nothing but the calling thread's own queue.
         unsafe { lc::ERR_clear_error() }
     }
+}
+
+/// Zeros over a value of AWS-LC that is plain numbers.
+fn wipe<T: Copy>(value: &mut T) {
+    // SAFETY: writes over this value alone, and zeros are valid for every type this is called with.
+    unsafe { lc::OPENSSL_cleanse(std::ptr::from_mut(value).cast::<c_void>(), size_of::<T>()) }
 }
 
 macro_rules! owned {

@@ -1,10 +1,12 @@
 //! 3DES (SP 800-67 rev. 2): check values, parity, weak keys, and what old systems still encrypt with.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
 use aws_lc_sys as lc;
 use strongroom_types::Secret;
 use zeroize::Zeroizing;
+
+use super::wipe;
 
 /// A DES key ready for use, in one place until it is wiped.
 struct Schedule(Box<lc::DES_key_schedule>);
@@ -26,12 +28,6 @@ impl Drop for Schedule {
     fn drop(&mut self) {
         wipe(&mut *self.0);
     }
-}
-
-/// Zeros over a value of AWS-LC that is plain numbers.
-fn wipe<T: Copy>(value: &mut T) {
-    // SAFETY: writes over this value alone, and zeros are valid for every type this is called with.
-    unsafe { lc::OPENSSL_cleanse(std::ptr::from_mut(value).cast::<c_void>(), size_of::<T>()) }
 }
 
 /// Three DES keys one after the other: what encrypts is encrypted, decrypted, encrypted.

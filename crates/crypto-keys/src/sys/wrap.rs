@@ -1,149 +1,46 @@
-//! AES-GCM with any tag length, AES key wrap, and RSA encryption: what wraps users' keys.
-
-use std::ffi::c_uint;
+//! AES key wrap, and RSA encryption: what wraps users' keys, beside AES-GCM.
 
 use zeroize::Zeroizing;
 
-use super::{ErrorQueue, HashFunction, NonNull, Pkey, PkeyContext, Secret, c_int, lc, message_digest, owned, ptr};
+use super::{AesSchedule, ErrorQueue, HashFunction, Pkey, PkeyContext, Secret, c_int, lc, message_digest, ptr};
 
 /// What KW and KWP put in front of their input (RFC 3394 §2.2.3, RFC 5649 §3).
 const WRAP_LEN: usize = 8;
-
-owned!(
-    /// An AEAD with its key.
-    Aead,
-    lc::EVP_AEAD_CTX,
-    EVP_AEAD_CTX_free
-);
-
-impl Aead {
-    /// AES-GCM. None when the key has another length than an AES key.
-    fn gcm(key: &Secret, tag_len: usize) -> Option<Aead> {
-        // SAFETY: each returns a pointer to a constant table.
-        let algorithm = unsafe {
-            match key.len() {
-                16 => lc::EVP_aead_aes_128_gcm(),
-                24 => lc::EVP_aead_aes_192_gcm(),
-                32 => lc::EVP_aead_aes_256_gcm(),
-                _ => return None,
-            }
-        };
-        // SAFETY: reads the key's bytes; makes a new context, or null.
-        unsafe { Aead::take(lc::EVP_AEAD_CTX_new(algorithm, key.expose().as_ptr(), key.len(), tag_len)) }
-    }
-}
-
-/// Ciphertext and tag of AES-GCM.
-pub(crate) fn gcm_seal(key: &Secret, tag_len: usize, iv: &[u8], associated: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
-    let _queue = ErrorQueue;
-    let aead = Aead::gcm(key, tag_len)?;
-    let mut sealed = vec![0; plain.len() + tag_len];
-    let mut written = 0;
-    // SAFETY: writes at most `sealed.len()` bytes to `sealed`, and reads the three slices within their lengths.
-    let done = unsafe {
-        lc::EVP_AEAD_CTX_seal(
-            aead.as_ptr(),
-            sealed.as_mut_ptr(),
-            &mut written,
-            sealed.len(),
-            iv.as_ptr(),
-            iv.len(),
-            plain.as_ptr(),
-            plain.len(),
-            associated.as_ptr(),
-            associated.len(),
-        )
-    };
-    (done == 1 && written == sealed.len()).then_some(sealed)
-}
-
-/// What [`gcm_seal`] made, in clear; none when anything of it is not as it was.
-pub(crate) fn gcm_open(key: &Secret, tag_len: usize, iv: &[u8], associated: &[u8], sealed: &[u8]) -> Option<Secret> {
-    let _queue = ErrorQueue;
-    let aead = Aead::gcm(key, tag_len)?;
-    let mut plain = Zeroizing::new(vec![0; sealed.len()]);
-    let mut written = 0;
-    // SAFETY: writes at most `plain.len()` bytes to `plain`, and reads the three slices within their lengths.
-    let done = unsafe {
-        lc::EVP_AEAD_CTX_open(
-            aead.as_ptr(),
-            plain.as_mut_ptr(),
-            &mut written,
-            plain.len(),
-            iv.as_ptr(),
-            iv.len(),
-            sealed.as_ptr(),
-            sealed.len(),
-            associated.as_ptr(),
-            associated.len(),
-        )
-    };
-    if done == 1 { plain.get(..written).map(Secret::from) } else { None }
-}
-
-/// An AES key's schedule, wiped when dropped. It stays where it is made: moving it would leave copies behind.
-struct Schedule(Box<lc::AES_KEY>);
-
-impl Schedule {
-    /// For wrapping, or for unwrapping. None when the key has another length than an AES key.
-    fn new(key: &Secret, wraps: bool) -> Option<Schedule> {
-        let bits = match key.len() {
-            16 | 24 | 32 => c_uint::try_from(8 * key.len()).ok()?,
-            _ => return None,
-        };
-        // SAFETY: a schedule is numbers, for which all zeros are valid.
-        let mut schedule = Schedule(Box::new(unsafe { std::mem::zeroed() }));
-        // SAFETY: reads `bits / 8` bytes of the key and writes the schedule.
-        let done = unsafe {
-            match wraps {
-                true => lc::AES_set_encrypt_key(key.expose().as_ptr(), bits, &mut *schedule.0),
-                false => lc::AES_set_decrypt_key(key.expose().as_ptr(), bits, &mut *schedule.0),
-            }
-        };
-        (done == 0).then_some(schedule)
-    }
-}
-
-impl Drop for Schedule {
-    fn drop(&mut self) {
-        // SAFETY: writes zeros, which are a valid schedule, over exactly this one.
-        unsafe { lc::OPENSSL_cleanse((&raw mut *self.0).cast(), size_of::<lc::AES_KEY>()) }
-    }
-}
 
 /// KW (RFC 3394, SP 800-38F §6.2) with the default initial value. None unless `plain` is 16 bytes or more, in blocks
 /// of 8.
 pub(crate) fn kw_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
     let _queue = ErrorQueue;
-    let schedule = Schedule::new(key, true)?;
+    let schedule = AesSchedule::new(key, true)?;
     let mut wrapped = vec![0; plain.len() + WRAP_LEN];
     // SAFETY: null is the default initial value; writes `plain.len() + 8` bytes, or nothing.
     let written =
-        unsafe { lc::AES_wrap_key(&*schedule.0, ptr::null(), wrapped.as_mut_ptr(), plain.as_ptr(), plain.len()) };
+        unsafe { lc::AES_wrap_key(schedule.as_ptr(), ptr::null(), wrapped.as_mut_ptr(), plain.as_ptr(), plain.len()) };
     (usize::try_from(written) == Ok(wrapped.len())).then_some(wrapped)
 }
 
 /// What [`kw_wrap`] made, in clear.
 pub(crate) fn kw_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
     let _queue = ErrorQueue;
-    let schedule = Schedule::new(key, false)?;
+    let schedule = AesSchedule::new(key, false)?;
     let mut plain = Zeroizing::new(vec![0; wrapped.len().checked_sub(WRAP_LEN)?]);
     // SAFETY: null is the default initial value; writes `wrapped.len() - 8` bytes, or nothing.
-    let written =
-        unsafe { lc::AES_unwrap_key(&*schedule.0, ptr::null(), plain.as_mut_ptr(), wrapped.as_ptr(), wrapped.len()) };
+    let written = unsafe {
+        lc::AES_unwrap_key(schedule.as_ptr(), ptr::null(), plain.as_mut_ptr(), wrapped.as_ptr(), wrapped.len())
+    };
     (usize::try_from(written) == Ok(plain.len())).then(|| Secret::from(plain.as_slice()))
 }
 
 /// KWP (RFC 5649, SP 800-38F §6.3). None when `plain` is empty.
 pub(crate) fn kwp_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
     let _queue = ErrorQueue;
-    let schedule = Schedule::new(key, true)?;
+    let schedule = AesSchedule::new(key, true)?;
     let mut wrapped = vec![0; plain.len().next_multiple_of(8).max(8) + WRAP_LEN];
     let mut written = 0;
     // SAFETY: writes at most `wrapped.len()` bytes to `wrapped`, reads `plain.len()` bytes of `plain`.
     let done = unsafe {
         lc::AES_wrap_key_padded(
-            &*schedule.0,
+            schedule.as_ptr(),
             wrapped.as_mut_ptr(),
             &mut written,
             wrapped.len(),
@@ -157,13 +54,13 @@ pub(crate) fn kwp_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
 /// What [`kwp_wrap`] made, in clear.
 pub(crate) fn kwp_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
     let _queue = ErrorQueue;
-    let schedule = Schedule::new(key, false)?;
+    let schedule = AesSchedule::new(key, false)?;
     let mut plain = Zeroizing::new(vec![0; wrapped.len()]);
     let mut written = 0;
     // SAFETY: writes at most `plain.len()` bytes to `plain`, reads `wrapped.len()` bytes of `wrapped`.
     let done = unsafe {
         lc::AES_unwrap_key_padded(
-            &*schedule.0,
+            schedule.as_ptr(),
             plain.as_mut_ptr(),
             &mut written,
             plain.len(),
