@@ -39,7 +39,7 @@ impl TryFrom<v1::CertificateFindResult> for FoundCertificates {
 /// As whom a call asks: decided once, for all of it.
 #[derive(Clone, Copy)]
 struct Caller {
-    /// There is neither a login nor a way to one.
+    /// Nobody has logged in, or who had has logged out.
     without_login: bool,
 }
 
@@ -60,7 +60,8 @@ impl Caller {
 }
 
 impl Client {
-    /// Makes a certificate: the login's user's, or nobody's without a login.
+    /// Makes a certificate: the login's user's, or nobody's without a login. Who had a login that ended is refused, here and in
+    /// all that follows, until the next login or a logout.
     pub fn certificate_create(&self, template: &CertificateTemplate) -> Result<CertificateInfo, ClientError> {
         let caller = self.certificate_caller();
         let without_login = caller.without_login;
@@ -131,7 +132,7 @@ impl Client {
     }
 
     fn certificate_caller(&self) -> Caller {
-        Caller { without_login: !self.engine().may_have_login() }
+        Caller { without_login: !self.engine().calls_as_user() }
     }
 }
 

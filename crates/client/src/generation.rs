@@ -58,6 +58,10 @@ pub(crate) struct Generation {
     pub(crate) names: Names,
     pub(crate) login: ArcSwapOption<Login>,
     logins: AtomicU64,
+    /// The newest login of which an HSM has said that it is over.
+    ended_login: AtomicU64,
+    /// The newest login that was left by a logout.
+    left_login: AtomicU64,
     turn: LoginTurn,
     refused: Mutex<Option<(u64, Instant, Refusal)>>,
     /// Who refused the client's certificate, or its having none, and when.
@@ -81,6 +85,8 @@ impl Generation {
             names: Names::default(),
             login: ArcSwapOption::empty(),
             logins: AtomicU64::new(0),
+            ended_login: AtomicU64::new(0),
+            left_login: AtomicU64::new(0),
             turn: LoginTurn::default(),
             refused: Mutex::new(None),
             certificate_refusals: Mutex::new(Vec::new()),
@@ -116,12 +122,28 @@ impl Generation {
         current.as_ref().is_some_and(is_other)
     }
 
-    /// Forgets a login that has ended, unless another one stands in its place by now.
+    /// Forgets a login that has ended, unless another one stands in its place by now. That there was one is remembered until
+    /// somebody logs out: [`Generation::login_has_ended`].
     pub(crate) fn forget_login(&self, number: u64) {
+        // First, so that no thread sees that there is no login and not why.
+        self.ended_login.fetch_max(number, Ordering::SeqCst);
         let current = self.login.load();
         if current.as_ref().is_some_and(|login| login.number == number) {
             self.login.compare_and_swap(&*current, None);
         }
+    }
+
+    /// Takes the login out, for a logout. Nothing is left of it, nor of one that has ended.
+    pub(crate) fn leave_login(&self) -> Option<Arc<Login>> {
+        let login = self.login.swap(None);
+        let left = login.as_ref().map_or_else(|| self.ended_login.load(Ordering::SeqCst), |login| login.number);
+        self.left_login.fetch_max(left, Ordering::SeqCst);
+        login
+    }
+
+    /// Whether a login was over because an HSM said so, and nobody has logged out since.
+    pub(crate) fn login_has_ended(&self) -> bool {
+        self.ended_login.load(Ordering::SeqCst) > self.left_login.load(Ordering::SeqCst)
     }
 
     /// Only one thread at a time logs in with stored credentials; the others find its login. None when the time is over

@@ -168,8 +168,8 @@ impl Sessions {
         if !self.is_any_of(slot) {
             let turn = slot.turn();
             // Whoever has opened one meanwhile goes on with the login.
-            if !self.is_any_of(slot) && slot.logged_in() {
-                // It was logged in, and is over here whatever the HSMs answer.
+            if !self.is_any_of(slot) {
+                // If there was a login, it is over here whatever the HSMs answer.
                 let _ = turn.logout();
             }
         }

@@ -127,7 +127,8 @@ impl Slot {
         format!("CloudHSM cluster as token {}", self.label)
     }
 
-    /// Whether a user is logged in. A login that the HSMs have ended is none as soon as an answer said so.
+    /// Whether a user is logged in. A login that the HSMs have ended is none as soon as an answer said so; until the next one
+    /// or a logout the program is refused what it may do without a login as nobody.
     pub(crate) fn logged_in(&self) -> bool {
         self.client.is_logged_in()
     }
@@ -169,11 +170,14 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Logs out, and ends what only a user has. The login is over here whatever the HSMs answer.
+    /// Logs out, and ends what only a user has. The login is over here whatever the HSMs answer. Without one nothing is said to
+    /// any HSM.
     pub(crate) fn logout(&self) -> Result<(), Failure> {
         let slot = self.slot;
         let was_logged_in = slot.logged_in();
-        if was_logged_in && let Err(error) = slot.client.logout_within(LOGOUT_PATIENCE) {
+        // Of a login that the HSMs ended, too, so that the program is none of a user's from here on.
+        let done = slot.client.logout_within(LOGOUT_PATIENCE);
+        if was_logged_in && let Err(error) = done {
             let line = format!(
                 "no HSM has acknowledged the logout; unless it was made, the login runs out by itself: {error}"
             );

@@ -168,6 +168,28 @@ fn a_new_password_ends_the_login_and_the_program_logs_in_again() {
     assert!(log(&world).contains("call C_Login again"), "{}", log(&world));
 }
 
+/// What it goes on making would be anybody's to replace.
+#[test]
+fn a_program_whose_login_ended_makes_no_certificates_that_are_nobodys() {
+    let world = World::quick(&["--hsm-type", "hsm2m.medium"]);
+    run(Command::new(program("configure-pkcs11"))
+        .arg("--enable-certificate-storage")
+        .env("CLOUDHSM_HOME", world.home()))
+    .ok();
+    let mut asked = Asked::start(story(&world, "asked"));
+    assert_eq!((asked.ask("certificate"), asked.ask("search")), ("0 3".into(), "0 3".into()));
+    let user = world.text("/crypto_user/username");
+    let change = ["user", "change-password", "--username", &user, "--role", "crypto-user", "--password", "another-one"];
+    world.admin_cli(&change).ok();
+    // CKR_USER_NOT_LOGGED_IN, whichever call learns it, and from then on.
+    for what in ["sign", "certificate", "search", "certificate"] {
+        assert_eq!(asked.ask(what), "101 2", "{what}");
+    }
+    assert_eq!(asked.ask("logout"), "101 2");
+    assert_eq!((asked.ask("certificate"), asked.ask("search")), ("0 2".into(), "0 2".into()));
+    asked.end();
+}
+
 #[test]
 fn a_deleted_user_is_logged_in_nowhere() {
     let world = World::new();

@@ -403,7 +403,37 @@ static void load_of_threads(void) {
         MUST(pthread_join(threads[i], NULL) == 0);
 }
 
-/* Logs in and, for each line of its input, tells its state and what a signature answers; "login" logs in again. */
+/* What making a certificate of the token answers. */
+static CK_RV certificate(CK_SESSION_HANDLE session) {
+    CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    CK_CERTIFICATE_TYPE x509 = CKC_X_509;
+    unsigned char subject[] = {0x30, 0x00}, der[] = {0x30, 0x03, 0x02, 0x01, 0x05};
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}, {CKA_CERTIFICATE_TYPE, &x509, sizeof x509}, {CKA_SUBJECT, subject, sizeof subject}, {CKA_VALUE, der, sizeof der}};
+    CK_OBJECT_HANDLE object;
+    return p11->C_CreateObject(session, template, 4, &object);
+}
+
+/* What a search for certificates answers. */
+static CK_RV searches(CK_SESSION_HANDLE session) {
+    CK_OBJECT_CLASS class = CKO_CERTIFICATE;
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}};
+    CK_RV answered = p11->C_FindObjectsInit(session, template, 1);
+    return answered == CKR_OK ? p11->C_FindObjectsFinal(session) : answered;
+}
+
+static CK_RV answer(const char *line, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key) {
+    if (strcmp(line, "login\n") == 0)
+        return login(session);
+    if (strcmp(line, "logout\n") == 0)
+        return p11->C_Logout(session);
+    if (strcmp(line, "certificate\n") == 0)
+        return certificate(session);
+    if (strcmp(line, "search\n") == 0)
+        return searches(session);
+    return sign(session, key);
+}
+
+/* Logs in and, for each line of its input, tells its state and what the call answers that it names, or a signature. */
 static void asked(void) {
     CK_SESSION_HANDLE session = opened(RW);
     CK_OBJECT_HANDLE key;
@@ -414,7 +444,7 @@ static void asked(void) {
     printf("ready\n");
     fflush(stdout);
     while (fgets(line, sizeof line, stdin) != NULL) {
-        CK_RV answered = strcmp(line, "login\n") == 0 ? login(session) : sign(session, key);
+        CK_RV answered = answer(line, session, key);
         printf("%lx %lx\n", answered, state(session));
         fflush(stdout);
     }

@@ -96,7 +96,7 @@ impl Engine {
     pub(crate) fn logout(&self, patience: Duration) -> Result<(), ClientError> {
         let generation = self.generation();
         let had_credentials = self.credentials.swap(None).is_some();
-        let Some(login) = generation.login.swap(None) else {
+        let Some(login) = generation.leave_login() else {
             return if had_credentials { Ok(()) } else { Err(ClientError::NoCredentials) };
         };
         let mut request = v1::Request {

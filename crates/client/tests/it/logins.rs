@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use strongroom_client::ClientError;
-use strongroom_types::{Password, Role, Secret, Status};
+use strongroom_client::{Client, ClientError};
+use strongroom_types::{CertificateFilter, CertificateTemplate, Password, Role, Secret, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 
@@ -88,6 +88,55 @@ fn a_login_that_ended_is_made_again_with_credentials_and_not_otherwise() {
     assert!(is_refused(sign(&without), Status::LoginEnded));
     assert_eq!(without.logged_in(), None);
     assert!(matches!(sign(&without), Err(ClientError::NoCredentials)));
+}
+
+/// Whether each certificate that was made is nobody's.
+fn are_nobodys(world: &World) -> Vec<bool> {
+    let heard = world.hsms[0].heard().into_iter();
+    let made = heard.filter_map(|heard| match heard.request.operation {
+        Some(Operation::CertificateCreate(create)) => Some(create.without_login),
+        _ => None,
+    });
+    made.collect()
+}
+
+/// A program whose password was changed goes on making certificates. They would be anybody's to replace, and it would not know.
+#[test]
+fn who_had_a_login_that_ended_is_nobody_only_after_a_logout() {
+    let world = World::new(1);
+    world.hsms[0].script(|request| match request.operation {
+        // What is made is of no matter here.
+        Some(Operation::CertificateCreate(ref create)) if create.without_login => {
+            crate::world::refusal(Status::CertificatesFull)
+        }
+        _ => Reaction::Usual,
+    });
+    let client = world.client();
+    let make = || client.certificate_create(&CertificateTemplate::default());
+    assert!(is_refused(make(), Status::CertificatesFull));
+    for end in [Some(sign as fn(&Client) -> _), None] {
+        client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+        world.end_logins();
+        match end {
+            // Another call has learnt it.
+            Some(learns) => assert!(is_refused(learns(&client), Status::LoginEnded)),
+            None => assert!(is_refused(make(), Status::LoginEnded)),
+        }
+        assert_eq!(client.logged_in(), None);
+        for _ in 0..2 {
+            assert!(matches!(make(), Err(ClientError::NoCredentials)));
+            let found = client.certificate_find(&CertificateFilter::default());
+            assert!(matches!(found, Err(ClientError::NoCredentials)));
+        }
+    }
+    // There is nothing to log out of, and it is said.
+    assert!(matches!(client.logout(), Err(ClientError::NoCredentials)));
+    assert!(is_refused(make(), Status::CertificatesFull));
+    // One that was logged out of is nobody's either.
+    client.login(&alice(), Role::CryptoUser, &password()).unwrap();
+    client.logout().unwrap();
+    assert!(is_refused(make(), Status::CertificatesFull));
+    assert_eq!(are_nobodys(&world), [true, false, true, true]);
 }
 
 #[test]
