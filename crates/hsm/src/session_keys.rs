@@ -1,6 +1,7 @@
 //! Session keys that this HSM holds for the logins that made them. Bounded: what is dropped comes back sealed from its
-//! client. Nothing is decided here; whoever takes a key out asks the rules whether it may be used.
+//! client. It is dropped from the user who holds most, so that nobody's keys make room for another's many. Nothing is decided here; whoever takes a key out asks the rules whether it may be used.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -9,7 +10,7 @@ use strongroom_core::{Actor, LoginActor, SessionKey};
 use strongroom_types::limits::{
     HSMS_MAX, KEY_USES_MAX, SESSION_KEY_USES_MAX, SESSION_KEYS_HELD_LEN_MAX, SESSION_KEYS_HELD_MAX,
 };
-use strongroom_types::{KeyReference, LoginId, Refusal, Role, Status};
+use strongroom_types::{KeyReference, LoginId, Refusal, Role, Status, UserId};
 
 use crate::key_cache::ClearKey;
 
@@ -36,6 +37,14 @@ type Place = (LoginId, KeyReference);
 #[derive(Default)]
 struct Held {
     keys: HashMap<Place, Arc<HeldSessionKey>>,
+    /// Of those who hold any.
+    users: HashMap<UserId, OfUser>,
+    len: usize,
+}
+
+/// What one user holds, over all logins.
+#[derive(Default)]
+struct OfUser {
     /// The keys in the order in which their turn to be dropped comes; each once.
     turns: VecDeque<Place>,
     len: usize,
@@ -119,11 +128,14 @@ impl SessionKeys {
         });
         let mut held = self.write();
         held.remove(place);
-        while !held.keys.is_empty() && (held.keys.len() >= self.keys_max || held.len + len > self.len_max) {
-            held.drop_one();
+        let owner = new.key.owner;
+        while let Some(scarce) = held.scarce(self, len) {
+            held.drop_one(scarce, owner, len);
         }
         held.len += len;
-        held.turns.push_back(place);
+        let of_user = held.users.entry(owner).or_default();
+        of_user.len += len;
+        of_user.turns.push_back(place);
         held.keys.insert(place, Arc::clone(&new));
         new
     }
@@ -139,15 +151,21 @@ impl SessionKeys {
             return;
         }
         let mut held = self.write();
-        let Held { keys, turns, len } = &mut *held;
+        let Held { keys, users, len } = &mut *held;
         keys.retain(|_, key| {
             let stays = stands(&key.login());
             if !stays {
                 *len -= key.len;
+                if let Some(of_user) = users.get_mut(&key.key.owner) {
+                    of_user.len -= key.len;
+                }
             }
             stays
         });
-        turns.retain(|place| keys.contains_key(place));
+        users.retain(|_, of_user| {
+            of_user.turns.retain(|place| keys.contains_key(place));
+            !of_user.turns.is_empty()
+        });
     }
 
     /// How many keys are held.
@@ -175,25 +193,53 @@ impl Default for SessionKeys {
     }
 }
 
+/// What there is too little of for one more key.
+#[derive(Clone, Copy)]
+enum Scarce {
+    Places,
+    Bytes,
+}
+
 impl Held {
-    fn remove(&mut self, place: Place) {
-        if let Some(gone) = self.keys.remove(&place) {
-            self.len -= gone.len;
-            self.turns.retain(|other| *other != place);
+    fn scarce(&self, limits: &SessionKeys, len: usize) -> Option<Scarce> {
+        match () {
+            () if self.keys.is_empty() => None,
+            () if self.keys.len() >= limits.keys_max => Some(Scarce::Places),
+            () if self.len + len > limits.len_max => Some(Scarce::Bytes),
+            () => None,
         }
     }
 
-    /// Drops the key whose turn it is; one that was used since its last turn gets another.
-    fn drop_one(&mut self) {
-        while let Some(place) = self.turns.pop_front() {
-            match self.keys.get(&place) {
-                Some(key) if key.used.swap(false, Ordering::Relaxed) => self.turns.push_back(place),
-                Some(key) => {
-                    self.len -= key.len;
-                    self.keys.remove(&place);
-                    return;
-                }
-                None => {}
+    fn remove(&mut self, place: Place) {
+        let Some(gone) = self.keys.remove(&place) else { return };
+        self.len -= gone.len;
+        if let Entry::Occupied(mut of_user) = self.users.entry(gone.key.owner) {
+            of_user.get_mut().len -= gone.len;
+            of_user.get_mut().turns.retain(|other| *other != place);
+            if of_user.get().turns.is_empty() {
+                of_user.remove();
+            }
+        }
+    }
+
+    /// Drops a key of the user who holds most of what is scarce, the one whose key is about to come counted with it: the key
+    /// whose turn it is; one that was used since its last turn gets another. There are as many users as are logged in, and
+    /// keys are made seldom, so they are looked through.
+    fn drop_one(&mut self, scarce: Scarce, coming: UserId, len: usize) {
+        let holds = |(user, of_user): (&UserId, &OfUser)| match scarce {
+            Scarce::Places => of_user.turns.len() + usize::from(*user == coming),
+            Scarce::Bytes => of_user.len + if *user == coming { len } else { 0 },
+        };
+        // Among those who hold as much it is whoever brings the key.
+        let most = self.users.iter().max_by_key(|(user, of_user)| (holds((user, of_user)), **user == coming));
+        let Some(user) = most.map(|(user, _)| *user) else { return };
+        let Some(of_user) = self.users.get_mut(&user) else { return };
+        while let Some(place) = of_user.turns.pop_front() {
+            let Some(key) = self.keys.get(&place) else { continue };
+            of_user.turns.push_back(place);
+            if !key.used.swap(false, Ordering::Relaxed) {
+                self.remove(place);
+                return;
             }
         }
     }
@@ -201,7 +247,7 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Attributes, CredentialId, Flags, KeyClass, KeyType, UserId};
+    use strongroom_types::{Attributes, CredentialId, Flags, KeyClass, KeyType};
 
     use super::*;
 
@@ -249,7 +295,9 @@ mod tests {
             held.keys.keys().filter(|(login, _)| *login == of.login).map(|(_, key)| key.as_u64()).collect();
         found.sort_unstable();
         let lens: usize = held.keys.values().map(|key| key.len).sum();
-        assert_eq!((held.len, held.turns.len()), (lens, held.keys.len()));
+        let of_users = held.users.values().fold((0, 0), |sum, user| (sum.0 + user.len, sum.1 + user.turns.len()));
+        assert_eq!((held.len, of_users), (lens, (lens, held.keys.len())));
+        assert!(held.users.values().all(|user| !user.turns.is_empty()));
         found
     }
 
@@ -337,6 +385,44 @@ mod tests {
         keys.insert(&of, key(&of, 4), 50);
         keys.insert(&of, key(&of, 5), 50);
         assert_eq!(there(&keys, &of), [4, 5]);
+    }
+
+    fn of_user(number: u8, user: u8) -> LoginActor {
+        LoginActor { user: UserId::from_bytes([user; 16]), ..login(number) }
+    }
+
+    /// Somebody who makes keys without end would have every other user's keys come anew with each use, and their uses be
+    /// counted from 0.
+    #[test]
+    fn who_holds_most_makes_room() {
+        let keys = SessionKeys::new(6, 10_000);
+        // One user may have many logins.
+        let (quiet, one, other) = (of_user(1, 1), of_user(2, 2), of_user(3, 2));
+        keys.insert(&quiet, key(&quiet, 1), 10);
+        keys.insert(&quiet, key(&quiet, 2), 10);
+        for number in 1..=50 {
+            keys.insert(&one, key(&one, number), 10);
+            keys.insert(&other, key(&other, number), 10);
+        }
+        assert_eq!(there(&keys, &quiet), [1, 2]);
+        assert_eq!((there(&keys, &one), there(&keys, &other)), (vec![49, 50], vec![49, 50]));
+        // Up to their part everybody finds room.
+        keys.insert(&quiet, key(&quiet, 3), 10);
+        assert_eq!((there(&keys, &quiet), there(&keys, &one).len()), (vec![1, 2, 3], 1));
+        keys.insert(&quiet, key(&quiet, 4), 10);
+        assert_eq!((there(&keys, &quiet), there(&keys, &one).len()), (vec![2, 3, 4], 1));
+    }
+
+    #[test]
+    fn who_holds_most_bytes_makes_room_for_bytes() {
+        let keys = SessionKeys::new(100, 100);
+        let (many, long) = (of_user(1, 1), of_user(2, 2));
+        for number in 1..=5 {
+            keys.insert(&many, key(&many, number), 1);
+        }
+        keys.insert(&long, key(&long, 1), 60);
+        keys.insert(&long, key(&long, 2), 60);
+        assert_eq!((there(&keys, &many), there(&keys, &long)), (vec![1, 2, 3, 4, 5], vec![2]));
     }
 
     #[test]
