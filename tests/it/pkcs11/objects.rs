@@ -108,6 +108,22 @@ fn a_guarded_key_leaves_under_a_trusted_key_alone_and_comes_back_as_that_demands
     story.end();
 }
 
+/// What a key is said to be when its handle is asked for costs no round trip, so it is a use that finds out.
+#[test]
+fn a_use_of_a_key_that_is_gone_forgets_its_handle() {
+    let world = World::new();
+    let mut story = Story::of(&world, "gone");
+    let (said, waits) = story.next();
+    assert_eq!(waits.as_deref(), Some("delete"), "{said:#?}");
+    let found = world.data(&["key", "list", "--filter", "attr.label=gone"]);
+    for key in found["matched_keys"].as_array().expect("keys") {
+        let filter = format!("key-reference={}", key["key-reference"].as_str().expect("a reference"));
+        world.cli(&["key", "delete", "--filter", &filter]).ok();
+    }
+    story.go_on();
+    story.end();
+}
+
 #[test]
 fn a_wrapping_key_wraps_what_fits_its_template() {
     tell(&World::new(), "demanding");

@@ -611,6 +611,37 @@ static void trusted(void)
     IS(CKR_BUFFER_TOO_SMALL, p->C_GetAttributeValue(s, wrapper, read, 1));
 }
 
+/* Another program deletes three keys: whichever use learns it, the handle is nothing's from then on. */
+static void gone(void)
+{
+    CK_OBJECT_HANDLE keys[3], stays = make_wrapper(0, NULL, 0, "stays"), pub, made;
+    CK_MECHANISM zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 }, ecdsa = { CKM_ECDSA, NULL, 0 };
+    CK_BYTE room[512], digest[32] = { 0 };
+    CK_ULONG len;
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, p256, sizeof p256 } };
+    CK_ATTRIBUTE signs[] = { { CKA_SIGN, &yes, 1 }, { CKA_TOKEN, &yes, 1 }, { CKA_LABEL, "gone", 4 } };
+    CK_ATTRIBUTE template[] = { { CKA_CLASS, &secret, sizeof secret }, { CKA_KEY_TYPE, &aes, sizeof aes } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 1, signs, 3, &pub, &keys[0]);
+    keys[1] = make_wrapper(0, NULL, 0, "gone");
+    keys[2] = make_aes("gone", &yes);
+    CK_ULONG wrapped_len = wrap(&zero_pad, keys[1], keys[2], room, sizeof room);
+    wait_for("delete");
+    /* Nothing is asked of an HSM when what is known of a key permits the use. */
+    OK(p->C_SignInit(s, &ecdsa, keys[0]));
+    len = sizeof room;
+    IS(CKR_KEY_HANDLE_INVALID, p->C_Sign(s, digest, sizeof digest, room + 256, &len));
+    IS(CKR_KEY_HANDLE_INVALID, p->C_SignInit(s, &ecdsa, keys[0]));
+    IS(CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+       p->C_UnwrapKey(s, &zero_pad, keys[1], room, wrapped_len, template, COUNT(template), &made));
+    len = sizeof room;
+    IS(CKR_KEY_HANDLE_INVALID, p->C_WrapKey(s, &zero_pad, stays, keys[2], room, &len));
+    OK(p->C_WrapKey(s, &zero_pad, stays, stays, NULL, &len));
+    for (int i = 0; i < 3; i++) {
+        len = sizeof digest;
+        IS(CKR_OBJECT_HANDLE_INVALID, read_one(keys[i], CKA_ID, digest, &len));
+    }
+}
+
 /* A key that wraps keys of one kind only. */
 static void demanding(void)
 {
@@ -900,6 +931,7 @@ static const struct {
     { "wraps", wraps },
     { "kinds", kinds },
     { "trusted", trusted },
+    { "gone", gone },
     { "demanding", demanding },
     { "imports", imports },
     { "derivations", derivations },

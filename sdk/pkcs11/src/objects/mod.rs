@@ -58,7 +58,7 @@ impl Key {
     }
 
     /// What the HSMs say of the key now.
-    pub(crate) fn refresh(&self, client: &Client) -> Result<Arc<KeyInfo>, Failure> {
+    pub(crate) fn refresh(&self, client: &Client) -> Result<Arc<KeyInfo>, ClientError> {
         let info = Arc::new(client.key_get(self.reference)?);
         self.info.store(Arc::clone(&info));
         Ok(info)
@@ -215,15 +215,19 @@ impl Objects {
 
     /// What a call answers that a client's error ended. A key that is no more loses its handle, and the call answers `rv`.
     pub(crate) fn gone(&self, handle: CK_OBJECT_HANDLE, error: ClientError, rv: CK_RV) -> Failure {
-        match &error {
-            ClientError::Refused(refusal)
-                if matches!(refusal.status, Status::KeyUnknown | Status::SessionKeyMissing) =>
-            {
-                self.forget(handle);
-                Failure::from(error).renamed(CKR_KEY_HANDLE_INVALID, rv)
-            }
-            _ => error.into(),
+        if !says_gone(&error) {
+            return error.into();
         }
+        self.forget(handle);
+        Failure::from(error).renamed(CKR_KEY_HANDLE_INVALID, rv)
+    }
+
+    /// The same for a use of a key, whose error is the operation's to name.
+    pub(crate) fn used(&self, key: KeyReference, error: ClientError) -> ClientError {
+        if says_gone(&error) {
+            self.write(|table| table.keys.get(&key).copied().and_then(|handle| table.remove(handle)));
+        }
+        error
     }
 
     /// Takes out what dies with a session, for the keys' end in the HSMs.
@@ -243,6 +247,12 @@ impl Objects {
     fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether an HSM says that there is no such key, or none that the user may know of.
+fn says_gone(error: &ClientError) -> bool {
+    let is_gone = |status| matches!(status, Status::KeyUnknown | Status::SessionKeyMissing);
+    matches!(error, ClientError::Refused(refusal) if is_gone(refusal.status))
 }
 
 impl Session {

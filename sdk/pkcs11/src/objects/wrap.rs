@@ -48,6 +48,16 @@ impl Session {
         }
         let wrapped = self.slot.client.key_wrap(payload.reference, wrapping_key.reference, &wrapping);
         let wrapped = wrapped.map_err(|error| {
+            if super::says_gone(&error) {
+                // One of the two.
+                for key in [&wrapping_key, &payload] {
+                    let _ = self
+                        .slot
+                        .client
+                        .key_get(key.reference)
+                        .map_err(|gone| self.slot.objects.used(key.reference, gone));
+                }
+            }
             Failure::from(error)
                 .renamed(CKR_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_TYPE_INCONSISTENT)
                 .renamed(CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE)
@@ -90,7 +100,7 @@ impl Session {
             (&[], KeyQuorum::NONE),
         );
         let info = info.map_err(|error| {
-            Failure::from(error)
+            Failure::from(self.slot.objects.used(key.reference, error))
                 .renamed(CKR_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_HANDLE_INVALID)
                 .renamed(CKR_KEY_TYPE_INCONSISTENT, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT)
                 .renamed(CKR_DATA_LEN_RANGE, CKR_WRAPPED_KEY_LEN_RANGE)
@@ -122,8 +132,8 @@ impl Session {
         let length = wanted.small_number(CKA_VALUE_LEN)?.unwrap_or(DES3_LEN);
         let template = wanted.into_template();
         self.check_may_change(is_token(&template))?;
-        let info = self.slot.client.key_derive(base.reference, derivation, kind.key_type(), length, &template)?;
-        self.keep(info)
+        let info = self.slot.client.key_derive(base.reference, derivation, kind.key_type(), length, &template);
+        self.keep(info.map_err(|error| self.slot.objects.used(base.reference, error))?)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What operations need of a cluster, so that their states are tested without one.
 
-use strongroom_client::{Client, ClientError, Encrypted};
+use strongroom_client::{ClientError, Encrypted};
 use strongroom_types::{CipherMechanism, KeyReference, MacMechanism, Secret, SignMechanism};
+
+use crate::slot::Slot;
 
 /// The HSMs of a cluster.
 pub(crate) trait Hsms {
@@ -25,17 +27,18 @@ pub(crate) trait Hsms {
     fn decrypt(&self, key: KeyReference, mechanism: &CipherMechanism, data: &[u8]) -> Result<Secret, ClientError>;
 }
 
-impl Hsms for Client {
+/// A key that is no more, as its use shows, loses its handle.
+impl Hsms for Slot {
     fn sign(&self, key: KeyReference, mechanism: SignMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError> {
-        Client::sign(self, key, mechanism, data)
+        self.client.sign(key, mechanism, data).map_err(|error| self.objects.used(key, error))
     }
 
     fn verify(&self, key: KeyReference, mechanism: SignMechanism, data: &[u8], made: &[u8]) -> Result<(), ClientError> {
-        Client::verify(self, key, mechanism, data, made)
+        self.client.verify(key, mechanism, data, made).map_err(|error| self.objects.used(key, error))
     }
 
     fn mac(&self, key: KeyReference, mechanism: MacMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError> {
-        Client::mac(self, key, mechanism, data)
+        self.client.mac(key, mechanism, data).map_err(|error| self.objects.used(key, error))
     }
 
     fn verify_mac(
@@ -45,14 +48,14 @@ impl Hsms for Client {
         data: &[u8],
         mac: &[u8],
     ) -> Result<(), ClientError> {
-        Client::verify_mac(self, key, mechanism, data, mac)
+        self.client.verify_mac(key, mechanism, data, mac).map_err(|error| self.objects.used(key, error))
     }
 
     fn encrypt(&self, key: KeyReference, mechanism: &CipherMechanism, data: &[u8]) -> Result<Encrypted, ClientError> {
-        Client::encrypt(self, key, mechanism, data)
+        self.client.encrypt(key, mechanism, data).map_err(|error| self.objects.used(key, error))
     }
 
     fn decrypt(&self, key: KeyReference, mechanism: &CipherMechanism, data: &[u8]) -> Result<Secret, ClientError> {
-        Client::decrypt(self, key, mechanism, data)
+        self.client.decrypt(key, mechanism, data).map_err(|error| self.objects.used(key, error))
     }
 }

@@ -66,7 +66,9 @@ impl Session {
             }
         }
         if row.keys.check(purpose, &key.info().attributes).is_err() {
-            row.keys.check(purpose, &key.refresh(&self.slot.client)?.attributes)?;
+            let refreshed = key.refresh(&self.slot.client);
+            let info = refreshed.map_err(|error| self.slot.objects.used(key.reference, error))?;
+            row.keys.check(purpose, &info.attributes)?;
         }
         Ok(key)
     }
@@ -98,7 +100,7 @@ impl Session {
 
     /// `C_Sign`.
     pub(crate) fn sign(&self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
-        last(&mut self.active().sign, |sign| sign.whole(&self.slot.client, data, room))
+        last(&mut self.active().sign, |sign| sign.whole(&*self.slot, data, room))
     }
 
     /// `C_SignUpdate`.
@@ -108,7 +110,7 @@ impl Session {
 
     /// `C_SignFinal`.
     pub(crate) fn sign_final(&self, room: FromCaller<Room>) -> Result<Output, Failure> {
-        last(&mut self.active().sign, |sign| sign.finish(&self.slot.client, room))
+        last(&mut self.active().sign, |sign| sign.finish(&*self.slot, room))
     }
 
     /// `C_VerifyInit`.
@@ -119,7 +121,7 @@ impl Session {
     /// `C_Verify`, which ends the operation whatever it answers.
     pub(crate) fn verify(&self, data: FromCaller<&[u8]>, signature: FromCaller<&[u8]>) -> Result<(), Failure> {
         let mut active = self.active();
-        active.verify.take().ok_or_else(not_initialized)?.whole(&self.slot.client, data, signature)
+        active.verify.take().ok_or_else(not_initialized)?.whole(&*self.slot, data, signature)
     }
 
     /// `C_VerifyUpdate`.
@@ -130,7 +132,7 @@ impl Session {
     /// `C_VerifyFinal`, which ends the operation whatever it answers.
     pub(crate) fn verify_final(&self, signature: FromCaller<&[u8]>) -> Result<(), Failure> {
         let mut active = self.active();
-        active.verify.take().ok_or_else(not_initialized)?.finish(&self.slot.client, signature)
+        active.verify.take().ok_or_else(not_initialized)?.finish(&*self.slot, signature)
     }
 
     /// `C_EncryptInit`.
@@ -143,17 +145,17 @@ impl Session {
 
     /// `C_Encrypt`.
     pub(crate) fn encrypt(&self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
-        last(&mut self.active().encrypt, |encrypt| encrypt.whole(&self.slot.client, data, room))
+        last(&mut self.active().encrypt, |encrypt| encrypt.whole(&*self.slot, data, room))
     }
 
     /// `C_EncryptUpdate`.
     pub(crate) fn encrypt_update(&self, part: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
-        next(&mut self.active().encrypt, |encrypt| encrypt.update(&self.slot.client, part, room))
+        next(&mut self.active().encrypt, |encrypt| encrypt.update(&*self.slot, part, room))
     }
 
     /// `C_EncryptFinal`.
     pub(crate) fn encrypt_final(&self, room: FromCaller<Room>) -> Result<Output, Failure> {
-        last(&mut self.active().encrypt, |encrypt| encrypt.finish(&self.slot.client, room))
+        last(&mut self.active().encrypt, |encrypt| encrypt.finish(&*self.slot, room))
     }
 
     /// `C_DecryptInit`.
@@ -166,17 +168,17 @@ impl Session {
 
     /// `C_Decrypt`.
     pub(crate) fn decrypt(&self, data: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
-        last(&mut self.active().decrypt, |decrypt| decrypt.whole(&self.slot.client, data, room))
+        last(&mut self.active().decrypt, |decrypt| decrypt.whole(&*self.slot, data, room))
     }
 
     /// `C_DecryptUpdate`.
     pub(crate) fn decrypt_update(&self, part: FromCaller<&[u8]>, room: FromCaller<Room>) -> Result<Output, Failure> {
-        next(&mut self.active().decrypt, |decrypt| decrypt.update(&self.slot.client, part, room))
+        next(&mut self.active().decrypt, |decrypt| decrypt.update(&*self.slot, part, room))
     }
 
     /// `C_DecryptFinal`.
     pub(crate) fn decrypt_final(&self, room: FromCaller<Room>) -> Result<Output, Failure> {
-        last(&mut self.active().decrypt, |decrypt| decrypt.finish(&self.slot.client, room))
+        last(&mut self.active().decrypt, |decrypt| decrypt.finish(&*self.slot, room))
     }
 
     /// Ends what was begun: a `C_*Init` without a mechanism (PKCS #11 v3.0 §5.1.2). Where nothing is, the mechanism is
