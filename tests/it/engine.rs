@@ -1,6 +1,8 @@
 //! The OpenSSL engine under the `openssl` command.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use strongroom_tests::{World, program, run};
 
@@ -15,7 +17,7 @@ fn openssl_knows_the_engine() {
 fn the_library_exports_its_two_entry_points_and_needs_no_libcrypto() {
     let world = World::shared();
     let library = fs::canonicalize(world.home().join("engines-3/cloudhsm.so")).expect("the link leads somewhere");
-    let said = run(std::process::Command::new(program("nm")).args(["--dynamic", "--defined-only"]).arg(&library)).ok();
+    let said = run(Command::new(program("nm")).args(["--dynamic", "--defined-only"]).arg(&library)).ok();
     let mut names: Vec<_> = said.stdout.lines().filter_map(|line| line.split_whitespace().last()).collect();
     names.sort_unstable();
     assert_eq!(names, ["bind_engine", "v_check"]);
@@ -89,6 +91,21 @@ fn keys_of_every_kind_sign_through_their_reference_files() {
         world.reference_pem(&name, &world.file(&format!("{name}.key")));
         check(&name, hash, &[]);
     }
+}
+
+/// `pthread_cancel` unwinds a thread where it waits, which Rust would answer by ending the process.
+#[test]
+fn a_thread_that_is_cancelled_in_a_signature_ends_after_it() {
+    let world = World::shared();
+    world.rsa_pair("engine-cancelled");
+    world.reference_pem("engine-cancelled", &world.file("engine-cancelled.key"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/c/cancel.c");
+    let compiled = world.file("cancel");
+    let options = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread"];
+    run(Command::new(program("gcc")).args(options).arg(source).arg("-o").arg(&compiled).arg("-lcrypto")).ok();
+    let mut command = Command::new(compiled);
+    world.with_engine(command.arg("engine-cancelled.key"));
+    assert_eq!(run(&mut command).ok().stdout, "done\n");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The C side: what OpenSSL calls, and what we call in it.
 //!
-//! * Every entry point checks pointers, traps panics, calls safe code and turns one error into OpenSSL's queue.
+//! * Every entry point checks pointers, traps panics and cancellation, calls safe code and turns one error into OpenSSL's queue.
 //! * Methods are copies of the stock ones with few functions replaced. Key objects of real keys, ephemeral keys of TLS
 //!   among them, carry them too, so the way to the stock functions is short.
 //! * Nothing registered here is ever taken back: the library is never unmapped.
@@ -16,7 +16,7 @@ use std::ffi::{c_char, c_int, c_ulong, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use strongroom_ffi::{guarded, pointer};
+use strongroom_ffi::{guarded_whole, pointer};
 
 use self::ec::Ec;
 use self::libcrypto::{Engine, Libcrypto, LibcryptoError};
@@ -84,7 +84,7 @@ pub(crate) unsafe extern "C" fn bind_engine(
         // SAFETY: an engine to be filled; names and methods live for ever.
         c_int::from(unsafe { bound.fill(target) })
     };
-    guarded(body, || 0)
+    guarded_whole(body, || 0)
 }
 
 /// The process's table for the libcrypto that holds this address.
@@ -143,7 +143,7 @@ unsafe extern "C" fn init(_: *mut Engine) -> c_int {
 }
 
 /// The frame of every function that OpenSSL calls once the engine is bound: an error becomes `failed`, a line in the
-/// log and an entry in the caller's error queue.
+/// log and an entry in the caller's error queue. A thread that is cancelled meanwhile ends after it.
 fn entered<T: Copy>(failed: T, body: impl FnOnce(&'static Bound) -> Result<T, EngineError>) -> T {
     // OpenSSL has our functions from `bind_engine` alone.
     let Some(bound) = BOUND.get() else { return failed };
@@ -153,5 +153,5 @@ fn entered<T: Copy>(failed: T, body: impl FnOnce(&'static Bound) -> Result<T, En
         unsafe { bound.queue.raise(&bound.libcrypto, error) };
         failed
     };
-    guarded(|| body(bound).unwrap_or_else(|error| tell(&error)), || tell(&EngineError::Panic))
+    guarded_whole(|| body(bound).unwrap_or_else(|error| tell(&error)), || tell(&EngineError::Panic))
 }
