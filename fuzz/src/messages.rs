@@ -71,6 +71,12 @@ fn request_read(request: v1::Request) {
     }
     let any_key = KeyReference::from_u64(1).unwrap();
     match request.operation {
+        Some(Operation::KeySetAttribute(v1::KeySetAttribute { attribute: Some(attribute), .. })) => {
+            let Some(v1::attribute::Value::Template(inner)) = attribute.value else { return };
+            assert!(inner.attributes.len() < frame::REQUEST_FIELDS_MAX);
+            let is_template = |one: &v1::Attribute| matches!(one.value, Some(v1::attribute::Value::Template(_)));
+            assert!(!inner.attributes.iter().any(is_template));
+        }
         Some(Operation::Sign(sign)) => {
             if let Ok(mechanism) = convert::sign_mechanism(sign.mechanism, sign.hash, sign.salt_length) {
                 let (number, hash, salt) = convert::sign_parts(mechanism);
@@ -150,5 +156,30 @@ pub fn seeds() -> Vec<Vec<u8>> {
         frame::encode(&crate::samples::response(outcome), &mut bytes).unwrap();
         seeds.push(bytes.split_off(frame::PREFIX_LEN));
     }
+    for operation in overfull() {
+        let mut bytes = Vec::new();
+        frame::encode(&crate::samples::request(operation), &mut bytes).unwrap();
+        assert!(frame::decode_request(&bytes[frame::PREFIX_LEN..]).is_err());
+        seeds.push(bytes);
+    }
     seeds
+}
+
+/// Operations with lists that are longer or deeper than any that may come.
+fn overfull() -> [Operation; 4] {
+    let elements = frame::REQUEST_FIELDS_MAX;
+    let template = |attributes| {
+        let value = Some(v1::attribute::Value::Template(v1::AttributeList { attributes }));
+        v1::Attribute { value, ..v1::Attribute::default() }
+    };
+    let long = template(vec![v1::Attribute::default(); elements]);
+    let deep = template(vec![template(vec![template(Vec::new())])]);
+    let counter_kdf = v1::CounterKdf { fields: vec![v1::KdfField::default(); elements], ..Default::default() };
+    let derivation = Some(v1::key_derive::Derivation::CounterKdf(counter_kdf));
+    [
+        Operation::KeySetAttribute(v1::KeySetAttribute { attribute: Some(long.clone()), ..Default::default() }),
+        Operation::KeyGenerateSecret(v1::KeyGenerateSecret { template: vec![long], ..Default::default() }),
+        Operation::KeySetAttribute(v1::KeySetAttribute { attribute: Some(deep), ..Default::default() }),
+        Operation::KeyDerive(v1::KeyDerive { derivation, ..Default::default() }),
+    ]
 }

@@ -17,10 +17,12 @@ macro_rules! without_content {
 without_content!(
     Activate,
     Attach,
+    Decrypt,
     DecryptResult,
     KeyImport,
     KeyReadValueResult,
     Encrypt,
+    EncryptResult,
     Login,
     LoginChallenge,
     LoginResult,
@@ -54,5 +56,11 @@ mod tests {
         let request =
             v1::Request { id: 3, operation: Some(v1::request::Operation::Login(login)), ..v1::Request::default() };
         assert_eq!(format!("{request:?}"), "Request { id: 3, .. }");
+        // Ciphertext is decrypted where it lies, and in counter mode encrypting is decrypting.
+        let data = b"hunter22".to_vec();
+        let decrypt = v1::Decrypt { data: data.clone(), ..v1::Decrypt::default() };
+        assert_eq!(format!("{decrypt:?}"), "Decrypt(content not shown)");
+        let encrypted = v1::EncryptResult { data, ..v1::EncryptResult::default() };
+        assert_eq!(format!("{encrypted:?}"), "EncryptResult(content not shown)");
     }
 }
