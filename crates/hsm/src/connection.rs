@@ -23,7 +23,7 @@ use thiserror::Error;
 
 use crate::connections::{ConnectionLimits, Entry, Origin};
 use crate::pools::{Place, Pool};
-use crate::service::{self, Service, Session};
+use crate::service::{self, Service, Session, Turn};
 
 pub use channel::{Channel, PlainChannel, TlsChannel};
 
@@ -87,6 +87,9 @@ pub struct Gates {
     /// Requests without a login at once, those apart that hash a password, which have a queue of their own. So that
     /// strangers' threads are never many among those that want a processor.
     pub strangers: Strangers,
+    /// Tickets at once with which connections get a login: what clients need before they can use a key, also when
+    /// strangers ask for much.
+    pub tickets: Strangers,
     /// Large frames.
     pub large: Large,
 }
@@ -97,6 +100,7 @@ impl Gates {
         Gates {
             handshakes: Pool::new(cores, HANDSHAKES_WAITING_MAX),
             strangers: Pool::new(cores.div_ceil(2), CONNECTIONS_MAX),
+            tickets: Pool::new(cores.div_ceil(2), CONNECTIONS_MAX),
             large: large(),
         }
     }
@@ -123,8 +127,7 @@ pub fn converse(
     let mut outgoing = Vec::with_capacity(BUFFER_LEN);
     let mut has_deadline = true;
     let large = gates.map(|gates| &gates.large);
-    let strangers = gates.map(|gates| &gates.strangers);
-    let mut guest = Guest { entry, strangers, patience: limits.first_request_max, login: None, refusals: 0 };
+    let mut guest = Guest { entry, gates, patience: limits.first_request_max, login: None, refusals: 0 };
     loop {
         let max = if session.has_login() { limits.frame_len_max } else { limits.frame_len_max_before_login };
         let user = session.standing_login().map(|login| login.user);
@@ -158,7 +161,7 @@ pub fn converse(
 /// What is known of who is at the other end.
 struct Guest<'a> {
     entry: Option<&'a mut Entry>,
-    strangers: Option<&'a Strangers>,
+    gates: Option<&'a Gates>,
     /// How long a turn is waited for.
     patience: Duration,
     login: Option<LoginActor>,
@@ -166,7 +169,7 @@ struct Guest<'a> {
     refusals: u32,
 }
 
-impl<'a> Guest<'a> {
+impl Guest<'_> {
     /// Whether the connection was ended from here, as far as it can still speak.
     fn is_ended(&self) -> bool {
         self.entry.as_ref().is_some_and(|entry| entry.is_ended())
@@ -179,14 +182,14 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Waits for the turn of a request without a login.
-    fn turn(&self, request: &v1::Request) -> Result<Option<Place<'a, Origin>>, Refusal> {
-        let (Some(strangers), Some(entry)) = (self.strangers, &self.entry) else { return Ok(None) };
+    /// Waits for the turn of a request without a login, which is wanted while the connection is.
+    fn turn<'t>(&'t self, request: &v1::Request, is_wanted: &'t dyn Fn() -> bool) -> Result<Turn<'t>, Refusal> {
+        let (Some(gates), Some(entry)) = (self.gates, &self.entry) else { return Ok(Turn::free()) };
         if self.login.is_some() || service::hashes_password(request) {
-            return Ok(None);
+            return Ok(Turn::free());
         }
-        let deadline = Instant::now() + self.patience;
-        strangers.enter_while(entry.origin(), deadline, || !entry.is_ended()).map(Some)
+        let queue = if service::attaches(request) { &gates.tickets } else { &gates.strangers };
+        Turn::take(queue, entry.origin(), Instant::now() + self.patience, is_wanted)
     }
 
     /// While the HSM works on a request.
@@ -282,13 +285,15 @@ fn one_request(
     guest: &mut Guest<'_>,
 ) -> Result<(), End> {
     let arrived = Instant::now();
-    let Ok(request) = frame::decode_request(&whole_frame[PREFIX_LEN..]) else {
+    let mut request = v1::Request::default();
+    if frame::read_request(&whole_frame[PREFIX_LEN..], &mut request).is_err() {
         // It may have been meant to hold a password.
         wipe(whole_frame);
+        service::wipe_request(&mut request);
         let response = service.refuse(Status::MalformedRequest.into());
         send(channel, &response, outgoing)?;
         return Err(End::Malformed);
-    };
+    }
     if service::holds_secret(&request) {
         wipe(whole_frame);
     }
@@ -298,10 +303,16 @@ fn one_request(
     if may_be_last {
         guest.has_last_word(true);
     }
-    let turn = guest.turn(&request).and_then(|turn| gate_of(gate, &request).map(|()| turn));
-    let mut response = match turn {
-        Ok(_turn) => service.answer(session, request, arrived),
-        Err(refusal) => v1::Response { id, ..service.refuse(refusal) },
+    let mut response = {
+        let is_wanted = || !guest.is_ended();
+        let turn = guest.turn(&request, &is_wanted);
+        match turn.and_then(|turn| gate_of(gate, &request).map(|()| turn)) {
+            Ok(turn) => service.answer(session, request, arrived, &turn),
+            Err(refusal) => {
+                service::wipe_request(&mut request);
+                v1::Response { id, ..service.refuse(refusal) }
+            }
+        }
     };
     guest.has_login(session.standing_login());
     guest.works(false);

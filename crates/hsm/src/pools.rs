@@ -1,6 +1,7 @@
 //! Bounded queues for expensive work: key generation, password hashing, TLS handshakes. The work itself runs on the
 //! thread that asks; a pool decides how many do at once, and whose turn it is.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -37,6 +38,47 @@ struct Waiting<K> {
 pub struct Place<'a, K: Ord + Clone> {
     pool: &'a Pool<K>,
     key: K,
+}
+
+/// A turn of somebody who may have to wait for others in the middle of the work, and has no place meanwhile.
+pub struct Turn<'a, K: Ord + Clone> {
+    /// Where the turn is taken again, and for whom. Without it there is no end of places.
+    of: Option<(&'a Pool<K>, K)>,
+    is_wanted: &'a dyn Fn() -> bool,
+    place: RefCell<Option<Place<'a, K>>>,
+}
+
+impl<'a, K: Ord + Clone> Turn<'a, K> {
+    /// A turn that nobody waits for.
+    pub fn free() -> Turn<'a, K> {
+        Turn { of: None, is_wanted: &|| true, place: RefCell::new(None) }
+    }
+
+    /// Waits for a place, as [`Pool::enter_while`] does.
+    pub fn take(
+        pool: &'a Pool<K>,
+        key: K,
+        deadline: Instant,
+        is_wanted: &'a dyn Fn() -> bool,
+    ) -> Result<Turn<'a, K>, Refusal> {
+        let place = pool.enter_while(key.clone(), deadline, is_wanted)?;
+        Ok(Turn { of: Some((pool, key)), is_wanted, place: RefCell::new(Some(place)) })
+    }
+
+    /// Gives the place back for good: what is left to do is to wait.
+    pub fn end(&self) {
+        self.place.replace(None);
+    }
+
+    /// Waits for others without a place, and then for one again.
+    pub fn away<T>(&self, deadline: Instant, wait: impl FnOnce() -> T) -> Result<T, Refusal> {
+        let had_place = self.place.replace(None).is_some();
+        let waited = wait();
+        if let (true, Some((pool, key))) = (had_place, &self.of) {
+            self.place.replace(Some(pool.enter_while(key.clone(), deadline, self.is_wanted)?));
+        }
+        Ok(waited)
+    }
 }
 
 impl<K: Ord + Clone> Pool<K> {
@@ -240,6 +282,28 @@ mod tests {
         let order: String = order.try_iter().collect();
         assert_eq!(order, "bcabaa");
         assert_eq!(pool.lock().served.len(), 0);
+    }
+
+    #[test]
+    fn who_waits_for_others_leaves_the_place_to_the_next() {
+        let pool = Pool::new(1, 10);
+        let enter = |key| pool.enter(key, Instant::now()).map(drop);
+        let is_wanted = || true;
+        let turn = Turn::take(&pool, 'a', soon(), &is_wanted).unwrap();
+        assert!(enter('b').is_err());
+        assert_eq!(turn.away(soon(), || enter('b')), Ok(Ok(())));
+        assert!(enter('b').is_err(), "the place was not taken again");
+        // Somebody has it when the wait is over.
+        let taken = RefCell::new(None);
+        let away = turn.away(Instant::now(), || taken.replace(pool.enter('b', soon()).ok()).is_none());
+        assert_eq!(away, Err(Status::DeadlineExceeded.into()));
+        taken.replace(None);
+        assert_eq!(enter('b'), Ok(()));
+        let turn = Turn::take(&pool, 'a', soon(), &is_wanted).unwrap();
+        turn.end();
+        assert_eq!(turn.away(soon(), || enter('b')), Ok(Ok(())));
+        assert_eq!(enter('b'), Ok(()), "a place that was given back for good was taken again");
+        assert_eq!(Turn::<char>::free().away(Instant::now(), || 7), Ok(7));
     }
 
     #[test]

@@ -100,6 +100,8 @@ pub const CERTIFICATE_NAME_LEN_MAX: usize = 4 * 1024;
 pub const CERTIFICATE_SERIAL_LEN_MAX: usize = 128;
 /// From one change of certificates without a login to the next on one HSM, in milliseconds; others are refused as busy.
 pub const CERTIFICATE_CHANGE_MS_MIN: u64 = 1_000;
+/// How long a change of certificates without a login is waited for, in milliseconds.
+pub const CERTIFICATE_CHANGE_MS_MAX: u64 = 2_000;
 /// Session keys that one login may have at once; both halves of a pair count.
 pub const SESSION_KEYS_MAX: usize = 4_096;
 /// Session keys that a request may name.

@@ -33,7 +33,7 @@ impl Service {
 
     pub(super) fn appliance_csr(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
         let actor = session.actor();
-        let csr_pem = self.fresh(asked.deadline, |state| {
+        let csr_pem = self.fresh(asked, |state| {
             permit(state, &actor, Operation::ApplianceCsr, asked.now_ms)?;
             let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
             Ok(pem::encode(pem::CERTIFICATE_REQUEST, &cluster.csr_der))
@@ -54,7 +54,7 @@ impl Service {
                 // Whoever may not install one, or has done it, is told that first.
                 let actor = session.actor();
                 let operation = Operation::ApplianceInstallCertificate;
-                self.fresh(asked.deadline, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
+                self.fresh(asked, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
                 return Err(refusal);
             }
         };

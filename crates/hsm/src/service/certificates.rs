@@ -1,13 +1,13 @@
 //! Certificates that applications keep in the cluster, with a login and without one.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use prost::Message;
 use strongroom_core::permissions::Operation;
 use strongroom_core::{Actor, CertificateView, Command, Made, Reply, certificate_view, find_certificates};
 use strongroom_crypto::digest::digest;
-use strongroom_types::limits::CERTIFICATE_CHANGE_MS_MIN;
+use strongroom_types::limits::{CERTIFICATE_CHANGE_MS_MAX, CERTIFICATE_CHANGE_MS_MIN};
 use strongroom_types::{CertificateFilter, CertificateReference, CheckValue, HashFunction, Refusal, Status};
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{CertificateInfo, WholeCertificate, v1};
@@ -19,22 +19,48 @@ use super::{Asked, Service, Session};
 /// Bytes of what certificates are in one answer: strangers may ask, and hold up to 256 connections.
 const PAGE_LEN_MAX: usize = 24 * 1024;
 
-/// When somebody without a login last changed a certificate. So that strangers neither fill the store's history nor keep
-/// every member busy, an HSM makes one of their changes at a time, and then none for a while.
+/// Whether somebody without a login changes a certificate, and when one last began to. So that strangers neither fill the
+/// store's history nor keep every member busy, an HSM makes one of their changes at a time, and then none for a while.
 #[derive(Default)]
-pub(super) struct StrangersTurn(Mutex<Option<Instant>>);
+pub(super) struct StrangersTurn(Mutex<Begun>);
+
+#[derive(Default)]
+struct Begun {
+    last: Option<Instant>,
+    is_under_way: bool,
+}
+
+/// A change that is under way until this is dropped.
+#[must_use]
+struct UnderWay<'a>(&'a StrangersTurn);
 
 impl StrangersTurn {
-    fn take(&self, now: Instant) -> Result<(), Refusal> {
+    fn take(&self, now: Instant) -> Result<UnderWay<'_>, Refusal> {
         const PAUSE: Duration = Duration::from_millis(CERTIFICATE_CHANGE_MS_MIN);
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
-            let about = "certificates are changed without a login once a second; log in, or ask again";
+        let mut begun = self.lock();
+        if begun.is_under_way || begun.last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+            let about = "certificates are changed without a login once a second, one at a time; log in, or ask again";
             return Err(Refusal::new(Status::Busy, about));
         }
-        *last = Some(now);
-        Ok(())
+        *begun = Begun { last: Some(now), is_under_way: true };
+        Ok(UnderWay(self))
     }
+
+    fn lock(&self) -> MutexGuard<'_, Begun> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.lock().is_under_way = false;
+    }
+}
+
+/// Until when somebody without a login waits for a change of certificates: for the store and the other members, of which one
+/// may be stopped. The change itself may be made after that; the same again finds out.
+fn strangers_deadline(now: Instant, deadline: Instant) -> Instant {
+    deadline.min(now + Duration::from_millis(CERTIFICATE_CHANGE_MS_MAX))
 }
 
 impl Service {
@@ -92,7 +118,7 @@ impl Service {
     ) -> Result<Answer, Refusal> {
         let actor = actor(session, message.without_login);
         self.permitted_to(&actor, Operation::CertificateFind, asked)?;
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let filter = CertificateFilter::from(message.clone());
         let found = find_certificates(&self.cluster.state(), &actor, &filter, asked.now_ms)?;
         let references = found.iter().map(|view| view.certificate.reference.as_u64()).collect();
@@ -109,7 +135,7 @@ impl Service {
         let actor = actor(session, message.without_login);
         let reference = self.named(&actor, Operation::CertificateGet, message.reference, asked)?;
         let ask = |state: &strongroom_core::State| certificate_view(state, &actor, reference, asked.now_ms);
-        let view = self.fresh(asked.deadline, ask)?;
+        let view = self.fresh(asked, ask)?;
         let template = &view.certificate.template;
         let (public_key_info, value) = (template.public_key_info.clone(), template.value.clone());
         Ok(Answer::CertificateGet(WholeCertificate { info: info_of(&view), public_key_info, value }.into()))
@@ -137,11 +163,12 @@ impl Service {
         command: &Command,
         mut make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<Reply, Refusal> {
-        let mut has_turn = *actor != Actor::Anonymous;
-        self.change_by(*actor, asked, command, || {
-            if !has_turn {
-                self.strangers_turn.take(Instant::now())?;
-                has_turn = true;
+        let is_stranger = *actor == Actor::Anonymous;
+        let deadline = if is_stranger { strangers_deadline(Instant::now(), asked.deadline) } else { asked.deadline };
+        let mut under_way = None;
+        self.change_by(*actor, asked, deadline, command, || {
+            if is_stranger && under_way.is_none() {
+                under_way = Some(self.strangers_turn.take(Instant::now())?);
             }
             make()
         })
@@ -197,12 +224,27 @@ mod tests {
     #[test]
     fn strangers_have_one_turn_a_second() {
         let (turn, start) = (StrangersTurn::default(), Instant::now());
-        let at = |ms| turn.take(start + Duration::from_millis(ms)).map_err(|refusal| refusal.status);
+        let at = |ms| turn.take(start + Duration::from_millis(ms)).map(drop).map_err(|refusal| refusal.status);
         assert_eq!(at(0), Ok(()));
         assert_eq!(at(1), Err(Status::Busy));
         assert_eq!(at(CERTIFICATE_CHANGE_MS_MIN - 1), Err(Status::Busy));
         assert_eq!(at(CERTIFICATE_CHANGE_MS_MIN), Ok(()));
         assert_eq!(at(2 * CERTIFICATE_CHANGE_MS_MIN - 1), Err(Status::Busy));
         assert_eq!(at(9 * CERTIFICATE_CHANGE_MS_MIN), Ok(()));
+        // However long one takes, there is no other meanwhile.
+        let under_way = turn.take(start + Duration::from_millis(20 * CERTIFICATE_CHANGE_MS_MIN)).unwrap();
+        assert_eq!(at(30 * CERTIFICATE_CHANGE_MS_MIN), Err(Status::Busy));
+        drop(under_way);
+        assert_eq!(at(30 * CERTIFICATE_CHANGE_MS_MIN), Ok(()));
+    }
+
+    #[test]
+    fn strangers_wait_for_a_change_no_longer_than_this() {
+        let now = Instant::now();
+        let waits = |ms| strangers_deadline(now, now + Duration::from_millis(ms)) - now;
+        for below in [0, CERTIFICATE_CHANGE_MS_MAX - 1, CERTIFICATE_CHANGE_MS_MAX] {
+            assert_eq!(waits(below), Duration::from_millis(below));
+        }
+        assert_eq!(waits(CERTIFICATE_CHANGE_MS_MAX + 1), Duration::from_millis(CERTIFICATE_CHANGE_MS_MAX));
     }
 }

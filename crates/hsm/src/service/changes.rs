@@ -1,6 +1,7 @@
 //! Changes: checked before the expensive part, made, committed by the cluster.
 
 use std::num::NonZeroU32;
+use std::time::Instant;
 
 use prost::Message;
 use strongroom_core::{Actor, Checked, Command, Credential, Made, Reply, Request, check};
@@ -35,18 +36,19 @@ impl Service {
         command: &Command,
         make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<Reply, Refusal> {
-        self.change_by(session.actor(), asked, command, make)
+        self.change_by(session.actor(), asked, asked.deadline, command, make)
     }
 
-    /// The same for this actor.
+    /// The same for this actor, who waits for the change until `deadline`.
     pub(super) fn change_by(
         &self,
         actor: Actor,
         asked: &Asked,
+        deadline: Instant,
         command: &Command,
         mut make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<Reply, Refusal> {
-        let (checked, request) = self.fresh(asked.deadline, |state| {
+        let (checked, request) = self.fresh(asked, |state| {
             let request = asked.request(state, &actor)?;
             Ok((check(state, &actor, command, &request, asked.now_ms)?, request))
         })?;
@@ -57,7 +59,8 @@ impl Service {
                 Checked::Replayed(_) => Made::Nothing,
             };
             let change = Change { actor, command: command.clone(), made, request: request.clone() };
-            match self.cluster.change(change, asked.deadline) {
+            asked.turn.end();
+            match self.cluster.change(change, deadline) {
                 Ok(changed) => return Ok(changed.reply),
                 Err(ChangeError::Refused(refusal)) => return Err(refusal),
                 Err(ChangeError::DrawAgain) => {}
@@ -76,6 +79,7 @@ impl Service {
     pub(super) fn own_change(&self, command: Command, asked: &Asked) -> Result<(), Refusal> {
         let request = Request::new(strongroom_types::RequestId::from_bytes(random::bytes()), random::bytes());
         let change = Change { actor: Actor::Hsm, command, made: Made::Nothing, request };
+        asked.turn.end();
         match self.cluster.change(change, asked.deadline) {
             Ok(_) => Ok(()),
             Err(ChangeError::Refused(refusal)) => Err(refusal),

@@ -125,7 +125,7 @@ impl Service {
     pub(super) fn random(&self, session: &Session, message: &v1::Random, asked: &Asked) -> Result<Answer, Refusal> {
         let actor = session.actor();
         let ask = |state: &State| authorize_random(state, &actor, message.len, asked.now_ms);
-        let mut data = vec![0; self.fresh(asked.deadline, ask)?];
+        let mut data = vec![0; self.fresh(asked, ask)?];
         random::fill(&mut data);
         Ok(Answer::Random(v1::RandomResult { data }))
     }
@@ -142,7 +142,7 @@ impl Service {
             Ok(held) => return Ok(UsableKey::OfSession(held)),
             Err(stored) => stored,
         };
-        let key = self.fresh(asked.deadline, |state| authorize(state, &actor, key_use, reference, asked.now_ms));
+        let key = self.fresh(asked, |state| authorize(state, &actor, key_use, reference, asked.now_ms));
         let service = service_of(key_use.operation());
         match (key, service) {
             (Err(refusal), Some(service)) if refusal.status == Status::QuorumFailed && !asked.approvals.is_empty() => {
@@ -170,7 +170,7 @@ impl Service {
         };
         let actor = session.actor();
         let ask = |state: &State| authorize_for_change(state, &actor, key_use, reference, asked.now_ms);
-        self.fresh(asked.deadline, ask).map(UsableKey::Stored)
+        self.fresh(asked, ask).map(UsableKey::Stored)
     }
 
     /// The session key that a request means, which may be used so; or the reference of a key of the store, of which nothing

@@ -149,8 +149,8 @@ impl Service {
             find_keys(state, &session.actor(), &filter, message.offset, message.limit, asked.now_ms)
         };
         // Who may not search needs no newest revision.
-        self.fresh(asked.deadline, |state| ask(state).map(drop))?;
-        self.freshen_for_list(asked);
+        self.fresh(asked, |state| ask(state).map(drop))?;
+        self.freshen_for_list(asked)?;
         let found = ask(&self.cluster.state())?;
         let total = u32::try_from(found.total()).unwrap_or(u32::MAX);
         let references = match message.all_references {
@@ -166,7 +166,7 @@ impl Service {
         // Who may not ask is told so first.
         self.permitted(session, Operation::KeyGet, asked)?;
         let reference = key_reference(message.reference)?;
-        let key = self.fresh(asked.deadline, |state| key_view(state, &actor, reference, asked.now_ms))?;
+        let key = self.fresh(asked, |state| key_view(state, &actor, reference, asked.now_ms))?;
         Ok(Answer::KeyGet(key_message(key)))
     }
 

@@ -59,7 +59,7 @@ impl Service {
     /// Refuses to look at passwords where nobody logs in.
     pub(super) fn may_log_in(&self, session: &Session, asked: &Asked) -> Result<(), Refusal> {
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop))
+        self.fresh(asked, |state| permit(state, &actor, permissions::Operation::Login, asked.now_ms).map(drop))
     }
 
     /// Tries a password, one of a user at a time, and writes down how it went before anybody is told. A signature that is
@@ -71,7 +71,7 @@ impl Service {
         proof: Proof<'_>,
         asked: &Asked,
     ) -> Result<PasswordCheck, Refusal> {
-        let check = || self.fresh(asked.deadline, |state| login_check(state, name, role, asked.now_ms));
+        let check = || self.fresh(asked, |state| login_check(state, name, role, asked.now_ms));
         let user = check()?.user;
         let _turn = self.tries.enter(user, asked.deadline)?;
         self.pay(user, asked)?;
@@ -138,12 +138,10 @@ impl Service {
 
     pub(super) fn attach(&self, session: &mut Session, message: &v1::Attach, asked: &Asked) -> Result<Answer, Refusal> {
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| {
-            permit(state, &actor, permissions::Operation::Attach, asked.now_ms).map(drop)
-        })?;
+        self.fresh(asked, |state| permit(state, &actor, permissions::Operation::Attach, asked.now_ms).map(drop))?;
         let opened = self.cluster.sealer().open_ticket(&message.ticket).map_err(|_| Status::LoginEnded)?;
         let ticket = Ticket::decode(opened.expose()).map_err(|_| Status::LoginEnded)?;
-        let found = self.fresh(asked.deadline, |state| {
+        let found = self.fresh(asked, |state| {
             let login = actor_of_ticket(state, &ticket, asked.now_ms)?;
             let user = state.user(login.user).ok_or(Status::LoginEnded)?;
             Ok((login, user.name.clone()))

@@ -93,7 +93,7 @@ impl Service {
         let (name, role) = (user_name(&message.user_name)?, convert::role(message.role)?);
         let actor = session.actor();
         let target = |state: &State| mfa_target(state, &actor, &name, role, asked.now_ms).map(|user| user.id);
-        let user = self.fresh(asked.deadline, target)?;
+        let user = self.fresh(asked, target)?;
         let login = session.login().ok_or(Status::NotLoggedIn)?.login;
         Ok(Answer::MfaChallenge(self.issued(user, ChallengePurpose::Enable(login))?))
     }

@@ -44,11 +44,11 @@ use strongroom_wire::{ApprovalInfo, NamedSessionKey, v1};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::cluster::Cluster;
-use crate::connections::Connections;
+use crate::connections::{Connections, Origin};
 use crate::key_cache::KeyCache;
 use crate::key_uses::Reserver;
 use crate::log::Log;
-use crate::pools::Pool;
+use crate::pools::{self, Pool};
 
 pub use session::Session;
 
@@ -78,7 +78,7 @@ pub struct Service {
 }
 
 /// What an operation needs to know beside its message.
-struct Asked {
+struct Asked<'a, 't> {
     /// The change's id and digest; none when the client sent no id.
     change: Option<Request>,
     deadline: Instant,
@@ -87,10 +87,32 @@ struct Asked {
     session_keys: Vec<NamedSessionKey>,
     /// As the client sent them.
     approvals: Vec<ApprovalInfo>,
+    /// Given back while the operation waits for the store or for other members.
+    turn: &'a Turn<'t>,
 }
+
+/// The turn of a request without a login.
+pub type Turn<'a> = pools::Turn<'a, Origin>;
 
 /// An operation whose secrets are wiped.
 struct Wiped(Operation);
+
+/// An answer that has not gone into a response. What it holds that must not be seen is wiped when it never does.
+struct Unsent(Option<Answer>);
+
+impl Unsent {
+    fn into_result(mut self) -> Option<Answer> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if let Some(answer) = &mut self.0 {
+            wipe_answer(answer);
+        }
+    }
+}
 
 impl Service {
     /// A service of this member. `keys` is the cache that its watcher empties, `connections` are those of clients.
@@ -114,10 +136,16 @@ impl Service {
         }
     }
 
-    /// Answers one request that arrived then.
-    pub fn answer(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> v1::Response {
+    /// Answers one request that arrived then, and that has its turn.
+    pub fn answer(
+        &self,
+        session: &mut Session,
+        request: v1::Request,
+        arrived: Instant,
+        turn: &Turn<'_>,
+    ) -> v1::Response {
         let id = request.id;
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(session, request, arrived)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.outcome(session, request, arrived, turn)));
         let outcome = outcome.unwrap_or_else(|_| {
             self.log.error(format_args!("a request of {session} met a bug; nothing was changed by it"));
             Err(Status::Internal.into())
@@ -135,13 +163,13 @@ impl Service {
         refused(0, refusal)
     }
 
-    fn response(&self, session: &mut Session, id: u64, outcome: Result<Answer, Refusal>) -> v1::Response {
+    fn response(&self, session: &mut Session, id: u64, outcome: Result<Unsent, Refusal>) -> v1::Response {
         match outcome {
             Ok(answer) => {
                 let ticket = self.ticket_of(session);
                 // Whatever the answer rests on, this member has applied it.
                 let revision = self.cluster.state().revision().0;
-                v1::Response { id, revision, ticket, result: Some(answer), ..v1::Response::default() }
+                v1::Response { id, revision, ticket, result: answer.into_result(), ..v1::Response::default() }
             }
             Err(refusal) => {
                 if refusal.status == Status::LoginEnded {
@@ -153,7 +181,13 @@ impl Service {
         }
     }
 
-    fn outcome(&self, session: &mut Session, request: v1::Request, arrived: Instant) -> Result<Answer, Refusal> {
+    fn outcome(
+        &self,
+        session: &mut Session,
+        request: v1::Request,
+        arrived: Instant,
+        turn: &Turn<'_>,
+    ) -> Result<Unsent, Refusal> {
         let deadline = arrived + time_of(request.deadline_ms);
         let seen = Revision(request.seen_revision);
         let change = self.change_of(&request, session.via());
@@ -167,15 +201,17 @@ impl Service {
         }
         let session_keys = strongroom_wire::session_keys(request.session_keys)?;
         let approvals = strongroom_wire::approvals(request.approvals)?;
-        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms(), session_keys, approvals };
+        let asked = Asked { change, deadline, now_ms: self.cluster.now_ms(), session_keys, approvals, turn };
         if let Operation::ApplianceState(_) = operation.0 {
             // Answered also by an HSM that does not serve: it says why.
-            return self.appliance_state(session, &asked);
+            return self.appliance_state(session, &asked).map(Some).map(Unsent);
         }
         let life = self.cluster.serving()?;
-        self.cluster.catch_up(seen, deadline)?;
+        if self.cluster.state().revision() < seen {
+            turn.away(deadline, || self.cluster.catch_up(seen, deadline))??;
+        }
         session.check_connection(&self.cluster.state())?;
-        let answer = self.operate(session, &mut operation.0, &asked)?;
+        let answer = Unsent(Some(self.operate(session, &mut operation.0, &asked)?));
         self.cluster.still_serving(life)?;
         Ok(answer)
     }
@@ -257,10 +293,10 @@ impl Service {
 
     /// Asks the state; when it refuses for something that is not there, once more after the store was asked for its
     /// newest revision. Without the store such a refusal is none: the status says that the store is out of reach.
-    fn fresh<T>(&self, deadline: Instant, ask: impl Fn(&State) -> Result<T, Refusal>) -> Result<T, Refusal> {
+    fn fresh<T>(&self, asked: &Asked, ask: impl Fn(&State) -> Result<T, Refusal>) -> Result<T, Refusal> {
         match ask(&self.cluster.state()) {
             Err(refusal) if rests_on_absence(refusal.status) => {
-                self.cluster.freshen(deadline)?;
+                asked.turn.away(asked.deadline, || self.cluster.freshen(asked.deadline))??;
                 ask(&self.cluster.state())
             }
             outcome => outcome,
@@ -273,15 +309,17 @@ impl Service {
     }
 
     fn permitted_to(&self, actor: &Actor, operation: permissions::Operation, asked: &Asked) -> Result<(), Refusal> {
-        self.fresh(asked.deadline, |state| permit(state, actor, operation, asked.now_ms).map(drop))
+        self.fresh(asked, |state| permit(state, actor, operation, asked.now_ms).map(drop))
     }
 
     /// Before a list: the store's newest revision, or what this member has when the store cannot be reached.
-    fn freshen_for_list(&self, asked: &Asked) {
+    fn freshen_for_list(&self, asked: &Asked) -> Result<(), Refusal> {
         let patience = Instant::now() + Duration::from_millis(LIST_FRESH_MS_MAX);
-        if let Err(refusal) = self.cluster.freshen(asked.deadline.min(patience)) {
+        let freshen = || self.cluster.freshen(asked.deadline.min(patience));
+        if let Err(refusal) = asked.turn.away(asked.deadline, freshen)? {
             self.log.client(crate::log::Level::Warn, format_args!("a list may lack what is newest: {refusal}"));
         }
+        Ok(())
     }
 }
 
@@ -324,6 +362,11 @@ pub fn hashes_password(request: &v1::Request) -> bool {
     matches!(request.operation, Some(Operation::Login(_) | Operation::LoginChallenge(_) | Operation::Activate(_)))
 }
 
+/// Whether a request gives its connection a login that was made before, for which it waits in a queue of its own.
+pub fn attaches(request: &v1::Request) -> bool {
+    matches!(request.operation, Some(Operation::Attach(_)))
+}
+
 /// Whether a request may end the very connection that it came over, whose last answer it then has.
 pub fn may_end_connection(request: &v1::Request) -> bool {
     matches!(request.operation, Some(Operation::MtlsDeregisterTrustAnchor(_)))
@@ -349,34 +392,52 @@ pub fn may_answer_long(request: &v1::Request) -> bool {
 pub fn wipe(response: &mut v1::Response) -> bool {
     let held = !response.ticket.is_empty();
     response.ticket.zeroize();
-    match &mut response.result {
-        Some(Answer::Login(login)) => login.ticket.zeroize(),
-        Some(Answer::Decrypt(decrypted)) => wipe_and_clear(&mut decrypted.data),
-        Some(Answer::Random(random)) => wipe_and_clear(&mut random.data),
-        Some(Answer::KeyReadValue(read)) => read.value.zeroize(),
-        _ => return held,
+    response.result.as_mut().is_some_and(wipe_answer) || held
+}
+
+/// The same of an answer.
+fn wipe_answer(answer: &mut Answer) -> bool {
+    match answer {
+        Answer::Login(login) => login.ticket.zeroize(),
+        Answer::Decrypt(decrypted) => wipe_and_clear(&mut decrypted.data),
+        // In counter mode, who has one of two texts may have encrypted the other to read it.
+        Answer::Encrypt(encrypted) => wipe_and_clear(&mut encrypted.data),
+        Answer::Random(random) => wipe_and_clear(&mut random.data),
+        Answer::KeyReadValue(read) => read.value.zeroize(),
+        _ => return false,
     }
     true
 }
 
+/// Wipes what a request holds that must not be seen, where nothing is done with it.
+pub fn wipe_request(request: &mut v1::Request) {
+    if let Some(operation) = &mut request.operation {
+        wipe_operation(operation);
+    }
+}
+
+fn wipe_operation(operation: &mut Operation) {
+    match operation {
+        Operation::Login(message) => message.password.zeroize(),
+        Operation::Attach(message) => message.ticket.zeroize(),
+        Operation::Activate(message) => message.password.zeroize(),
+        Operation::UserCreate(message) => message.password.zeroize(),
+        Operation::UserChangePassword(message) => message.password.zeroize(),
+        Operation::UserChangeMfa(message) => message.password.zeroize(),
+        Operation::LoginChallenge(message) => message.password.zeroize(),
+        Operation::KeyImport(message) => {
+            message.private_key_info.zeroize();
+            message.secret.zeroize();
+        }
+        Operation::Encrypt(message) => wipe_and_clear(&mut message.data),
+        // In clear while it is being decrypted, which is done in place.
+        Operation::Decrypt(message) => wipe_and_clear(&mut message.data),
+        _ => {}
+    }
+}
+
 impl Drop for Wiped {
     fn drop(&mut self) {
-        match &mut self.0 {
-            Operation::Login(message) => message.password.zeroize(),
-            Operation::Attach(message) => message.ticket.zeroize(),
-            Operation::Activate(message) => message.password.zeroize(),
-            Operation::UserCreate(message) => message.password.zeroize(),
-            Operation::UserChangePassword(message) => message.password.zeroize(),
-            Operation::UserChangeMfa(message) => message.password.zeroize(),
-            Operation::LoginChallenge(message) => message.password.zeroize(),
-            Operation::KeyImport(message) => {
-                message.private_key_info.zeroize();
-                message.secret.zeroize();
-            }
-            Operation::Encrypt(message) => wipe_and_clear(&mut message.data),
-            // In clear while it is being decrypted, which is done in place.
-            Operation::Decrypt(message) => wipe_and_clear(&mut message.data),
-            _ => {}
-        }
+        wipe_operation(&mut self.0);
     }
 }

@@ -44,14 +44,14 @@ impl Service {
     }
 
     pub(super) fn mtls_list_trust_anchors(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let anchors = list_trust_anchors(&self.cluster.state(), &session.actor(), asked.now_ms)?;
         let trust_anchors = anchors.iter().map(|anchor| message_of(anchor)).collect();
         Ok(Answer::MtlsListTrustAnchors(v1::MtlsListTrustAnchorsResult { trust_anchors }))
     }
 
     pub(super) fn mtls_get_enforcement(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let level = enforcement(&self.cluster.state(), &session.actor(), asked.now_ms)?;
         let level = v1::MtlsEnforcement::from(level).into();
         Ok(Answer::MtlsGetEnforcement(v1::MtlsGetEnforcementResult { level }))

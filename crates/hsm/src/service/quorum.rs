@@ -16,7 +16,7 @@ use super::mfa::{is_signature, token_key};
 use super::users::changed_user;
 use super::{Asked, Service, Session};
 
-impl Asked {
+impl Asked<'_, '_> {
     /// What comes beside a command: its id and digest, and the approvals as this state lets them be found.
     pub(super) fn request(&self, state: &State, actor: &Actor) -> Result<Request, Refusal> {
         let request = self.change.as_ref().ok_or_else(|| Refusal::new(Status::MalformedRequest, "request_id"))?;
@@ -100,7 +100,7 @@ impl Service {
     }
 
     pub(super) fn quorum_token_list(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let tokens = list_tokens(&self.cluster.state(), &session.actor(), asked.now_ms)?;
         let tokens = tokens.into_iter().map(|listed: ListedToken| v1::ListedQuorumToken {
             user_name: listed.user.as_str().to_owned(),
@@ -124,7 +124,7 @@ impl Service {
     }
 
     pub(super) fn quorum_values(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let values = quorum_values(&self.cluster.state(), &session.actor(), asked.now_ms)?;
         Ok(Answer::QuorumValues(v1::QuorumValuesResult {
             user: values.user.into(),

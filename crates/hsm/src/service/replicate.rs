@@ -32,7 +32,7 @@ impl Service {
         }
         let actor = session.actor();
         let (replica, mut key) =
-            self.fresh(asked.deadline, |state| export_key(state, &actor, reference, &destination, asked.now_ms))?;
+            self.fresh(asked, |state| export_key(state, &actor, reference, &destination, asked.now_ms))?;
         let header = replica.encode();
         let history = self.history_key()?;
         if let Some(sealed) = &mut key.sealed {
@@ -56,7 +56,7 @@ impl Service {
         let destination = cluster_id(&message.destination_cluster_id)?;
         let actor = session.actor();
         let (replica, user) =
-            self.fresh(asked.deadline, |state| export_user(state, &actor, (&name, role), &destination, asked.now_ms))?;
+            self.fresh(asked, |state| export_user(state, &actor, (&name, role), &destination, asked.now_ms))?;
         let header = replica.encode();
         let sealed = self.history_key()?.seal_replica(&header, Record::User(user).encode().expose());
         self.log.client(Level::Info, format_args!("user {name} was sealed for {destination} by {session}"));
@@ -84,7 +84,7 @@ impl Service {
         self.log.client(Level::Info, format_args!("key {reference} of {source} was taken in by {session}"));
         // A repeat may find that the key was deleted since.
         let actor = session.actor();
-        let view: KeyView = self.fresh(asked.deadline, |state| key_view(state, &actor, reference, asked.now_ms))?;
+        let view: KeyView = self.fresh(asked, |state| key_view(state, &actor, reference, asked.now_ms))?;
         Ok(Answer::KeyReplicate(key_message(view)))
     }
 
@@ -115,7 +115,7 @@ impl Service {
 
     /// What an earlier life of the user left on share lists goes before the user comes.
     fn forget_shares(&self, user: &User, asked: &Asked) -> Result<(), Refusal> {
-        self.cluster.freshen(asked.deadline)?;
+        asked.turn.away(asked.deadline, || self.cluster.freshen(asked.deadline))??;
         loop {
             let state = self.cluster.state();
             if state.user(user.id).is_some() || state.shared_with(user.id).next().is_none() {
@@ -141,7 +141,7 @@ impl Service {
         }
         let replica = Replica::decode(&message.header).map_err(|_| malformed("replica: its header"))?;
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
+        self.fresh(asked, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
         let history = self.history_key()?;
         // Another history, another header, altered bytes: which of them cannot be told.
         let opened = history.open_replica(&message.header, &message.sealed).map_err(|_| Status::NotClones)?;

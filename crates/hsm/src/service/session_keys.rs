@@ -47,7 +47,7 @@ impl UsableKey {
     }
 }
 
-impl Asked {
+impl Asked<'_, '_> {
     /// What the request says of this session key; none of a key that is one of the store.
     pub(super) fn session_key(&self, reference: KeyReference) -> Option<&NamedSessionKey> {
         self.session_keys.iter().find(|named| named.reference == reference)
@@ -64,7 +64,7 @@ impl Service {
         mut make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<Vec<v1::Key>, Refusal> {
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| check_session_keys(state, &actor, command, asked.now_ms))?;
+        self.fresh(asked, |state| check_session_keys(state, &actor, command, asked.now_ms))?;
         for _ in 0..DRAWS_MAX {
             let made = make()?;
             match session_keys(&self.cluster.state(), &actor, command, &made, asked.now_ms) {
@@ -97,7 +97,7 @@ impl Service {
         asked: &Asked,
     ) -> Result<Arc<HeldSessionKey>, Refusal> {
         let actor = session.actor();
-        self.fresh(asked.deadline, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
+        self.fresh(asked, |state| permit(state, &actor, operation, asked.now_ms).map(drop))?;
         let Actor::Login(login) = actor else { return Err(Status::NotLoggedIn.into()) };
         if let Some(held) = self.keys.session_keys().find(&login, named.reference) {
             return Ok(held);

@@ -72,7 +72,7 @@ impl Service {
     }
 
     pub(super) fn user_list(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let users = list_users(&self.cluster.state(), &session.actor(), asked.now_ms)?;
         Ok(Answer::UserList(v1::UserListResult { users: users.into_iter().map(user_message).collect() }))
     }

@@ -37,7 +37,7 @@ impl Service {
     }
 
     pub(super) fn cluster_info(&self, session: &Session, asked: &Asked) -> Result<Answer, Refusal> {
-        self.freshen_for_list(asked);
+        self.freshen_for_list(asked)?;
         let view = self.view(session, Operation::ClusterInfo, asked)?;
         let serving = self.cluster.members();
         let info = |hsm: Hsm| v1::HsmInfo {

@@ -83,7 +83,7 @@ impl Service {
         };
         let (wrapping, payload) = (named(wrapping)?, named(payload)?);
         let keys = || (wrapping.key(), payload.key());
-        let found = self.fresh(asked.deadline, |state| authorize_wrap(state, &actor, mechanism, keys(), asked.now_ms));
+        let found = self.fresh(asked, |state| authorize_wrap(state, &actor, mechanism, keys(), asked.now_ms));
         let WrapKeys { wrapping: stored_wrapping, payload: stored_payload } = match found {
             Err(refusal) if refusal.status == Status::QuorumFailed && !asked.approvals.is_empty() => {
                 let stored = |named: &Named| match named {
@@ -217,7 +217,7 @@ impl Service {
     /// Whether a command asks for session keys. Of a key that is not there nothing can be known: the change finds that out,
     /// or that it was made before.
     fn is_for_session(&self, command: &Command, asked: &Asked) -> Result<bool, Refusal> {
-        match self.fresh(asked.deadline, |state| is_for_session(state, command)) {
+        match self.fresh(asked, |state| is_for_session(state, command)) {
             Err(refusal) if refusal.status == Status::KeyUnknown => Ok(false),
             outcome => outcome,
         }

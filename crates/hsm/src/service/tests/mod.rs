@@ -16,6 +16,7 @@ mod quorum;
 mod replicate;
 mod session_keys;
 mod sharing;
+mod strangers;
 mod tickets;
 mod tokens;
 mod world;

@@ -15,7 +15,7 @@ use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 
-use super::super::{Service, Session};
+use super::super::{Service, Session, Turn};
 use crate::cluster::cloning::{Read, cloned};
 use crate::cluster::{Cluster, Setup};
 use crate::connections::{ConnectionLimits, Connections};
@@ -211,7 +211,7 @@ impl<'a> Client<'a> {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let id = IDS.fetch_add(1, Ordering::Relaxed);
         let request = v1::Request { id, seen_revision: self.seen, ..request };
-        let response = self.member.service.answer(&mut self.session, request, arrived);
+        let response = self.member.service.answer(&mut self.session, request, arrived, &Turn::free());
         assert_eq!(response.id, id);
         assert!(response.revision >= self.seen, "time went back");
         self.seen = response.revision;
