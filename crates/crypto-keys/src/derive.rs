@@ -90,7 +90,7 @@ impl Keyed {
     fn new(prf: Prf, key: &Secret) -> Result<Keyed, KeyError> {
         match prf {
             Prf::AesCmac => Keyed::cmac(key),
-            Prf::Hmac(hash) => Hmac::new(hash, key).map(Keyed::Hmac).ok_or(KeyError::Fault),
+            Prf::Hmac(hash) => Hmac::new(hash, key.expose()).map(Keyed::Hmac).ok_or(KeyError::Fault),
         }
     }
 
@@ -108,7 +108,7 @@ impl Keyed {
     fn write(&self, input: &[u8], output: &mut [u8]) -> Result<(), KeyError> {
         let written = match self {
             Keyed::Cmac(key) => cmac::sign_to_buffer(key, input, output).ok().map(drop),
-            Keyed::Hmac(key) => key.write(input, output),
+            Keyed::Hmac(key) => key.write(&[input], output),
         };
         written.ok_or(KeyError::Fault)
     }

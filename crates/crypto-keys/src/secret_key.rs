@@ -91,9 +91,9 @@ impl SecretKey {
         match mechanism {
             MacMechanism::Hmac(hash) => {
                 let at = HashFunction::ALL.iter().position(|known| *known == hash).ok_or(KeyError::Fault)?;
-                let key = kept(&self.hmac[at], || Hmac::new(hash, &self.material).ok_or(KeyError::Fault))?;
+                let key = kept(&self.hmac[at], || Hmac::new(hash, self.material.expose()).ok_or(KeyError::Fault))?;
                 let mut mac = vec![0; hash.digest_len()];
-                key.write(data, &mut mac).ok_or(KeyError::Fault)?;
+                key.write(&[data], &mut mac).ok_or(KeyError::Fault)?;
                 Ok(mac)
             }
             MacMechanism::AesCmac => {

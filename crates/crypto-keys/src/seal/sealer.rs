@@ -1,13 +1,13 @@
 use std::fmt;
 
-use aws_lc_rs::hmac;
-use strongroom_crypto::{hmac_sha256, random};
-use strongroom_types::{ClusterId, KeyReference, LoginId, RecordPath, Revision, Secret};
+use strongroom_crypto::random;
+use strongroom_types::{ClusterId, HashFunction, KeyReference, LoginId, RecordPath, Revision, Secret};
 use zeroize::Zeroizing;
 
 use super::derive::{KEY_LEN, derive, push_cluster};
 use super::{ClusterKey, HistoryKey, SealError, VERSION, aead};
 use crate::locked::Locked;
+use crate::sys::Hmac;
 
 /// Random bytes in each sealed ticket and challenge, from which its key is derived. Both are sealed without end; with a
 /// key for each, the limit of 2^32 random nonces a key (SP 800-38D §8.3) is never near.
@@ -98,7 +98,7 @@ impl Sealer {
 
     /// The MAC of a sealed record and its place, as summed up in the head.
     pub fn record_mac(&self, path: RecordPath, revision: Revision, sealed: &[u8]) -> [u8; 32] {
-        hmac_sha256(self.subkey(Purpose::RecordMacs), &[&place(path, revision), sealed])
+        self.mac(Purpose::RecordMacs, &[&place(path, revision), sealed])
     }
 
     /// Seals the material of the key that has this reference, now and for ever.
@@ -183,18 +183,24 @@ impl Sealer {
 
     /// The MAC of an HSM's anchor file.
     pub fn anchor_mac(&self, anchor: &[u8]) -> [u8; 32] {
-        hmac_sha256(self.subkey(Purpose::Anchor), &[anchor])
+        self.mac(Purpose::Anchor, &[anchor])
     }
 
     /// The digest by which a repeated command is told from another one under the same request id. Keyed, because a
     /// command may hold a password. Each part counts with its length: parts do not run into each other.
     pub fn command_digest(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.subkey(Purpose::Commands)));
-        for part in parts {
-            context.update(&len_bytes(part));
-            context.update(part);
-        }
-        context.sign().as_ref().try_into().expect("an HMAC-SHA-256 tag has 32 bytes")
+        let lengths: Vec<_> = parts.iter().map(|part| len_bytes(part)).collect();
+        let all: Vec<&[u8]> = lengths.iter().zip(parts).flat_map(|(len, part)| [&len[..], part]).collect();
+        self.mac(Purpose::Commands, &all)
+    }
+
+    /// HMAC-SHA-256 with the subkey of a purpose, over the parts one after the other. What follows from the subkey is in
+    /// one place for as long as this takes, and wiped then.
+    fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = [0; 32];
+        let written = Hmac::new(HashFunction::Sha256, self.subkey(purpose)).and_then(|key| key.write(parts, &mut mac));
+        written.expect("HMAC fails only when there is no memory left");
+        mac
     }
 
     fn subkey(&self, purpose: Purpose) -> &[u8] {
