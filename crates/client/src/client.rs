@@ -454,6 +454,16 @@ impl Client {
         answered.read(|answer| matches!(answer, Answer::KeyDelete(_)).then_some(Ok(())))
     }
 
+    /// Ends session keys, of which none can fail to: from here on this client does not know them, whatever attributes they
+    /// have and whatever any HSM answers. HSMs are told, for a short time, so that they have room for others; a key that one
+    /// holds still ends there with the login, and nobody can name it. Keys of the store are left as they are.
+    pub fn end_session_keys(&self, keys: &[KeyReference]) {
+        if let Some(login) = self.0.present_login() {
+            let ended = login.session_keys.take(keys);
+            self.0.tell_of_ended_keys(&login, ended);
+        }
+    }
+
     /// Lets a crypto user use a key of one's own; done, too, when it is so already.
     pub fn key_share(&self, key: KeyReference, user: &UserName, role: Role) -> Result<(), ClientError> {
         let operation = Operation::KeyShare(v1::KeyShare {

@@ -95,5 +95,8 @@ pub(crate) const SESSION_KEY_IMPORT: Manner = Manner { secret: true, ..SESSION_K
 /// Deleting a session key, which only this client has.
 pub(crate) const SESSION_KEY_DELETION: Manner = Manner { changes: false, secret: false, ..MANAGEMENT };
 
+/// Telling of session keys that have ended, all of them together: nobody need know of it.
+pub(crate) const SESSION_KEYS_ENDED: Manner = Manner { patience: Duration::from_secs(2), ..SESSION_KEY_DELETION };
+
 /// Setting the first admin's password.
 pub(crate) const ACTIVATION: Manner = Manner { needs_login: false, ..MANAGEMENT };

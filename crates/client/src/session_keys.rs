@@ -108,6 +108,16 @@ impl SessionKeys {
         self.read(|keys| keys.get(&reference).map(|key| key.info.clone()))
     }
 
+    /// Forgets those of these keys that it has; they come back by name, as their HSMs know them.
+    pub(crate) fn take(&self, references: &[KeyReference]) -> Vec<v1::SessionKey> {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let taken = references.iter().filter(|reference| keys.remove(reference).is_some());
+        let taken: Vec<_> =
+            taken.map(|reference| NamedSessionKey { reference: *reference, sealed: Vec::new() }.into()).collect();
+        self.len.store(keys.len(), Ordering::Relaxed);
+        taken
+    }
+
     pub(crate) fn forget(&self, reference: KeyReference) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.remove(&reference);
@@ -174,8 +184,12 @@ mod tests {
         assert_eq!(keys.named(&wanted, true), [message(vec![2; 90])]);
         keys.forget(reference(2));
         assert!(keys.named(&wanted, true).is_empty() && keys.holds(reference(1)));
+        keys.insert(vec![key(4), key(5)]).unwrap();
+        let named = |reference| v1::SessionKey { reference, sealed: Vec::new() };
+        assert_eq!(keys.take(&[reference(5), reference(3), reference(4), reference(5)]), [named(5), named(4)]);
+        assert!(!keys.holds(reference(4)) && !keys.holds(reference(5)) && keys.holds(reference(1)));
         keys.clear();
-        assert!(!keys.holds(reference(1)));
+        assert!(!keys.holds(reference(1)) && keys.take(&[reference(1)]).is_empty());
     }
 
     #[test]

@@ -173,8 +173,11 @@ impl Sessions {
                 let _ = turn.logout();
             }
         }
-        for session in closed {
-            end_objects(session);
+        // Session keys end here and now; whatever can't be told to an HSM ends there with the login.
+        let keys = closed.iter().flat_map(|session| slot.objects.session_closed(session.handle));
+        let keys: Vec<_> = keys.map(|key| key.reference).collect();
+        if !keys.is_empty() {
+            slot.client.end_session_keys(&keys);
         }
     }
 
@@ -192,19 +195,5 @@ impl Sessions {
         let done = turn.logout();
         self.of(slot).iter().for_each(|session| session.logged_out());
         done
-    }
-}
-
-/// Destroys what dies with a session. What can't be destroyed now ends with the login.
-fn end_objects(session: &Session) {
-    let slot = &session.slot;
-    let keys = slot.objects.session_closed(session.handle);
-    // Keys of a login that has ended are there no more.
-    for key in keys.iter().filter(|_| slot.logged_in()) {
-        if let Err(error) = slot.client.key_delete(key.reference) {
-            slot.log.write(Level::Warn, &format!("session keys live on until C_Logout: {error}"));
-            // The next ones would wait as long.
-            return;
-        }
     }
 }

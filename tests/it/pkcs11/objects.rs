@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use strongroom_crypto::{ecdsa, pkcs8, spki};
 use strongroom_tests::{World, kill, program, run};
@@ -87,6 +88,22 @@ fn session_keys_outlive_an_hsm_and_end_with_their_session() {
     assert_eq!(waits.as_deref(), Some("kill"));
     // Whichever of the two has made the keys: the other is given them by the library.
     kill("KILL", world.hsm_pids()[0]);
+    story.go_on();
+    story.end();
+}
+
+#[test]
+fn session_keys_end_with_their_session_whatever_they_are_and_whoever_answers() {
+    let world = World::new();
+    let mut story = Story::of(&world, "endings");
+    let (said, waits) = story.next();
+    assert_eq!(waits.as_deref(), Some("kill"), "{said:#?}");
+    world.kill_everything();
+    let begun = Instant::now();
+    story.go_on();
+    let (said, waits) = story.next();
+    assert_eq!(waits.as_deref(), Some("count"), "{said:#?}");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     story.go_on();
     story.end();
 }

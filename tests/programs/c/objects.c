@@ -406,6 +406,40 @@ static void sessions(void)
     HOLDS(find_one(CKA_LABEL, "a copy", 6, hits) == 0 && find_one(CKA_LABEL, "of the second", 13, hits) == 0);
 }
 
+static CK_OBJECT_HANDLE make_lasting(CK_BBOOL *token)
+{
+    CK_ATTRIBUTE template[] = {
+        { CKA_TOKEN, token, 1 }, { CKA_VALUE_LEN, &len32, sizeof len32 }, { CKA_DESTROYABLE, &no, 1 },
+    };
+    return make(CKM_AES_KEY_GEN, template, COUNT(template));
+}
+
+/* Keys that nobody may destroy end with their session as others do, and keep no other from its end. */
+static void endings(void)
+{
+    CK_SESSION_HANDLE first = s, second = open_session();
+    CK_OBJECT_HANDLE hits[8], lasting;
+    s = second;
+    lasting = make_lasting(&no);
+    IS(CKR_ACTION_PROHIBITED, p->C_DestroyObject(s, lasting));
+    for (int i = 0; i < 4; i++) {
+        make_aes("passing", &no);
+        make_lasting(&no);
+    }
+    s = first;
+    OK(p->C_CloseSession(second));
+    HOLDS(find_one(CKA_TOKEN, &no, 1, hits) == 0);
+
+    /* So do they when no HSM answers. */
+    s = second = open_session();
+    for (int i = 0; i < 4; i++)
+        make_aes("passing", &no);
+    s = first;
+    wait_for("kill");
+    OK(p->C_CloseSession(second));
+    wait_for("count");
+}
+
 static CK_BYTE a6[8] = { 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6 };
 
 /* Wraps: the size first, too little room, then all; the result's length is the size that was told. */
@@ -928,6 +962,7 @@ static const struct {
     { "searches", searches },
     { "copies", copies },
     { "sessions", sessions },
+    { "endings", endings },
     { "wraps", wraps },
     { "kinds", kinds },
     { "trusted", trusted },

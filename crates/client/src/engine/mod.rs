@@ -184,6 +184,26 @@ impl Engine {
         }
     }
 
+    /// Tells an HSM of session keys of this login that the client knows no more. Nothing comes of what it answers.
+    pub(crate) fn tell_of_ended_keys(&self, login: &Arc<Login>, ended: Vec<v1::SessionKey>) {
+        let manner = &manner::SESSION_KEYS_ENDED;
+        let (generation, deadline) = (self.generation(), Instant::now() + manner.patience);
+        for named in ended {
+            let operation = Operation::KeyDelete(v1::KeyDelete { reference: named.reference });
+            let mut request =
+                v1::Request { session_keys: vec![named], operation: Some(operation), ..v1::Request::default() };
+            let errand = Errand { login: Some(Arc::clone(login)), ..Errand::new(manner, deadline) };
+            let told = self.deliver(&generation, &errand, &mut request);
+            // Refusals are about one key; the others would wait as this one did, or are of a login that has ended.
+            match told {
+                Ok(_) => {}
+                Err(ClientError::Refused(refusal))
+                    if !matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) => {}
+                Err(_) => break,
+            }
+        }
+    }
+
     /// Tries members until one gives an answer that counts.
     fn deliver(
         &self,

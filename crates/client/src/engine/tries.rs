@@ -52,14 +52,16 @@ impl<'a> Errand<'a> {
         Errand { manner, login: None, makes_login: None, keys: &[], deadline, unanswered: Cell::new(false) }
     }
 
-    /// Names the session keys in the request.
+    /// Names the session keys in the request. Of an operation that uses none, whatever it names stays as it is.
     pub(super) fn name_session_keys(&self, request: &mut v1::Request) {
-        request.session_keys = self.named(false);
+        if !self.keys.is_empty() {
+            request.session_keys = self.named(false);
+        }
     }
 
     /// Puts the session keys' sealed forms into the request; answers whether there are any that were missing.
     pub(super) fn seal_session_keys(&self, request: &mut v1::Request) -> bool {
-        let missing = request.session_keys.iter().any(|key| key.sealed.is_empty());
+        let missing = !self.keys.is_empty() && request.session_keys.iter().any(|key| key.sealed.is_empty());
         if missing {
             request.session_keys = self.named(true);
         }

@@ -100,7 +100,7 @@ impl Session {
         let copy = client.key_copy(key.reference, changes);
         let copy = copy.map_err(|error| objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID))?;
         let (copied, stays) = (copy.reference, copy.attributes.flags.has(Flag::Token));
-        let replaced = objects.replace(key.handle, copy, key.session.filter(|_| !stays));
+        let replaced = objects.replace(key.handle, copy, key.session().filter(|_| !stays));
         // The one that has no handle now; should it not be deleted, it ends with the login.
         let _ = client.key_delete(if replaced { key.reference } else { copied });
         match replaced {

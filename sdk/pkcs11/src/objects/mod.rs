@@ -2,7 +2,7 @@
 //!
 //! * Handles count up over all slots and are never used again. An object that is found twice has one handle.
 //! * A key's copy of what is known of it serves to refuse early and to save round trips; the HSM decides at every use.
-//! * What dies with a session is destroyed in the HSMs when that closes; with the login all keys are forgotten.
+//! * What dies with a session ends when that closes, whatever the HSMs answer; with the login all keys are forgotten.
 
 mod attributes;
 mod certificates;
@@ -16,7 +16,7 @@ mod wrap;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use cryptoki_sys::*;
@@ -42,14 +42,20 @@ pub(crate) struct Key {
     pub(crate) handle: CK_OBJECT_HANDLE,
     /// The HSMs' reference.
     pub(crate) reference: KeyReference,
-    /// The session that made it, if it dies with that.
-    pub(crate) session: Option<CK_SESSION_HANDLE>,
+    /// The session that made it, if it dies with that. Another thread may find a key before it is said whose it is.
+    session: OnceLock<CK_SESSION_HANDLE>,
     info: ArcSwap<KeyInfo>,
 }
 
 impl Key {
     pub(crate) fn new(handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
+        let session = session.map_or_else(OnceLock::new, OnceLock::from);
         Arc::new(Key { handle, reference: info.reference, session, info: ArcSwap::from_pointee(info) })
+    }
+
+    /// The session with which it dies.
+    pub(crate) fn session(&self) -> Option<CK_SESSION_HANDLE> {
+        self.session.get().copied()
     }
 
     /// What is known of the key.
@@ -81,7 +87,7 @@ impl Object {
     fn session(&self) -> Option<CK_SESSION_HANDLE> {
         match self {
             Object::Certificate(certificate) => certificate.session(),
-            Object::Key(key) => key.session,
+            Object::Key(key) => key.session(),
             Object::Unseen(_) => None,
         }
     }
@@ -125,7 +131,13 @@ impl Table {
         let handle = *self.keys.entry(info.reference).or_insert_with(next_handle);
         if let Some(Object::Key(key)) = self.objects.get(&handle) {
             key.info.store(Arc::new(info));
-            return Arc::clone(key);
+            let key = Arc::clone(key);
+            if let Some(session) = session
+                && key.session.set(session).is_ok()
+            {
+                self.of_sessions.entry(session).or_default().insert(handle);
+            }
+            return key;
         }
         let key = Key::new(handle, info, session);
         self.insert(handle, Object::Key(Arc::clone(&key)));
@@ -283,10 +295,9 @@ impl Session {
         let is_token = info.attributes.flags.has(strongroom_types::Flag::Token);
         let key = self.slot.objects.add(info, (!is_token).then_some(self.handle));
         if !is_token && self.is_closed() {
-            // Whoever closed the session destroyed what it had then.
-            if self.slot.objects.forget(key.handle) {
-                self.slot.client.key_delete(key.reference)?;
-            }
+            // Whoever closed the session ended what it had then.
+            self.slot.objects.forget(key.handle);
+            self.slot.client.end_session_keys(&[key.reference]);
             return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed while the key was made"));
         }
         Ok(key.handle)

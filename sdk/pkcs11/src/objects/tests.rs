@@ -61,7 +61,7 @@ fn a_session_takes_along_what_it_made_and_nothing_else() {
     let mut table = Table::default();
     let (own, others, lasting) = (table.key(aes(1), Some(5)), table.key(aes(2), Some(6)), table.key(aes(3), None));
     // Found by another session, it is the same object still.
-    assert_eq!(table.key(aes(1), None).session, Some(5));
+    assert_eq!(table.key(aes(1), None).session(), Some(5));
     let destroyed = table.key(aes(4), Some(5));
     table.remove(destroyed.handle);
     let dying: Vec<_> = table.session_closed(5).iter().map(|key| key.reference).collect();
@@ -74,11 +74,24 @@ fn a_session_takes_along_what_it_made_and_nothing_else() {
 }
 
 #[test]
+fn a_key_that_another_thread_found_first_dies_with_its_session_all_the_same() {
+    let mut table = Table::default();
+    let found = table.key(aes(1), None);
+    let kept = table.key(aes(1), Some(5));
+    assert!(Arc::ptr_eq(&found, &kept) && found.session() == Some(5));
+    // What it dies with does not change any more.
+    assert_eq!(table.key(aes(1), Some(6)).session(), Some(5));
+    assert!(table.session_closed(6).is_empty());
+    let dying: Vec<_> = table.session_closed(5).iter().map(|key| key.handle).collect();
+    assert_eq!(dying, [found.handle]);
+}
+
+#[test]
 fn another_key_takes_the_handle_of_one_that_is_there() {
     let mut table = Table::default();
     let before = table.key(aes(1), Some(5));
     assert!(table.replace(before.handle, aes(2), Some(5)));
-    assert_eq!((table.key(aes(2), None).handle, table.key(aes(2), None).session), (before.handle, Some(5)));
+    assert_eq!((table.key(aes(2), None).handle, table.key(aes(2), None).session()), (before.handle, Some(5)));
     assert_ne!(table.key(aes(1), None).handle, before.handle);
     // One that stays outlives the session.
     assert!(table.replace(before.handle, aes(3), None));
