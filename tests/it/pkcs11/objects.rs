@@ -109,6 +109,16 @@ fn session_keys_end_with_their_session_whatever_they_are_and_whoever_answers() {
 }
 
 #[test]
+fn a_change_of_a_session_key_leaves_none_beside_it() {
+    tell(&World::new(), "changes");
+}
+
+#[test]
+fn half_a_pair_is_not_left_when_its_session_is_closed() {
+    tell(&World::new(), "halves");
+}
+
+#[test]
 fn keys_are_wrapped_by_every_mechanism_and_come_back() {
     tell(&World::new(), "wraps");
 }

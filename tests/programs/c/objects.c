@@ -4,7 +4,9 @@
  * have to look at is printed as "name value" with bytes in hexadecimal. A line that reads "wait" asks whoever runs the program
  * to do something and to answer with a line.
  */
+#define _DEFAULT_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -438,6 +440,86 @@ static void endings(void)
     wait_for("kill");
     OK(p->C_CloseSession(second));
     wait_for("count");
+}
+
+/* Changes of a session key leave nothing of it as it was, and such as say nothing leave it alone. */
+static CK_BYTE letter[] = { 'a', 'b', 'c', 'd' };
+static CK_OBJECT_HANDLE changing;
+
+static void *change_often(void *to)
+{
+    CK_SESSION_HANDLE session = open_session();
+    CK_ATTRIBUTE label[] = { { CKA_LABEL, to, 1 } };
+    for (int i = 0; i < 10; i++)
+        OK(p->C_SetAttributeValue(session, changing, label, 1));
+    OK(p->C_CloseSession(session));
+    return NULL;
+}
+
+static void changes(void)
+{
+    CK_OBJECT_HANDLE hits[8], pub, priv;
+    CK_ATTRIBUTE renamed[] = { { CKA_LABEL, "renamed", 7 } };
+    pthread_t threads[COUNT(letter)];
+    changing = make_lasting(&no);
+    CK_MECHANISM hmac = { CKM_SHA256_HMAC, NULL, 0 };
+    CK_BYTE mac[32];
+    CK_ULONG len = sizeof mac;
+    OK(p->C_SignInit(s, &hmac, changing));
+    OK(p->C_SetAttributeValue(s, changing, NULL, 0));
+    OK(p->C_Sign(s, mac, 1, mac, &len));
+    OK(p->C_SetAttributeValue(s, changing, renamed, 1));
+    HOLDS(find_one(CKA_TOKEN, &no, 1, hits) == 1 && hits[0] == changing);
+
+    for (size_t i = 0; i < COUNT(letter); i++)
+        HOLDS(pthread_create(&threads[i], NULL, change_often, &letter[i]) == 0);
+    for (size_t i = 0; i < COUNT(letter); i++)
+        HOLDS(pthread_join(threads[i], NULL) == 0);
+    HOLDS(find_one(CKA_TOKEN, &no, 1, hits) == 1 && hits[0] == changing);
+
+    /* Of the pair that one half of stays, the HSMs had both in the session. */
+    CK_ATTRIBUTE curve[] = { { CKA_EC_PARAMS, p256, sizeof p256 }, { CKA_LABEL, "half", 4 } };
+    CK_ATTRIBUTE stays[] = { { CKA_TOKEN, &yes, 1 }, { CKA_DESTROYABLE, &no, 1 }, { CKA_LABEL, "half", 4 } };
+    make_pair(CKM_EC_KEY_PAIR_GEN, curve, 2, stays, 3, &pub, &priv);
+    HOLDS(find_one(CKA_LABEL, "half", 4, hits) == 2 && flag(priv, CKA_TOKEN) && !flag(pub, CKA_TOKEN));
+}
+
+/* A pair that is being made while its session is closed is there as a whole, or not at all. */
+static pthread_barrier_t begins;
+
+static void *make_half(void *session)
+{
+    CK_MECHANISM mechanism = { CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0 };
+    CK_ATTRIBUTE pub[] = { { CKA_MODULUS_BITS, &bits2048, sizeof bits2048 },
+                           { CKA_PUBLIC_EXPONENT, e65537, sizeof e65537 } };
+    CK_ATTRIBUTE stays[] = { { CKA_TOKEN, &yes, 1 }, { CKA_LABEL, "half", 4 } };
+    CK_OBJECT_HANDLE keys[2];
+    pthread_barrier_wait(&begins);
+    CK_RV rv = p->C_GenerateKeyPair(*(CK_SESSION_HANDLE *)session, &mechanism, pub, 2, stays, 2, &keys[0], &keys[1]);
+    return (void *)rv;
+}
+
+static void halves(void)
+{
+    CK_OBJECT_HANDLE hits[8];
+    CK_ULONG made = 0, cut_short = 0;
+    HOLDS(pthread_barrier_init(&begins, NULL, 2) == 0);
+    for (int i = 0; i < 40 && cut_short < 2 && made < 8; i++) {
+        CK_SESSION_HANDLE session = open_session();
+        pthread_t thread;
+        void *rv;
+        HOLDS(pthread_create(&thread, NULL, make_half, &session) == 0);
+        pthread_barrier_wait(&begins);
+        /* Long enough for the call to begin, and shorter than it takes to make an RSA key. */
+        find_one(CKA_LABEL, "half", 4, hits);
+        OK(p->C_CloseSession(session));
+        HOLDS(pthread_join(thread, &rv) == 0);
+        made += (CK_RV)rv == CKR_OK;
+        cut_short += (CK_RV)rv == CKR_SESSION_CLOSED;
+        HOLDS((CK_RV)rv == CKR_OK || (CK_RV)rv == CKR_SESSION_CLOSED || (CK_RV)rv == CKR_SESSION_HANDLE_INVALID);
+    }
+    HOLDS(cut_short > 0 && find_one(CKA_TOKEN, &no, 1, hits) == 0);
+    HOLDS(find_one(CKA_LABEL, "half", 4, hits) == made);
 }
 
 static CK_BYTE a6[8] = { 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6, 0xa6 };
@@ -963,6 +1045,8 @@ static const struct {
     { "copies", copies },
     { "sessions", sessions },
     { "endings", endings },
+    { "changes", changes },
+    { "halves", halves },
     { "wraps", wraps },
     { "kinds", kinds },
     { "trusted", trusted },

@@ -17,9 +17,9 @@ use strongroom_types::{AES_BLOCK_LEN, DES_BLOCK_LEN, Derivation, GcmTag, HashFun
 pub use self::flat::{MECHANISMS, mechanism_in};
 pub(crate) use self::keys::Use;
 pub(crate) use self::read::read;
-#[cfg(test)]
-pub(crate) use self::table::row;
 pub(crate) use self::table::{Row, info, list};
+#[cfg(test)]
+pub(crate) use self::table::{TABLE, row};
 use crate::entry::IvBuffer;
 
 /// A mechanism with its parameter.

@@ -84,7 +84,7 @@ const NOTHING: CK_FLAGS = 0;
 macro_rules! rows {
     ($($number:ident: $form:expr, $keys:ident, $functions:expr, fips $fips:expr $(, $place:ident)?;)*) => {
         /// Every mechanism, in the order in which it is listed.
-        pub(super) static TABLE: &[Row] = &[$(Row {
+        pub(crate) static TABLE: &[Row] = &[$(Row {
             number: $number,
             name: stringify!($number),
             form: $form,

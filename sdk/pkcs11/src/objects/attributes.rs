@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cryptoki_sys::*;
 use strongroom_client::{ClientError, KeyInfo};
-use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, PublicPart, Secret, Status, Template};
+use strongroom_types::{AttributeName, AttributeValue, Attributes, Family, Flag, PublicPart, Secret, Status, Template};
 
 use super::generate::is_token as is_token_template;
 use super::templates::{self, Kind, Readable, Shape, attribute, readable, values};
@@ -67,20 +67,26 @@ impl Session {
         }
         match self.slot.client.key_read_value(key.reference) {
             Ok(value) => Ok(Reading::Value(value)),
-            Err(ClientError::Refused(refusal)) if refusal.status == Status::KeySensitive => Ok(Reading::Sensitive),
+            Err(ClientError::Refused(refusal)) if is_about_value(refusal.status) => Ok(Reading::Sensitive),
             Err(error) => Err(self.slot.objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID)),
         }
     }
 
     /// Changes attributes, those of a token key in their order. What cannot be changed at all is refused before any is.
     pub(crate) fn set_attributes(&self, handle: CK_OBJECT_HANDLE, given: &[Given]) -> Result<(), Failure> {
-        let key = match self.object(handle)? {
+        let known = match self.object(handle)? {
             Object::Certificate(certificate) => return self.set_certificate(&certificate, given),
             Object::Key(_) | Object::Unseen(_) => self.key_of_object(handle)?,
         };
         let changes = changes(given)?;
+        let _turn = known.turn();
+        // Whoever had the turn before may have given the handle to another key, or to none.
+        let key = self.key_of_object(handle)?;
         let is_token = key.info().attributes.flags.has(Flag::Token);
         self.check_may_change(is_token || is_token_template(&changes))?;
+        if changes.is_empty() {
+            return Ok(());
+        }
         if !is_token {
             return self.change_session_key(&key, &changes);
         }
@@ -88,9 +94,7 @@ impl Session {
             let changed = self.slot.client.key_set_attribute(key.reference, *name, value);
             changed.map_err(|error| self.slot.objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
         }
-        if !changes.is_empty() {
-            key.refresh(&self.slot.client)?;
-        }
+        key.refresh(&self.slot.client)?;
         Ok(())
     }
 
@@ -100,13 +104,12 @@ impl Session {
         let copy = client.key_copy(key.reference, changes);
         let copy = copy.map_err(|error| objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID))?;
         let (copied, stays) = (copy.reference, copy.attributes.flags.has(Flag::Token));
-        let replaced = objects.replace(key.handle, copy, key.session().filter(|_| !stays));
-        // The one that has no handle now; should it not be deleted, it ends with the login.
-        let _ = client.key_delete(if replaced { key.reference } else { copied });
-        match replaced {
-            true => Ok(()),
-            false => Err(Failure::call(CKR_OBJECT_HANDLE_INVALID, "the key was destroyed meanwhile")),
+        if !objects.replace(key.handle, copy, stays) {
+            self.discard(copied, stays);
+            return Err(Failure::call(CKR_OBJECT_HANDLE_INVALID, "the key was destroyed meanwhile"));
         }
+        client.end_session_keys(&[key.reference]);
+        Ok(())
     }
 
     /// The key of this handle, for a call that is about objects.
@@ -114,6 +117,22 @@ impl Session {
         let key = self.slot.objects.key(handle);
         key.map_err(|failure| failure.renamed(CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID))
     }
+}
+
+/// Whether a refusal to tell a value is about that alone, so that the key's other attributes are told all the same.
+fn is_about_value(status: Status) -> bool {
+    let is_about_call = matches!(
+        status,
+        Status::MalformedRequest
+            | Status::FrameTooLong
+            | Status::OperationUnknown
+            | Status::WrongClusterState
+            | Status::NotLoggedIn
+            | Status::LoginEnded
+            | Status::KeyUnknown
+            | Status::SessionKeyMissing
+    );
+    status.family() == Family::Refused && !is_about_call
 }
 
 /// What is asked to be changed, in the HSMs' words.
@@ -269,6 +288,18 @@ mod tests {
         assert_eq!(reading(&generic, CKA_CHECK_VALUE), Some(Reading::None));
         let ec = key(KeyClass::PrivateKey, KeyType::Ec, &[], None);
         assert_eq!(reading(&ec, CKA_VALUE), Some(Reading::Sensitive));
+    }
+
+    #[test]
+    fn a_value_that_is_refused_alone_is_a_secret() {
+        for status in [Status::KeySensitive, Status::QuorumFailed, Status::QuorumRequired, Status::KeyTypeInconsistent]
+        {
+            assert!(is_about_value(status), "{status:?}");
+        }
+        let of_call = [Status::KeyUnknown, Status::SessionKeyMissing, Status::NotLoggedIn, Status::LoginEnded];
+        for status in of_call.into_iter().chain([Status::Busy, Status::StoreUnavailable, Status::Internal]) {
+            assert!(!is_about_value(status), "{status:?}");
+        }
     }
 
     #[test]

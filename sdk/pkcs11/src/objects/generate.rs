@@ -16,12 +16,7 @@ use crate::vendor::{CKA_CLOUDHSM_PARAMETER_SET, CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN
 impl Session {
     /// Makes a secret key.
     pub(crate) fn generate_key(&self, mechanism: &Mechanism, given: &[Given]) -> Result<CK_OBJECT_HANDLE, Failure> {
-        let kind = match mechanism.number() {
-            CKM_AES_KEY_GEN => Kind::Aes,
-            CKM_DES3_KEY_GEN => Kind::Des3,
-            CKM_GENERIC_SECRET_KEY_GEN => Kind::Generic,
-            _ => return Err(no_generation()),
-        };
+        let kind = secret_kind(mechanism.number()).ok_or_else(no_generation)?;
         self.check_login()?;
         let wanted = templates::read(Call::GenerateKey, kind, given)?;
         let length = wanted.small_number(CKA_VALUE_LEN)?.unwrap_or(DES3_LEN);
@@ -38,14 +33,10 @@ impl Session {
         public: &[Given],
         private: &[Given],
     ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
-        let key_type = match mechanism.number() {
-            CKM_RSA_PKCS_KEY_PAIR_GEN | CKM_RSA_X9_31_KEY_PAIR_GEN => KeyType::Rsa,
-            CKM_EC_KEY_PAIR_GEN => KeyType::Ec,
-            CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN => KeyType::MlDsa,
-            _ => return Err(no_generation()),
-        };
+        let key_type = pair_type(mechanism.number()).ok_or_else(no_generation)?;
         self.check_login()?;
-        let pair = read_pair(key_type, public, private)?;
+        let is_edwards = mechanism.number() == CKM_EC_EDWARDS_KEY_PAIR_GEN;
+        let pair = read_pair(key_type, is_edwards, public, private)?;
         let (public_stays, private_stays) = (is_token(&pair.public), is_token(&pair.private));
         self.check_may_change(public_stays || private_stays)?;
         if public_stays != private_stays {
@@ -58,7 +49,16 @@ impl Session {
 
     /// Keeps both keys, or neither when the session was closed.
     fn keep_pair(&self, public: KeyInfo, private: KeyInfo) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
+        let halves = [&public, &private].map(|info| (info.reference, info.attributes.flags.has(Flag::Token)));
         let (public, private) = (self.keep(public), self.keep(private));
+        if public.is_ok() != private.is_ok() {
+            for (kept, (reference, is_token)) in [&public, &private].into_iter().zip(halves) {
+                if let Ok(handle) = kept {
+                    self.slot.objects.forget(*handle);
+                    self.discard(reference, is_token);
+                }
+            }
+        }
         Ok((public?, private?))
     }
 
@@ -78,13 +78,13 @@ impl Session {
         let (staying, leaving) = if public_stays { (&public, &private) } else { (&private, &public) };
         let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(true));
         let copied = client.key_copy(staying.reference, &vec![token]);
-        // The copy is the key that was asked for. An original that cannot be deleted now ends with the login, unknown to anybody.
-        let _ = client.key_delete(staying.reference);
+        // The copy is the key that was asked for.
+        client.end_session_keys(&[staying.reference]);
         match copied {
             Ok(copy) if public_stays => self.keep_pair(copy, private),
             Ok(copy) => self.keep_pair(public, copy),
             Err(error) => {
-                let _ = client.key_delete(leaving.reference);
+                client.end_session_keys(&[leaving.reference]);
                 Err(error.into())
             }
         }
@@ -98,7 +98,28 @@ struct Pair {
     private: Template,
 }
 
-fn read_pair(key_type: KeyType, public: &[Given], private: &[Given]) -> Result<Pair, Failure> {
+/// The kind of key that a mechanism of `C_GenerateKey` makes.
+fn secret_kind(mechanism: CK_MECHANISM_TYPE) -> Option<Kind> {
+    match mechanism {
+        CKM_AES_KEY_GEN => Some(Kind::Aes),
+        CKM_DES3_KEY_GEN => Some(Kind::Des3),
+        CKM_GENERIC_SECRET_KEY_GEN => Some(Kind::Generic),
+        _ => None,
+    }
+}
+
+/// The type of the keys that a mechanism of `C_GenerateKeyPair` makes.
+fn pair_type(mechanism: CK_MECHANISM_TYPE) -> Option<KeyType> {
+    match mechanism {
+        CKM_RSA_PKCS_KEY_PAIR_GEN | CKM_RSA_X9_31_KEY_PAIR_GEN => Some(KeyType::Rsa),
+        CKM_EC_KEY_PAIR_GEN | CKM_EC_EDWARDS_KEY_PAIR_GEN => Some(KeyType::Ec),
+        CKM_CLOUDHSM_ML_DSA_KEY_PAIR_GEN => Some(KeyType::MlDsa),
+        _ => None,
+    }
+}
+
+/// Reads both templates; of a pair that must be one of an Edwards curve, if `is_edwards`.
+fn read_pair(key_type: KeyType, is_edwards: bool, public: &[Given], private: &[Given]) -> Result<Pair, Failure> {
     let kind = |class| Kind::of(class, key_type).ok_or_else(no_generation);
     let wanted_public = templates::read(Call::GenerateKeyPair, kind(KeyClass::PublicKey)?, public)?;
     let wanted_private = templates::read(Call::GenerateKeyPair, kind(KeyClass::PrivateKey)?, private)?;
@@ -106,7 +127,7 @@ fn read_pair(key_type: KeyType, public: &[Given], private: &[Given]) -> Result<P
         KeyType::Rsa => rsa(&wanted_public)?,
         KeyType::MlDsa => PairAlgorithm::MlDsa(parameter_set(&wanted_public, &wanted_private)?),
         _ => {
-            let is_edwards = templates::is_edwards(public)? || templates::is_edwards(private)?;
+            let is_edwards = is_edwards || templates::is_edwards(public)? || templates::is_edwards(private)?;
             PairAlgorithm::Ec(values::named_curve(wanted_public.needed(CKA_EC_PARAMS)?.expose(), is_edwards)?)
         }
     };
@@ -141,4 +162,34 @@ fn no_generation() -> Failure {
 /// Whether a template asks for a key that outlives the session.
 pub(super) fn is_token(template: &Template) -> bool {
     template.contains(&(AttributeName::Flag(Flag::Token), AttributeValue::Bool(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_types::{Curve, Secret};
+
+    use super::*;
+    use crate::attribute::Value;
+    use crate::mechanism::TABLE;
+
+    #[test]
+    fn every_mechanism_that_is_said_to_make_keys_makes_some() {
+        for row in TABLE {
+            let makes = |function| row.functions & function != 0;
+            assert_eq!(secret_kind(row.number).is_some(), makes(CKF_GENERATE), "{}", row.name);
+            assert_eq!(pair_type(row.number).is_some(), makes(CKF_GENERATE_KEY_PAIR), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn the_mechanism_of_edwards_curves_makes_no_other_keys() {
+        let algorithm = |curve, is_edwards| {
+            let value = Value::Bytes(Secret::from(values::params(curve).as_slice()));
+            let pair = read_pair(KeyType::Ec, is_edwards, &[Given { kind: CKA_EC_PARAMS, value }], &[]);
+            pair.map(|pair| pair.algorithm).map_err(|failure| failure.rv())
+        };
+        assert!(matches!(algorithm(Curve::Ed25519, true), Ok(PairAlgorithm::Ec(Curve::Ed25519))));
+        assert!(matches!(algorithm(Curve::Ed25519, false), Ok(PairAlgorithm::Ec(Curve::Ed25519))));
+        assert!(matches!(algorithm(Curve::P256, true), Err(CKR_TEMPLATE_INCONSISTENT)));
+    }
 }

@@ -16,11 +16,11 @@ mod wrap;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use cryptoki_sys::*;
-use strongroom_client::{Client, ClientError, KeyInfo};
+use strongroom_client::{Client, ClientError, KeyInfo, Level};
 use strongroom_types::{CertificateReference, KeyReference, Status};
 
 use crate::failure::Failure;
@@ -45,12 +45,20 @@ pub(crate) struct Key {
     /// The session that made it, if it dies with that. Another thread may find a key before it is said whose it is.
     session: OnceLock<CK_SESSION_HANDLE>,
     info: ArcSwap<KeyInfo>,
+    /// Held while the key is changed. Whatever takes its place under the handle has the same.
+    changing: Arc<Mutex<()>>,
 }
 
 impl Key {
     pub(crate) fn new(handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
         let session = session.map_or_else(OnceLock::new, OnceLock::from);
-        Arc::new(Key { handle, reference: info.reference, session, info: ArcSwap::from_pointee(info) })
+        let (reference, info) = (info.reference, ArcSwap::from_pointee(info));
+        Arc::new(Key { handle, reference, session, info, changing: Arc::default() })
+    }
+
+    /// Waits for other threads' changes of the key. It may have another key in its place afterwards.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The session with which it dies.
@@ -146,14 +154,19 @@ impl Table {
 }
 
 impl Table {
-    /// Gives a handle to another key. Whether anything had it.
-    fn replace(&mut self, handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> bool {
-        let is_known = self.remove(handle).is_some();
-        if is_known {
-            self.keys.insert(info.reference, handle);
-            self.insert(handle, Object::Key(Key::new(handle, info, session)));
+    /// Gives a key's handle to another key, which dies with the same session unless it stays. Whether the handle was a key's.
+    fn replace(&mut self, handle: CK_OBJECT_HANDLE, info: KeyInfo, stays: bool) -> bool {
+        let Some(Object::Key(before)) = self.objects.get(&handle).cloned() else { return false };
+        self.remove(handle);
+        let (reference, session) = (info.reference, before.session().filter(|_| !stays));
+        let session = session.map_or_else(OnceLock::new, OnceLock::from);
+        let (info, changing) = (ArcSwap::from_pointee(info), Arc::clone(&before.changing));
+        // A search may have found it before it had its place; an object has one handle.
+        if let Some(other) = self.keys.insert(reference, handle) {
+            self.objects.remove(&other);
         }
-        is_known
+        self.insert(handle, Object::Key(Arc::new(Key { handle, reference, session, info, changing })));
+        true
     }
 
     /// Takes out what dies with a session; the keys among it.
@@ -215,9 +228,9 @@ impl Objects {
         self.write(|table| table.key(info, session))
     }
 
-    /// Gives a handle to another key, if it is one still.
-    fn replace(&self, handle: CK_OBJECT_HANDLE, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> bool {
-        self.write(|table| table.replace(handle, info, session))
+    /// Gives a key's handle to another key, if it is one still.
+    fn replace(&self, handle: CK_OBJECT_HANDLE, info: KeyInfo, stays: bool) -> bool {
+        self.write(|table| table.replace(handle, info, stays))
     }
 
     /// Forgets an object that is no more. Whether its handle was known still.
@@ -301,6 +314,17 @@ impl Session {
             return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed while the key was made"));
         }
         Ok(key.handle)
+    }
+
+    /// Ends a key that was made and that nobody gets.
+    fn discard(&self, reference: KeyReference, is_token: bool) {
+        if !is_token {
+            return self.slot.client.end_session_keys(&[reference]);
+        }
+        if let Err(error) = self.slot.client.key_delete(reference) {
+            let line = format!("key {reference} is left in the token, though no call has answered it: {error}");
+            self.slot.log.write(Level::Warn, &line);
+        }
     }
 }
 

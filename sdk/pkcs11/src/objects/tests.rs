@@ -90,12 +90,25 @@ fn a_key_that_another_thread_found_first_dies_with_its_session_all_the_same() {
 fn another_key_takes_the_handle_of_one_that_is_there() {
     let mut table = Table::default();
     let before = table.key(aes(1), Some(5));
-    assert!(table.replace(before.handle, aes(2), Some(5)));
+    assert!(table.replace(before.handle, aes(2), false));
     assert_eq!((table.key(aes(2), None).handle, table.key(aes(2), None).session()), (before.handle, Some(5)));
     assert_ne!(table.key(aes(1), None).handle, before.handle);
     // One that stays outlives the session.
-    assert!(table.replace(before.handle, aes(3), None));
+    assert!(table.replace(before.handle, aes(3), true));
     assert!(table.session_closed(5).is_empty() && table.objects.contains_key(&before.handle));
     table.remove(before.handle);
-    assert!(!table.replace(before.handle, aes(4), None) && !table.keys.contains_key(&reference(4)));
+    assert!(!table.replace(before.handle, aes(4), true) && !table.keys.contains_key(&reference(4)));
+}
+
+#[test]
+fn a_search_that_finds_a_key_before_it_has_its_place_leaves_it_one_handle() {
+    let mut table = Table::default();
+    let before = table.key(aes(1), Some(5));
+    let found = table.key(aes(2), None);
+    assert!(table.replace(before.handle, aes(2), false) && !table.objects.contains_key(&found.handle));
+    assert_eq!(table.key(aes(2), None).handle, before.handle);
+    // Whoever waits to change the one waits for the changes of the other.
+    assert!(Arc::ptr_eq(&table.key(aes(2), None).changing, &before.changing));
+    assert_eq!(table.session_closed(5).len(), 1);
+    assert!(table.objects.is_empty() && table.keys.is_empty());
 }
