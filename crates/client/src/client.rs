@@ -116,6 +116,17 @@ impl Client {
         self.0.login(user, role, password, None)
     }
 
+    /// The same for whoever cannot wait as long as a login may take.
+    pub fn login_within(
+        &self,
+        user: &UserName,
+        role: Role,
+        password: &Password,
+        patience: Duration,
+    ) -> Result<LoggedIn, ClientError> {
+        self.0.login_within(user, role, password, patience)
+    }
+
     /// Gives credentials for a login at the first operation that needs one, again whenever that login ended, and again
     /// in each forked child. Says nothing to anybody yet.
     pub fn set_credentials(&self, user: UserName, role: Role, password: Password) {
@@ -139,7 +150,12 @@ impl Client {
 
     /// Whether a user is logged in. A login that has ended is none from the first answer on that said so.
     pub fn is_logged_in(&self) -> bool {
-        self.0.present_login().is_some()
+        self.0.is_logged_in()
+    }
+
+    /// The number of the login in use, which no other login of this client has before a fork; zero while there is none.
+    pub fn login_number(&self) -> u64 {
+        self.0.login_number()
     }
 
     /// In a forked child that will not use the client: closes the child's copies of the parent's connections.

@@ -214,6 +214,9 @@ impl Failure {
                 | CKR_ATTRIBUTE_SENSITIVE
                 | CKR_BUFFER_TOO_SMALL
                 | CKR_CRYPTOKI_ALREADY_INITIALIZED
+                // A peer sends what it likes, as often as it likes.
+                | CKR_ENCRYPTED_DATA_INVALID
+                | CKR_ENCRYPTED_DATA_LEN_RANGE
                 | CKR_FUNCTION_NOT_PARALLEL
                 | CKR_NO_EVENT
                 | CKR_SIGNATURE_INVALID
@@ -312,6 +315,17 @@ mod tests {
         check(ClientError::Unavailable { tried: vec![silent(), busy] }.into(), CKR_FUNCTION_FAILED);
         check(PointerError::Null.into(), CKR_ARGUMENTS_BAD);
         check(Failure::Panic, CKR_GENERAL_ERROR);
+    }
+
+    #[test]
+    fn what_a_peer_may_cause_at_will_is_no_warning() {
+        for rv in
+            [CKR_ENCRYPTED_DATA_INVALID, CKR_ENCRYPTED_DATA_LEN_RANGE, CKR_SIGNATURE_INVALID, CKR_SIGNATURE_LEN_RANGE]
+        {
+            assert_eq!(Failure::call(rv, "it is wrong").level(), Level::Debug, "{}", name(rv));
+        }
+        assert_eq!(refused(Status::DecryptionFailed).level(), Level::Debug);
+        assert_eq!(refused(Status::LoginFailed).level(), Level::Warn);
     }
 
     #[test]

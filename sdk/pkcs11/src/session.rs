@@ -22,6 +22,8 @@ use crate::slot::{Credentials, Slot};
 /// What a session has begun and not ended, one of each kind.
 #[derive(Default)]
 pub(crate) struct Active {
+    /// The number of the login that it belongs to, zero without one.
+    pub(crate) login: u64,
     /// A decryption.
     pub(crate) decrypt: Option<Ciphering>,
     /// A digest.
@@ -36,6 +38,17 @@ pub(crate) struct Active {
     pub(crate) verify: Option<Verifying>,
 }
 
+impl Active {
+    /// Ends what was begun in another login than this one, wherever that ended: all but digests, which need none. What was
+    /// begun without a login goes on with one.
+    pub(crate) fn enter(&mut self, login: u64) {
+        if self.login != login && self.login != 0 {
+            *self = Active { digest: self.digest.take(), ..Active::default() };
+        }
+        self.login = login;
+    }
+}
+
 /// One session.
 pub(crate) struct Session {
     /// The application's name for it.
@@ -46,13 +59,15 @@ pub(crate) struct Session {
     pub(crate) is_rw: bool,
     closed: AtomicBool,
     /// What it is in the middle of. Held while an operation runs, so that two calls of one session follow each other.
-    pub(crate) active: Mutex<Active>,
+    active: Mutex<Active>,
 }
 
 impl Session {
-    /// What it is in the middle of.
+    /// What it is in the middle of, of the login that there is now.
     pub(crate) fn active(&self) -> MutexGuard<'_, Active> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active.enter(self.slot.login_number());
+        active
     }
 
     /// Whether it was closed while a call ran in it, which then leaves nothing behind.
@@ -93,17 +108,20 @@ impl Session {
         active.cancel_operations(flags);
     }
 
-    /// Ends what has begun and is nothing without a login: all but digests.
+    /// Ends at once what the login that is over began. Where a call runs, the next one will end it.
     fn logged_out(&self) {
-        let mut active = self.active();
-        *active = Active { digest: active.digest.take(), ..Active::default() };
+        if let Ok(mut active) = self.active.try_lock() {
+            active.enter(self.slot.login_number());
+        }
     }
 }
+
+/// The last handle that a session got, before and after `C_Finalize`.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 /// All sessions. Handles count up and are never used again.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    last: AtomicU64,
     open: RwLock<HashMap<CK_SESSION_HANDLE, Arc<Session>>>,
 }
 
@@ -120,7 +138,7 @@ impl Sessions {
                 "the application has as many sessions as allowed; close some",
             ));
         }
-        let handle = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        let handle = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         let (slot, is_rw) = (Arc::clone(slot), flags & CKF_RW_SESSION != 0);
         let session = Session { handle, slot, is_rw, closed: AtomicBool::new(false), active: Mutex::default() };
         open.insert(handle, Arc::new(session));

@@ -133,6 +133,11 @@ impl Slot {
         self.client.is_logged_in()
     }
 
+    /// The number of the login; zero when nobody is logged in.
+    pub(crate) fn login_number(&self) -> u64 {
+        self.client.login_number()
+    }
+
     /// What the cluster is. Asked for once.
     pub(crate) fn facts(&self) -> Result<Facts, Failure> {
         if let Some(facts) = self.facts.get() {
@@ -164,8 +169,6 @@ impl Turn<'_> {
         if slot.logged_in() {
             return Err(Failure::call(CKR_USER_ALREADY_LOGGED_IN, "a user is logged in to this slot already"));
         }
-        // What a login had that the HSMs ended.
-        slot.objects.logged_out();
         slot.client.login(&credentials.user, Role::CryptoUser, &credentials.password)?;
         Ok(())
     }

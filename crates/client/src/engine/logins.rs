@@ -83,8 +83,29 @@ impl Engine {
         password: &Password,
         signed: Option<&SignedChallenge>,
     ) -> Result<LoggedIn, ClientError> {
+        self.login_until(user, role, password, signed, Instant::now() + manner::LOGIN.patience)
+    }
+
+    pub(crate) fn login_within(
+        &self,
+        user: &UserName,
+        role: Role,
+        password: &Password,
+        patience: Duration,
+    ) -> Result<LoggedIn, ClientError> {
+        let patience = patience.min(manner::LOGIN.patience);
+        self.login_until(user, role, password, None, Instant::now() + patience)
+    }
+
+    fn login_until(
+        &self,
+        user: &UserName,
+        role: Role,
+        password: &Password,
+        signed: Option<&SignedChallenge>,
+        deadline: Instant,
+    ) -> Result<LoggedIn, ClientError> {
         let credentials = Credentials { user: user.clone(), role, password: password.clone(), number: 0 };
-        let deadline = Instant::now() + manner::LOGIN.patience;
         Ok(self.log_in(&self.generation(), &credentials, signed, deadline, false)?.who.clone())
     }
 

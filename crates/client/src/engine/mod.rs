@@ -281,11 +281,21 @@ impl Engine {
         self.generation().login.load_full()
     }
 
+    /// Whether there is a login.
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.generation().login.load().is_some()
+    }
+
+    /// The number of the login in use; zero when there is none.
+    pub(crate) fn login_number(&self) -> u64 {
+        self.generation().login.load().as_ref().map_or(0, |login| login.number)
+    }
+
     /// Whether who calls does so as a user: there is a login or credentials to make one with, or there was a login until an
     /// HSM said that it has ended. What such a caller asks is not to be carried out as nobody's.
     pub(crate) fn calls_as_user(&self) -> bool {
         // A login that ends in between is seen by the second look.
-        self.credentials.load().is_some() || self.present_login().is_some() || self.generation().login_has_ended()
+        self.credentials.load().is_some() || self.is_logged_in() || self.generation().login_has_ended()
     }
 
     /// A user has a new password. The login goes on with it if it is that user's; its session keys do not.

@@ -119,7 +119,9 @@ impl Session {
 
     fn keep_certificate(&self, wanted: Wanted) -> Result<CK_OBJECT_HANDLE, Failure> {
         self.check_may_change(wanted.is_token)?;
-        if wanted.template.attributes.private {
+        let is_private = wanted.template.attributes.private;
+        let login = self.slot.login_number();
+        if is_private {
             self.check_login()?;
         }
         if wanted.is_token {
@@ -135,7 +137,13 @@ impl Session {
         let (session, handle) = (self.handle, super::next_handle());
         let place = Place::Session(OfSession { session, public_key_info, value });
         let certificate = Arc::new(Certificate { handle, place, attributes: ArcSwap::from_pointee(attributes) });
-        objects.write(|table| table.insert(handle, Object::Certificate(certificate)));
+        let insert = |table: &mut Table| table.insert(handle, Object::Certificate(certificate));
+        match is_private {
+            true => {
+                objects.write_in(login, insert).ok_or(Failure::call(CKR_USER_NOT_LOGGED_IN, "the login has ended"))?
+            }
+            false => objects.write(insert),
+        }
         if self.is_closed() {
             objects.forget(handle);
             return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed meanwhile"));

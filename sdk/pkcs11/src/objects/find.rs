@@ -34,13 +34,13 @@ impl Find {
         self.keys.len() + self.certificates.len()
     }
 
-    /// Handles of the next hits, at most `max`.
-    fn next(&mut self, objects: &Objects, max: usize) -> Vec<CK_OBJECT_HANDLE> {
+    /// Handles of the next hits, at most `max`; none when the login is over in which they were found.
+    fn next(&mut self, objects: &Objects, login: u64, max: usize) -> Option<Vec<CK_OBJECT_HANDLE>> {
         let keys = self.keys.len().min(max);
         let keys: Vec<_> =
             self.keys.drain(..keys).map(|reference| (reference, self.infos.remove(&reference))).collect();
         let certificates = self.certificates.len().min(max - keys.len());
-        objects.hand_out(keys, self.certificates.drain(..certificates))
+        objects.hand_out(login, keys, self.certificates.drain(..certificates))
     }
 }
 
@@ -48,10 +48,11 @@ impl Objects {
     /// Handles of what was found, new ones or those that the objects have.
     fn hand_out(
         &self,
+        login: u64,
         keys: Vec<(KeyReference, Option<KeyInfo>)>,
         certificates: impl Iterator<Item = FoundCertificate>,
-    ) -> Vec<CK_OBJECT_HANDLE> {
-        self.write(|table| {
+    ) -> Option<Vec<CK_OBJECT_HANDLE>> {
+        self.write_in(login, |table| {
             let keys = keys.into_iter().map(|(reference, info)| match info {
                 Some(info) => table.key(info, None).handle,
                 None => {
@@ -70,9 +71,13 @@ impl Objects {
 impl Session {
     /// Searches.
     pub(crate) fn find_init(&self, given: &[Given]) -> Result<(), Failure> {
-        if self.active().find.is_some() {
+        let active = self.active();
+        if active.find.is_some() {
             return Err(Failure::call(CKR_OPERATION_ACTIVE, "end the session's search with C_FindObjectsFinal first"));
         }
+        let login = active.login;
+        // Others cancel, and log out, while the HSMs search.
+        drop(active);
         templates::check_length(given)?;
         let class = templates::class_number(given)?;
         let mut found = Find::default();
@@ -88,6 +93,10 @@ impl Session {
             found.infos = all.keys.into_iter().map(|info| (info.reference, info)).collect();
         }
         let mut active = self.active();
+        if active.login != login {
+            let why = "somebody logged in or out while the HSMs searched; search again";
+            return Err(Failure::call(CKR_USER_NOT_LOGGED_IN, why));
+        }
         if active.find.is_some() {
             return Err(Failure::call(CKR_OPERATION_ACTIVE, "another thread began a search in this session"));
         }
@@ -98,11 +107,12 @@ impl Session {
     /// The next hits: how many there are, at most `max`, when the caller has no room; their handles otherwise.
     pub(crate) fn find(&self, room: Room, max: usize) -> Result<(usize, Vec<CK_OBJECT_HANDLE>), Failure> {
         let mut active = self.active();
+        let login = active.login;
         let find = active.find.as_mut().ok_or_else(not_begun)?;
         if room == Room::Length {
             return Ok((find.left().min(max), Vec::new()));
         }
-        let handles = find.next(&self.slot.objects, max);
+        let handles = find.next(&self.slot.objects, login, max).ok_or_else(not_begun)?;
         Ok((handles.len(), handles))
     }
 

@@ -103,6 +103,8 @@ impl Object {
 
 #[derive(Default)]
 struct Table {
+    /// The number of the login that sees what is in it, zero without one.
+    login: u64,
     objects: HashMap<CK_OBJECT_HANDLE, Object>,
     keys: HashMap<KeyReference, CK_OBJECT_HANDLE>,
     certificates: HashMap<CertificateReference, CK_OBJECT_HANDLE>,
@@ -180,12 +182,20 @@ impl Table {
         keys.collect()
     }
 
+    /// Forgets what only another login sees than this one, wherever that ended.
+    fn enter(&mut self, login: u64) {
+        if self.login != login && self.login != 0 {
+            self.logged_out();
+        }
+        self.login = login;
+    }
+
     fn logged_out(&mut self) {
         let ends = |object: &Object| match object {
             Object::Certificate(certificate) => certificate.is_private(),
             Object::Key(_) | Object::Unseen(_) => true,
         };
-        let Table { objects, keys, certificates, of_sessions } = self;
+        let Table { login: _, objects, keys, certificates, of_sessions } = self;
         objects.retain(|_, object| !ends(object));
         keys.clear();
         certificates.retain(|_, handle| objects.contains_key(handle));
@@ -260,17 +270,29 @@ impl Objects {
         self.write(|table| table.session_closed(session))
     }
 
-    /// Forgets what only who is logged in sees.
+    /// Forgets at once what only a login sees that is over.
     pub(crate) fn logged_out(&self) {
-        self.write(Table::logged_out);
+        self.write(|_| ());
     }
 
     fn read<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
-        look(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        if table.login == self.client.login_number() {
+            return look(&table);
+        }
+        drop(table);
+        self.write(|table| look(table))
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.enter(self.client.login_number());
+        change(&mut table)
+    }
+
+    /// The same for what was asked for in this login; none when it is over.
+    fn write_in<T>(&self, login: u64, change: impl FnOnce(&mut Table) -> T) -> Option<T> {
+        self.write(|table| (table.login == login).then(|| change(table)))
     }
 }
 

@@ -87,6 +87,23 @@ fn a_key_that_another_thread_found_first_dies_with_its_session_all_the_same() {
 }
 
 #[test]
+fn what_a_login_sees_no_other_sees_wherever_it_ended() {
+    let mut table = Table::default();
+    table.enter(0);
+    table.key(aes(1), None);
+    table.enter(3);
+    table.key(aes(2), Some(5));
+    table.enter(3);
+    assert_eq!(table.objects.len(), 2);
+    for (ended, next) in [(3, 4), (4, 0)] {
+        table.enter(ended);
+        table.key(aes(9), None);
+        table.enter(next);
+        assert!(table.objects.is_empty() && table.keys.is_empty(), "{ended} {next}");
+    }
+}
+
+#[test]
 fn another_key_takes_the_handle_of_one_that_is_there() {
     let mut table = Table::default();
     let before = table.key(aes(1), Some(5));

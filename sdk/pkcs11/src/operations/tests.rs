@@ -232,3 +232,18 @@ fn what_is_named_is_cancelled_and_the_rest_goes_on() {
     assert!(!active.cancel_operations(CKF_SIGN));
     assert!(active.cancel_operations(CKF_SIGN | CKF_DIGEST));
 }
+
+#[test]
+fn what_was_begun_ends_with_the_login_and_digests_go_on() {
+    let begun = |login| {
+        let mut active = crate::session::Active { login, find: Some(Default::default()), ..Default::default() };
+        active.digest = Some(Digesting::init().unwrap());
+        active
+    };
+    for (before, after, goes_on) in [(0, 0, true), (0, 3, true), (3, 3, true), (3, 0, false), (3, 4, false)] {
+        let mut active = begun(before);
+        active.enter(after);
+        assert_eq!((active.find.is_some(), active.digest.is_some()), (goes_on, true), "{before} {after}");
+        assert_eq!(active.login, after);
+    }
+}
