@@ -2,6 +2,10 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("no-destructors.ld");
+    println!("cargo:rerun-if-changed={}", script.display());
+    // A process that ends takes no lock of the library, which a forked child may have inherited for good.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-T,{}", script.display());
     // Programs that are linked to it ask the loader for this name, wherever the file was when they were.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libcloudhsm_pkcs11.so");
     // Never unmapped: threads that called in have destructors in here, and programs keep the function list.
