@@ -1,7 +1,7 @@
 //! # Room: pkcs11 (layer 4)
 //!
 //! Owns `libcloudhsm_pkcs11.so`, Cryptoki 2.40 and 3.0 over clusters: the library between `C_Initialize` and `C_Finalize`
-//! (`library`), configured clusters as slots (`slot`), sessions (`session`), objects, their handles and templates (`objects`),
+//! (`library`), configured clusters as slots (`slot`) and whose turn it is to log in (`turn`), sessions (`session`), objects, their handles and templates (`objects`),
 //! mechanisms and their parameters (`mechanism`), what a session has begun (`operations`), what a failure is in Cryptoki's
 //! words (`failure`), and the C side of it all (`entry`). The headers to compile against it lie in `include`.
 //!
@@ -25,6 +25,7 @@ mod objects;
 mod operations;
 mod session;
 mod slot;
+mod turn;
 mod vendor;
 
 #[cfg(feature = "fuzz")]

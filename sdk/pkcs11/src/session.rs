@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_SESSION_HANDLE, CK_STATE, CKF_FIND_OBJECTS, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKR_SESSION_COUNT,
@@ -17,7 +18,8 @@ use crate::failure::Failure;
 use crate::objects::Find;
 use crate::objects::templates::name_of;
 use crate::operations::{Ciphering, Digesting, Signing, Verifying};
-use crate::slot::{Credentials, Slot};
+use crate::slot::{Credentials, LOGIN_PATIENCE, LOGOUT_PATIENCE, Slot};
+use crate::turn::Turn;
 
 /// What a session has begun and not ended, one of each kind.
 #[derive(Default)]
@@ -184,11 +186,10 @@ impl Sessions {
     fn end(&self, slot: &Slot, closed: &[Arc<Session>]) {
         closed.iter().for_each(|session| session.closed.store(true, Ordering::SeqCst));
         if !self.is_any_of(slot) {
-            let turn = slot.turn();
-            // Whoever has opened one meanwhile goes on with the login.
-            if !self.is_any_of(slot) {
-                // If there was a login, it is over here whatever the HSMs answer.
-                let _ = turn.logout();
+            let deadline = Instant::now() + LOGOUT_PATIENCE;
+            // Who does not let go of the turn until then is logging in, and finds that there is no session any more.
+            if let Ok(turn) = slot.turn(deadline) {
+                self.end_login(slot, &turn, deadline);
             }
         }
         // Session keys end here and now; whatever can't be told to an HSM ends there with the login.
@@ -199,18 +200,30 @@ impl Sessions {
         }
     }
 
+    /// Ends the login of a slot without sessions. Whoever has opened one meanwhile goes on with it.
+    fn end_login(&self, slot: &Slot, turn: &Turn<'_>, deadline: Instant) {
+        if !self.is_any_of(slot) {
+            // If there was a login, it is over here whatever the HSMs answer.
+            let _ = slot.logout(turn, deadline);
+        }
+    }
+
     /// Logs in to a session's slot. Of several threads that try at once one wins, and the others find it logged in.
     pub(crate) fn login(&self, session: &Session, credentials: &Credentials) -> Result<(), Failure> {
-        let turn = session.slot.turn();
-        // Whoever closes the slot's last session waits for the turn to log out.
+        let slot = &session.slot;
+        let deadline = Instant::now() + LOGIN_PATIENCE;
+        let turn = slot.turn(deadline)?;
         self.get(session.handle)?;
-        turn.login(credentials)
+        slot.login(&turn, credentials, deadline)?;
+        // Whoever closed the last session may not have waited for the turn.
+        self.end_login(slot, &turn, Instant::now() + LOGOUT_PATIENCE);
+        Ok(())
     }
 
     /// Logs out: the slot's sessions are public, and what they are in the middle of ends.
     pub(crate) fn logout(&self, slot: &Slot) -> Result<(), Failure> {
-        let turn = slot.turn();
-        let done = turn.logout();
+        let deadline = Instant::now() + LOGOUT_PATIENCE;
+        let done = slot.logout(&slot.turn(deadline)?, deadline);
         self.of(slot).iter().for_each(|session| session.logged_out());
         done
     }

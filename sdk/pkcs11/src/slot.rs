@@ -1,7 +1,7 @@
 //! A configured cluster as a slot, with its token always in it.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
     CK_SLOT_ID, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_USER_ALREADY_LOGGED_IN, CKR_USER_NOT_LOGGED_IN,
@@ -12,6 +12,7 @@ use strongroom_types::{ClusterId, ClusterMode, HsmType, Password, Role, Secret, 
 
 use crate::failure::Failure;
 use crate::objects::Objects;
+use crate::turn::{Turn, Turns};
 
 /// The first slot's id; further clusters count up from it.
 const FIRST_SLOT: CK_SLOT_ID = 0x2000_0000_0000_0001;
@@ -19,7 +20,9 @@ const FIRST_SLOT: CK_SLOT_ID = 0x2000_0000_0000_0001;
 const FIRST_LABEL: &str = "hsm1";
 
 /// For how long a logout waits for an HSM: a program that ends does not wait for longer than one that works.
-const LOGOUT_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const LOGOUT_PATIENCE: Duration = Duration::from_secs(10);
+/// For how long a login waits, for other threads and an HSM together.
+pub(crate) const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a cluster is, which never changes.
 #[derive(Clone, Debug)]
@@ -57,14 +60,8 @@ pub(crate) struct Slot {
     /// What the application has handles of.
     pub(crate) objects: Objects,
     facts: OnceLock<Facts>,
-    /// Held while a login is made or ended.
-    turn: Mutex<()>,
-}
-
-/// Whoever holds it may log in and out.
-pub(crate) struct Turn<'a> {
-    slot: &'a Slot,
-    _held: MutexGuard<'a, ()>,
+    /// Taken while a login is made or ended.
+    turns: Turns,
 }
 
 /// The two parts of a PIN.
@@ -117,9 +114,9 @@ impl Slot {
             (index, None) => format!("{FIRST_LABEL}-{}", index + 1),
         };
         let client = Client::open_with_log(cluster, ClientName::new("cloudhsm-pkcs11"), log.clone())?;
-        let (objects, facts, turn) = (Objects::new(client.clone()), OnceLock::new(), Mutex::new(()));
+        let (objects, facts, turns) = (Objects::new(client.clone()), OnceLock::new(), Turns::new());
         let id = FIRST_SLOT + index as CK_SLOT_ID;
-        Ok(Slot { id, label, client, settings, log, objects, facts, turn })
+        Ok(Slot { id, label, client, settings, log, objects, facts, turns })
     }
 
     /// The slot in a person's words. Says nothing to any HSM.
@@ -157,29 +154,30 @@ impl Slot {
     }
 
     /// Waits for other threads' logging in and out.
-    pub(crate) fn turn(&self) -> Turn<'_> {
-        Turn { slot: self, _held: self.turn.lock().unwrap_or_else(PoisonError::into_inner) }
+    pub(crate) fn turn(&self, deadline: Instant) -> Result<Turn<'_>, Failure> {
+        self.turns.take(deadline)
     }
-}
 
-impl Turn<'_> {
-    /// Logs in.
-    pub(crate) fn login(&self, credentials: &Credentials) -> Result<(), Failure> {
-        let slot = self.slot;
-        if slot.logged_in() {
+    /// Logs in, for whoever has the turn.
+    pub(crate) fn login(&self, turn: &Turn<'_>, credentials: &Credentials, deadline: Instant) -> Result<(), Failure> {
+        if self.logged_in() {
             return Err(Failure::call(CKR_USER_ALREADY_LOGGED_IN, "a user is logged in to this slot already"));
         }
-        slot.client.login(&credentials.user, Role::CryptoUser, &credentials.password)?;
-        Ok(())
+        let Credentials { user, password } = credentials;
+        turn.attempt(self.turns.print(user.as_str(), password.expose()), || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.client.login_within(user, Role::CryptoUser, password, left)?;
+            Ok(())
+        })
     }
 
-    /// Logs out, and ends what only a user has. The login is over here whatever the HSMs answer. Without one nothing is said to
-    /// any HSM.
-    pub(crate) fn logout(&self) -> Result<(), Failure> {
-        let slot = self.slot;
+    /// Logs out, for whoever has the turn, and ends what only a user has. The login is over here whatever the HSMs answer.
+    /// Without one nothing is said to any HSM.
+    pub(crate) fn logout(&self, _: &Turn<'_>, deadline: Instant) -> Result<(), Failure> {
+        let slot = self;
         let was_logged_in = slot.logged_in();
         // Of a login that the HSMs ended, too, so that the program is none of a user's from here on.
-        let done = slot.client.logout_within(LOGOUT_PATIENCE);
+        let done = slot.client.logout_within(deadline.saturating_duration_since(Instant::now()));
         if was_logged_in && let Err(error) = done {
             let line = format!(
                 "no HSM has acknowledged the logout; unless it was made, the login runs out by itself: {error}"
@@ -198,7 +196,8 @@ impl Drop for Slot {
     /// What a call logged in that ran while the library was finalised. A forked child never drops what it inherited.
     fn drop(&mut self) {
         if self.logged_in() {
-            let _ = self.turn().logout();
+            let deadline = Instant::now() + LOGOUT_PATIENCE;
+            let _ = self.turn(deadline).and_then(|turn| self.logout(&turn, deadline));
         }
     }
 }

@@ -8,6 +8,7 @@ use cryptoki_sys::{
 };
 use strongroom_client::Setting;
 use strongroom_ffi::PointerError;
+use strongroom_types::limits::RANDOM_LEN_MAX;
 
 use super::cipher::{Ciphering, Direction};
 use super::{Digesting, FromCaller, Signing, Verifying, begin, last, next, not_initialized};
@@ -16,9 +17,6 @@ use crate::failure::Failure;
 use crate::mechanism::{Mechanism, Use};
 use crate::objects::Key;
 use crate::session::{Active, Session};
-
-/// Bytes of randomness that one request asks for.
-const RANDOM_LEN_MAX: usize = 16 * 1024;
 
 impl Active {
     /// Ends the operations that these flags name; whether there were any.
