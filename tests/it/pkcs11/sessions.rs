@@ -191,6 +191,21 @@ fn a_program_whose_login_ended_makes_no_certificates_that_are_nobodys() {
 }
 
 #[test]
+fn nothing_that_a_user_began_goes_on_as_another_user() {
+    let world = World::new();
+    let create = ["user", "create", "--username", "bob", "--role", "crypto-user", "--password", "bobs-password"];
+    world.admin_cli(&create).ok();
+    let mut command = story(&world, "outlived");
+    command.arg("bob:bobs-password");
+    let mut asked = Asked::start(command);
+    let user = world.text("/crypto_user/username");
+    let change = ["user", "change-password", "--username", &user, "--role", "crypto-user", "--password", "another-one"];
+    world.admin_cli(&change).ok();
+    assert_eq!(asked.ask("ended"), "other");
+    asked.end();
+}
+
+#[test]
 fn a_deleted_user_is_logged_in_nowhere() {
     let world = World::new();
     let of = |pin: &str| {

@@ -450,11 +450,40 @@ static void asked(void) {
     }
 }
 
+/* What one user began when the HSMs end the login and another user logs in. */
+static void outlived(void) {
+    CK_SESSION_HANDLE session = opened(RW), other = opened(RW);
+    CK_OBJECT_HANDLE key, found;
+    CK_MECHANISM signature = {CKM_ECDSA_SHA256, NULL, 0}, hash = {CKM_SHA256, NULL, 0};
+    CK_ULONG count;
+    char line[16];
+
+    CHECK(login(session), CKR_OK);
+    key = made(session);
+    CHECK(p11->C_FindObjectsInit(session, NULL, 0), CKR_OK);
+    CHECK(p11->C_FindObjects(session, NULL, 9, &count), CKR_OK);
+    MUST(count > 0);
+    CHECK(p11->C_SignInit(session, &signature, key), CKR_OK);
+    CHECK(p11->C_SignUpdate(session, (CK_BYTE_PTR) "part", 4), CKR_OK);
+    CHECK(p11->C_DigestInit(session, &hash), CKR_OK);
+    printf("ready\n");
+    fflush(stdout);
+    MUST(fgets(line, sizeof line, stdin) != NULL);
+    CHECK(sign(other, key), CKR_USER_NOT_LOGGED_IN);
+    CHECK(p11->C_Login(other, CKU_USER, (CK_UTF8CHAR_PTR)other_pin, strlen(other_pin)), CKR_OK);
+    CHECK(p11->C_FindObjects(session, &found, 1, &count), CKR_OPERATION_NOT_INITIALIZED);
+    CHECK(p11->C_SignUpdate(session, (CK_BYTE_PTR) "part", 4), CKR_OPERATION_NOT_INITIALIZED);
+    CHECK(p11->C_DigestUpdate(session, (CK_BYTE_PTR) "part", 4), CKR_OK);
+    CHECK(p11->C_SignInit(session, &signature, key), CKR_KEY_HANDLE_INVALID);
+    printf("other\n");
+    fflush(stdout);
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*tell)(void);
-    } stories[] = {{"logins", logins}, {"lives", lives}, {"threads", threads}, {"trouble", trouble}, {"forks", forks}, {"asked", asked}, {"clusters", clusters}, {"keeps", keeps}, {"load", load_of_threads}};
+    } stories[] = {{"logins", logins}, {"lives", lives}, {"threads", threads}, {"trouble", trouble}, {"forks", forks}, {"asked", asked}, {"clusters", clusters}, {"keeps", keeps}, {"load", load_of_threads}, {"outlived", outlived}};
     size_t i;
 
     MUST(argc >= 4);
