@@ -1,10 +1,10 @@
 //! Secret keys that are made from other keys.
 //!
-//! Who may use the base key so chooses the new key's attributes as for a new key, but for two: it is sensitive, and its past
-//! is no better than that of its base.
+//! Who may use the base key so chooses the new key's attributes as for a new key, but that it is sensitive. Of its past nothing
+//! good is said, whatever the base key is: the same derivation gives the same key again, with other attributes.
 
 use strongroom_types::{
-    AttributeName, AttributeValue, Attributes, Derivation, EcdhKdf, Flag, Flags, KeyClass, KeyQuorum, KeyType, Refusal,
+    AttributeName, AttributeValue, Attributes, Derivation, EcdhKdf, Flag, KeyClass, KeyQuorum, KeyType, Refusal,
     Status, Template,
 };
 
@@ -66,13 +66,11 @@ impl<'a> Deriving<'a> {
     /// Whether the actor may derive so, and what the key will be.
     pub(crate) fn check(&self, state: &State, actor: &Actor, session: bool, now_ms: u64) -> Result<Chosen, Refusal> {
         let key_use = KeyUse::Derive(self.derivation, self.length_bytes);
-        let base = self.base.permitted(state, actor, key_use, session, now_ms, |base| base.flags)?;
+        self.base.permitted(state, actor, key_use, session, now_ms, |_| ())?;
         let chosen = templates::read(KeyClass::SecretKey, self.key_type, &self.sensitive()?)?;
         let cluster = state.cluster().ok_or(Status::WrongClusterState)?;
         algorithms::check_secret(self.key_type, self.length_bytes, cluster)?;
-        // The other side of an agreement has the same key, where no HSM may be.
-        let past = if matches!(self.derivation, Derivation::Ecdh { .. }) { Flags::NONE } else { base };
-        Ok(chosen.lives(session)?.derived_from(past))
+        Ok(chosen.lives(session)?.derived())
     }
 
     /// The template, which may say of `sensitive` that it is true. Who agrees on a key without a derivation function wants the
@@ -99,6 +97,9 @@ impl<'a> Deriving<'a> {
             && made.check_value.is_some() == templates::has_check_value(self.key_type);
         if !fits {
             return Err(internal("derived key"));
+        }
+        if made.weak {
+            return Err(Refusal::new(Status::KeyWeak, "derived from these data; derive from others"));
         }
         Ok(keys::attributes((KeyClass::SecretKey, self.key_type), chosen, made.computed()))
     }

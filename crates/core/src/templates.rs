@@ -188,15 +188,14 @@ impl Chosen {
 
     /// Of a key that was not made here: nothing is known of its past (PKCS #11 v2.40 §5.14.2).
     fn brought_in(self) -> Chosen {
-        let past = [Flag::AlwaysSensitive, Flag::Local, Flag::NeverExtractable];
-        let flags = past.iter().fold(self.flags, |flags, flag| flags.with(*flag, false));
-        Chosen { flags, ..self }
+        let Chosen { flags, .. } = self;
+        Chosen { flags: flags.with(Flag::Local, false), ..self }.derived()
     }
 
-    /// Of a key that was derived from one with these flags: its past began with that one's.
-    pub(crate) fn derived_from(self, base: Flags) -> Chosen {
-        let past = [Flag::AlwaysSensitive, Flag::NeverExtractable];
-        let flags = past.iter().fold(self.flags, |flags, flag| flags.with(*flag, flags.has(*flag) && base.has(*flag)));
+    /// Of a derived key: somebody may know it. The other side of an agreement does, whoever derives the same once more may
+    /// have it leave, and who encrypts by the base key, or makes codes with it, may compute it outside.
+    pub(crate) fn derived(self) -> Chosen {
+        let flags = self.flags.with(Flag::AlwaysSensitive, false).with(Flag::NeverExtractable, false);
         Chosen { flags, ..self }
     }
 }

@@ -72,11 +72,8 @@ pub fn secret(len: usize) -> Secret {
 pub fn des3() -> Result<ImportedSecret, KeyError> {
     loop {
         let material = sys::with_odd_parity(&secret(DES3_LEN));
-        if sys::has_weak_des_key(&material) {
-            continue;
-        }
-        let key = import::secret(KeyType::Des3, material).map_err(|_| KeyError::Fault)?;
-        // The second key again, once in 2⁵⁵ keys.
+        let key = import::computed_secret(KeyType::Des3, material).map_err(|_| KeyError::Fault)?;
+        // Once in 2⁵⁰ keys it is.
         if !key.weak {
             return Ok(key);
         }

@@ -28,7 +28,7 @@ pub struct ImportedSecret {
     pub check_value: Option<CheckValue>,
     /// Length in bytes.
     pub length_bytes: u32,
-    /// Whether the key is weaker than its length: 3DES that is single DES. The rules decide what to do about it.
+    /// Whether the key is weaker than its length: 3DES that is single DES, or see [`computed_secret`]. The rules decide what to do about it.
     pub weak: bool,
 }
 
@@ -47,6 +47,14 @@ pub fn secret(key_type: KeyType, material: Secret) -> Result<ImportedSecret, Imp
         KeyType::GenericSecret | KeyType::Ec | KeyType::MlDsa | KeyType::Rsa => return Err(ImportError),
     };
     Ok(ImportedSecret { material, check_value, length_bytes, weak })
+}
+
+/// A secret key whose bytes were computed here, generated or derived: with none of the DES keys that are weak or semi-weak
+/// (SP 800-67 rev. 2 §3.3.2), or it is weak too.
+pub fn computed_secret(key_type: KeyType, material: Secret) -> Result<ImportedSecret, ImportError> {
+    let has_weak_part = key_type == KeyType::Des3 && sys::has_weak_des_key(&material);
+    let key = secret(key_type, material)?;
+    Ok(ImportedSecret { weak: key.weak || has_weak_part, ..key })
 }
 
 /// A private key from its PKCS #8 DER (RFC 5208, RFC 5958): RSA or EC, Ed25519 among the latter. ML-DSA keys are not

@@ -173,7 +173,7 @@ statuses! {
     /// The cluster's mode does not allow the mechanism.
     MechanismNotApproved = 38, Refused, "the cluster's FIPS mode does not allow this mechanism";
     /// Key material that the algorithm calls weak.
-    KeyWeak = 50, Refused, "the cluster's FIPS mode does not allow a key as weak as this";
+    KeyWeak = 50, Refused, "a key as weak as this is not allowed";
     /// Data too short or too long for the mechanism.
     DataLengthInvalid = 39, Refused, "the data's length does not fit the mechanism";
     /// A key whose kind or length the mechanism cannot wrap.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use strongroom_types::limits::DATA_LEN_MAX;
 use strongroom_types::{
     AttributeName, AttributeValue, ClusterMode, Curve, Derivation, EcdhKdf, Flag, HashFunction, HsmType, KdfField,
-    KeyQuorum, KeyReference, KeyType, Prf, PublicPart, Role, Status, Template,
+    KeyQuorum, KeyReference, KeyType, Prf, PublicPart, Refusal, Role, Status, Template,
 };
 
 use super::world::{P256, World, name, public_of};
 use crate::{
-    Actor, Command, ImportedKey, KeyUse, KeyView, Made, MadeKey, PairAlgorithm, Reply, SessionKey, SourceKey,
+    Actor, Command, ImportedKey, KeyUse, KeyView, Made, MadeKey, PairAlgorithm, PlanError, Reply, SessionKey, SourceKey,
     authorize, authorize_approved, authorize_session_key, check_session_keys, session_keys,
 };
 
@@ -117,7 +117,7 @@ fn who_sees_a_key_derives_from_it_and_owns_what_comes_of_it() {
 }
 
 #[test]
-fn a_derived_key_is_sensitive_and_its_past_is_no_better_than_its_base() {
+fn a_derived_key_is_sensitive_and_nothing_good_is_said_of_its_past() {
     let mut world = World::active();
     let alice = world.crypto_user("alice");
     let kept = [(Flag::Derive, true), (Flag::Extractable, false)];
@@ -132,10 +132,12 @@ fn a_derived_key_is_sensitive_and_its_past_is_no_better_than_its_base() {
         (has(Flag::AlwaysSensitive), has(Flag::NeverExtractable), has(Flag::Extractable))
     };
     let stays: Values<'_> = &[(Flag::Extractable, false)];
-    assert_eq!(past(local, counter_kdf(), stays), (true, true, false));
-    assert_eq!(past(local, counter_kdf(), &[(Flag::Sensitive, true)]), (true, false, true));
-    assert_eq!(past(leaves, counter_kdf(), stays), (true, false, false));
-    assert_eq!(past(brought, counter_kdf(), stays), (false, false, false));
+    // The same bytes, once where they stay and once where they leave: neither says that nobody has them.
+    assert_eq!(past(local, counter_kdf(), stays), (false, false, false));
+    assert_eq!(past(local, counter_kdf(), &[(Flag::Sensitive, true)]), (false, false, true));
+    for base in [leaves, brought] {
+        assert_eq!(past(base, counter_kdf(), stays), (false, false, false));
+    }
     // Whoever has the other private key has this one.
     assert_eq!(past(pair, ecdh(x963(), 65), stays), (false, false, false));
     let mut refused = |values: Values<'_>| derive(&mut world, &alice, local, counter_kdf(), AES, values).err();
@@ -145,6 +147,25 @@ fn a_derived_key_is_sensitive_and_its_past_is_no_better_than_its_base() {
     assert_eq!(refused(&[(Flag::Local, true)]), Some(Status::AttributeReadOnly));
     assert_eq!(refused(&[(Flag::Token, false)]), Some(Status::AttributeValueInvalid));
 }
+
+/// No mode takes one: what is generated passes the same test, and 3DES is not derived in FIPS mode.
+#[test]
+fn a_derived_key_that_is_weak_is_refused() {
+    let mut world = World::of(HsmType::Hsm2mMedium, ClusterMode::NonFips);
+    let alice = world.crypto_user("alice");
+    let base = generate(&mut world, &alice, &[(Flag::Derive, true)]);
+    for (weak, expected) in [(false, None), (true, Some(Status::KeyWeak))] {
+        let Made::Key(key) = made(&mut world, KeyType::Des3, 24) else { unreachable!() };
+        let made = Made::Key(MadeKey { weak, ..key });
+        let of = |values: Values<'_>| command(base, counter_kdf(), (KeyType::Des3, 24), values);
+        let session = of(&[(Flag::Token, false)]);
+        let session = session_keys(&world.state, &alice, &session, &made, world.now_ms).err();
+        assert_eq!(session, expected.map(|status| PlanError::Refused(Refusal::new(status, WEAK))));
+        assert_eq!(world.done(&alice, &of(&[]), &made).err(), expected);
+    }
+}
+
+const WEAK: &str = "derived from these data; derive from others";
 
 #[test]
 fn what_derives_from_what() {

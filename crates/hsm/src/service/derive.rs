@@ -30,7 +30,7 @@ impl Service {
             let key_use = KeyUse::Derive(&derivation, length_bytes);
             let base = self.authorized_for_change(session, message.base_key, key_use, asked)?;
             let derived = self.derived(&base, &derivation, (key_type, length_bytes))?;
-            let imported = import::secret(key_type, derived).map_err(|_| internal("derived key"))?;
+            let imported = import::computed_secret(key_type, derived).map_err(|_| internal("derived key"))?;
             Ok(self.made_secret_key(imported))
         };
         self.one_key(session, asked, &command, make).map(Answer::KeyDerive)
