@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_client::{Client, ClientError};
 use strongroom_tests::{World, kill, wait_for};
-use strongroom_types::limits::{CERTIFICATES_MAX, CERTIFICATES_OF_NOBODY_MAX};
+use strongroom_types::limits::{CERTIFICATES_EACH_MAX, CERTIFICATES_MAX, CERTIFICATES_OF_NOBODY_MAX};
 use strongroom_types::{
     CertificateAttributes, CertificateChange, CertificateFilter, CertificateReference, CertificateTemplate, Password,
     Role, Secret, Status,
@@ -124,31 +124,38 @@ fn a_full_house_leaves_users_their_part_and_opens_again() {
     let turns = u32::try_from(CERTIFICATES_OF_NOBODY_MAX / 2 - 1).expect("few");
     assert!(begun.elapsed() >= Duration::from_secs(1) * turns, "{:?}", begun.elapsed());
     assert_eq!(refused(stranger.certificate_create(&template("nobody's", &value))), Status::CertificatesFull);
+    let admin = login(&world, "admin", Role::Admin);
+    let password = Password::new(Secret::from(&b"long-enough"[..])).expect("a good password");
+    let name = "carol".parse().expect("a name");
+    admin.user_create(&name, Role::CryptoUser, &password).expect("made");
+    let carol = client(&world);
+    carol.login(&name, Role::CryptoUser, &password).expect("logged in");
     let begun = Instant::now();
-    for _ in CERTIFICATES_OF_NOBODY_MAX..CERTIFICATES_MAX {
+    for _ in 0..CERTIFICATES_EACH_MAX {
         user.certificate_create(&template("a user's", &value)).expect("users have room");
     }
-    assert!(begun.elapsed() < Duration::from_secs(1) * turns, "who is logged in takes no turns");
     assert_eq!(refused(user.certificate_create(&template("a user's", &value))), Status::CertificatesFull);
+    for _ in CERTIFICATES_OF_NOBODY_MAX + CERTIFICATES_EACH_MAX..CERTIFICATES_MAX {
+        carol.certificate_create(&template("carol's", &value)).expect("one user leaves others room");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1) * turns, "who is logged in takes no turns");
     assert_eq!(stranger.certificate_find(&CertificateFilter::default()).expect("found").len(), CERTIFICATES_MAX);
     // What is nobody's goes at anybody's word.
     user.certificate_delete(found(&user, "nobody's")[0]).expect("anybody may");
+    let refusal = refused(user.certificate_create(&template("a user's", &value)));
+    assert_eq!(refusal, Status::CertificatesFull, "there is room, but not for this user");
+    user.certificate_delete(found(&user, "a user's")[0]).expect("its owner may");
     user.certificate_create(&template("a user's", &value)).expect("there is room again");
-    let mine = found(&user, "a user's");
-    user.certificate_delete(mine[0]).expect("its owner may");
     stranger.certificate_create(&template("nobody's", &value)).expect("there is room for strangers too");
     // A user who is deleted takes along what is theirs.
-    let admin = login(&world, "admin", Role::Admin);
-    let password = Password::new(Secret::from(&b"long-enough"[..])).expect("a good password");
-    let carol = "carol".parse().expect("a name");
-    user.certificate_delete(mine[1]).expect("its owner may");
-    admin.user_create(&carol, Role::CryptoUser, &password).expect("made");
-    let client = client(&world);
-    client.login(&carol, Role::CryptoUser, &password).expect("logged in");
-    client.certificate_create(&template("carol's", &value)).expect("made");
-    admin.user_delete(&carol, Role::CryptoUser).expect("a certificate keeps nobody");
+    assert_eq!(
+        found(&stranger, "carol's").len(),
+        CERTIFICATES_MAX - CERTIFICATES_OF_NOBODY_MAX - CERTIFICATES_EACH_MAX
+    );
+    admin.user_delete(&name, Role::CryptoUser).expect("a certificate keeps nobody");
     assert_eq!(found(&stranger, "carol's"), []);
-    assert_eq!(stranger.certificate_find(&CertificateFilter::default()).expect("found").len(), CERTIFICATES_MAX - 1);
+    let left = stranger.certificate_find(&CertificateFilter::default()).expect("found").len();
+    assert_eq!(left, CERTIFICATES_OF_NOBODY_MAX + CERTIFICATES_EACH_MAX);
 }
 
 /// The death of one HSM is not seen, and that of all of them loses nothing that was acknowledged.

@@ -3,11 +3,11 @@
 //! Everybody who may connect makes and sees certificates, as with the original. So that this is safe, a certificate is
 //! somebody's: whoever was logged in when it was made changes and deletes it, nobody else, and alone sees it when it is
 //! private. One that was made without a login is nobody's, and anybody's to change and to delete; there is room for a part of
-//! them only, and none of them lasts against everybody's will.
+//! them only, and none of them lasts against everybody's will. Nor does one user take all the room.
 
 use std::sync::Arc;
 
-use strongroom_types::limits::{CERTIFICATES_MAX, CERTIFICATES_OF_NOBODY_MAX};
+use strongroom_types::limits::{CERTIFICATES_EACH_MAX, CERTIFICATES_MAX, CERTIFICATES_OF_NOBODY_MAX};
 use strongroom_types::{
     CertificateAttributes, CertificateChange, CertificateFilter, CertificateReference, CertificateTemplate, CheckValue,
     HsmType, Refusal, Status, UserId, UserName,
@@ -70,13 +70,20 @@ pub(crate) fn check_create(asking: &Asking<'_>, template: &CertificateTemplate, 
         return Err(Refusal::new(Status::AttributeReadOnly, "trusted"));
     }
     template.check()?;
-    let (all, of_nobody) = (asking.state.certificates().count(), asking.state.certificates_len_of(None));
-    let full = |about| Err(Refusal::new(Status::CertificatesFull, about));
-    if caller(asking).is_none() {
+    let owner = caller(asking);
+    if owner.is_none() {
         check_for_nobody(&template.attributes)?;
-        if of_nobody >= CERTIFICATES_OF_NOBODY_MAX {
+    }
+    let (all, own) = (asking.state.certificates().count(), asking.state.certificates_len_of(owner));
+    let full = |about| Err(Refusal::new(Status::CertificatesFull, about));
+    match owner {
+        None if own >= CERTIFICATES_OF_NOBODY_MAX => {
             return full(format!("{CERTIFICATES_OF_NOBODY_MAX} made without a login; log in, or delete one of them"));
         }
+        Some(_) if own >= CERTIFICATES_EACH_MAX => {
+            return full(format!("{CERTIFICATES_EACH_MAX} of this crypto user's; delete one of them"));
+        }
+        None | Some(_) => {}
     }
     if all >= CERTIFICATES_MAX { full(format!("{CERTIFICATES_MAX} certificates")) } else { Ok(()) }
 }

@@ -86,6 +86,8 @@ pub const KEY_PAGE_LEN_MAX: u32 = 1_000;
 pub const CERTIFICATES_MAX: usize = 60;
 /// Of these, those that belong to nobody, because they were made without a login.
 pub const CERTIFICATES_OF_NOBODY_MAX: usize = 20;
+/// Of these, those of one crypto user.
+pub const CERTIFICATES_EACH_MAX: usize = 20;
 /// Bytes of a certificate.
 pub const CERTIFICATE_LEN_MAX: usize = 32 * 1024;
 /// Bytes of the SubjectPublicKeyInfo that is said to be a certificate's.

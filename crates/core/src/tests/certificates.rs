@@ -1,6 +1,6 @@
 //! Certificates: whose they are, who sees and changes them, and how many there are.
 
-use strongroom_types::limits::{CERTIFICATES_MAX, CERTIFICATES_OF_NOBODY_MAX};
+use strongroom_types::limits::{CERTIFICATES_EACH_MAX, CERTIFICATES_MAX, CERTIFICATES_OF_NOBODY_MAX};
 use strongroom_types::{
     CertificateAttributes, CertificateCategory, CertificateChange, CertificateDate, CertificateFilter,
     CertificateReference, CertificateTemplate, ClusterMode, HsmType, KeyReference, KeyType, RecordKind, RecordPath,
@@ -237,20 +237,40 @@ fn what_is_no_certificate_and_what_would_be_trusted_is_refused() {
 #[test]
 fn there_are_so_many_and_strangers_make_a_part_of_them() {
     let mut world = World::active();
-    let alice = world.crypto_user("alice");
+    let (alice, bob, carol) = (world.crypto_user("alice"), world.crypto_user("bob"), world.crypto_user("carol"));
     for _ in 0..CERTIFICATES_OF_NOBODY_MAX {
         world.certificate(&ANYBODY, template("nobody's")).unwrap();
     }
     assert_eq!(world.certificate(&ANYBODY, template("nobody's")), Err(Status::CertificatesFull));
-    for _ in CERTIFICATES_OF_NOBODY_MAX..CERTIFICATES_MAX {
-        world.certificate(&alice, template("alice's")).unwrap();
+    for number in CERTIFICATES_OF_NOBODY_MAX..CERTIFICATES_MAX {
+        world.certificate(if number % 2 == 0 { &alice } else { &bob }, template("a user's")).unwrap();
     }
-    assert_eq!(world.certificate(&alice, template("alice's")), Err(Status::CertificatesFull));
-    let first = world.state.certificates().next().unwrap().reference;
+    assert_eq!(world.certificate(&carol, template("carol's")), Err(Status::CertificatesFull));
+    let first = world.state.certificates().find(|one| one.owner.is_none()).unwrap().reference;
     world.change(&ANYBODY, &Command::DeleteCertificate(first)).unwrap();
-    world.certificate(&alice, template("alice's")).unwrap();
+    world.certificate(&carol, template("carol's")).unwrap();
     // One of nobody's went, but there is no room at all.
     assert_eq!(world.certificate(&ANYBODY, template("nobody's")), Err(Status::CertificatesFull));
+}
+
+/// Certificates that only their owner could delete, and may not, take no room from others.
+#[test]
+fn each_user_makes_a_part_of_them() {
+    let mut world = World::active();
+    let (alice, bob) = (world.crypto_user("alice"), world.crypto_user("bob"));
+    let mut lasting = template("lasting");
+    lasting.attributes.destroyable = false;
+    let last = world.certificate(&alice, template("last")).unwrap();
+    for _ in 1..CERTIFICATES_EACH_MAX {
+        world.certificate(&alice, lasting.clone()).unwrap();
+    }
+    for full in [lasting, private("private"), template("plain")] {
+        assert_eq!(world.certificate(&alice, full), Err(Status::CertificatesFull));
+    }
+    world.certificate(&bob, template("bob's")).unwrap();
+    world.certificate(&ANYBODY, template("nobody's")).unwrap();
+    world.change(&alice, &Command::DeleteCertificate(last)).unwrap();
+    world.certificate(&alice, template("again")).unwrap();
 }
 
 #[test]
@@ -262,10 +282,10 @@ fn certificates_go_with_their_user_in_one_batch_and_nobody_elses_do() {
     world.again(&alice, &create(private("first")), &made, &request).unwrap();
     let mut lasting = template("lasting");
     lasting.attributes.destroyable = false;
-    for _ in 2..CERTIFICATES_MAX {
+    for _ in 1..CERTIFICATES_EACH_MAX {
         world.certificate(&alice, lasting.clone()).unwrap();
     }
-    assert_eq!(world.state.certificates().count(), CERTIFICATES_MAX);
+    assert_eq!(world.state.certificates().count(), 1 + CERTIFICATES_EACH_MAX);
     let delete = Command::DeleteUser { name: name("alice"), role: Role::CryptoUser };
     let before = world.state.clone();
     world.done(&admin, &delete, &Made::Nothing).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use strongroom_types::limits::{CERTIFICATE_CHANGE_MS_MIN, CERTIFICATES_OF_NOBODY_MAX, FRAME_LEN_MAX_BEFORE_LOGIN};
+use strongroom_types::limits::{CERTIFICATE_CHANGE_MS_MIN, CERTIFICATES_EACH_MAX, FRAME_LEN_MAX_BEFORE_LOGIN};
 use strongroom_types::{Refusal, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
@@ -223,7 +223,7 @@ fn a_user_who_goes_takes_certificates_along() {
     let (world, first) = World::active();
     let second = world.member(2);
     let mut bob = Client::logged_in(&first, "bob", CRYPTO_USER);
-    for _ in 0..CERTIFICATES_OF_NOBODY_MAX {
+    for _ in 0..CERTIFICATES_EACH_MAX {
         bob.certificate(create_private("bob's")).unwrap();
     }
     let kept = Client::alice(&first).certificate(create("alice's", false)).unwrap();
