@@ -61,17 +61,18 @@ impl KeyUse<'_> {
         }
     }
 
-    /// Whether a key with these quorum values takes no such use at all: nobody is asked to approve it, and it would give
-    /// one user alone what the others keep to themselves.
-    fn evades(self, quorum: KeyQuorum) -> bool {
+    /// Whether a key with these quorum values takes no such use at all: it would give fewer users than must approve a use
+    /// what the others keep to themselves. Unwrapping a message as a secret whose value is shown is decrypting it, so those who
+    /// approve that, by the `manage` value, must be as many.
+    pub(crate) fn evades(self, quorum: KeyQuorum) -> bool {
         match self {
             KeyUse::Sign(..)
             | KeyUse::Verify(..)
             | KeyUse::Encrypt(..)
             | KeyUse::Decrypt(..)
             | KeyUse::Mac(..)
-            | KeyUse::VerifyMac(..)
-            | KeyUse::Unwrap(..) => false,
+            | KeyUse::VerifyMac(..) => false,
+            KeyUse::Unwrap(..) => quorum.usage > quorum.manage.max(1),
             KeyUse::Derive(..) => quorum.usage > 1,
             KeyUse::ReadValue => quorum.usage > 1 || quorum.manage > 1,
         }

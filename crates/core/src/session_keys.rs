@@ -25,15 +25,16 @@ enum NewKeys {
 }
 
 /// Whether a command asks for session keys: a template of it says `token=false`, or for it the template of the key that
-/// unwraps or the original of a copy. Refuses when that key is not there.
-pub fn is_for_session(state: &State, command: &Command) -> Result<bool, Refusal> {
+/// unwraps or the original of a copy. Refuses when the actor sees no key there that unwraps: what others' keys say is
+/// told to nobody else.
+pub fn is_for_session(state: &State, actor: &Actor, command: &Command) -> Result<bool, Refusal> {
     Ok(match command {
         Command::GenerateSecret { template, .. } => matching::is_for_session(template),
         Command::GeneratePair { public_template, private_template, .. } => {
             matching::is_for_session(public_template) || matching::is_for_session(private_template)
         }
         Command::ImportKey { template, .. } | Command::DeriveKey { template, .. } => matching::is_for_session(template),
-        Command::UnwrapKey { .. } => Unwrapping::of(command)?.is_for_session(state)?,
+        Command::UnwrapKey { .. } => Unwrapping::of(command)?.is_for_session(state, actor)?,
         Command::CopyKey { from, template } => copies::is_for_session(from, template),
         _ => false,
     })
@@ -139,8 +140,10 @@ fn checked(state: &State, actor: &Actor, command: &Command, now_ms: u64) -> Resu
             Ok(NewKeys::Pair(public.lives(true)?, private.lives(true)?))
         }
         Command::UnwrapKey { share_with, quorum, .. } => {
+            // Of a key that the actor does not see, this is all that may be found out: that it is unknown.
+            let chosen = Unwrapping::of(command)?.check(state, actor, true, now_ms)?;
             not_shared(share_with, *quorum)?;
-            Ok(NewKeys::Key(Unwrapping::of(command)?.check(state, actor, true, now_ms)?))
+            Ok(NewKeys::Key(chosen))
         }
         Command::ImportKey { key, template } => Ok(NewKeys::Key(wrapping::chosen_import(state, key, template, true)?)),
         Command::DeriveKey { .. } => Ok(NewKeys::Key(Deriving::of(command)?.check(state, actor, true, now_ms)?)),

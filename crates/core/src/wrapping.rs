@@ -163,11 +163,16 @@ impl<'a> Unwrapping<'a> {
     }
 
     /// Whether the key will be one of the session: the first says so of the maker, the unwrapping key and the defaults that
-    /// says where it lives. The unwrapping key must be there, or what it says cannot be known.
-    pub(crate) fn is_for_session(&self, state: &State) -> Result<bool, Refusal> {
-        let demands = match self.with {
-            SourceKey::Stored(reference) => demands_of(&state.key(*reference).ok_or(Status::KeyUnknown)?.attributes),
-            SourceKey::OfSession(key) => demands_of(&key.attributes),
+    /// says where it lives. The actor must see the unwrapping key, or what it says cannot be known.
+    pub(crate) fn is_for_session(&self, state: &State, actor: &Actor) -> Result<bool, Refusal> {
+        let demands = match (self.with, actor) {
+            (SourceKey::Stored(reference), Actor::Login(login)) => {
+                let key =
+                    state.key(*reference).filter(|key| key.is_visible_to(login.user)).ok_or(Status::KeyUnknown)?;
+                demands_of(&key.attributes)
+            }
+            (SourceKey::OfSession(key), _) if key.is_of(actor) => demands_of(&key.attributes),
+            _ => return Err(Status::KeyUnknown.into()),
         };
         let said = [Some(self.template), demands.as_deref(), Some(self.defaults)];
         Ok(said.into_iter().flatten().find_map(matching::token) == Some(false))

@@ -225,7 +225,7 @@ fn copies_go_from_the_store_into_a_session_and_back() {
     for key in [aes(&mut world, &alice, vec![flag(Flag::Extractable, false)]), public, private] {
         let original = attributes(&world, key);
         let command = copy_of(key, vec![flag(Flag::Token, false)]);
-        assert_eq!(is_for_session(&world.state, &command), Ok(true));
+        assert_eq!(is_for_session(&world.state, &alice, &command), Ok(true));
         let made = made_of(&mut world, &original);
         let made_keys = session_keys(&world.state, &alice, &command, &made, world.now_ms).unwrap();
         let [session]: [SessionKey; 1] = made_keys.try_into().unwrap();
@@ -235,10 +235,10 @@ fn copies_go_from_the_store_into_a_session_and_back() {
         // Back into the store, and into the session again.
         let from = || SourceKey::OfSession(Box::new(session.clone()));
         let stays = Command::CopyKey { from: from(), template: vec![] };
-        assert_eq!(is_for_session(&world.state, &stays), Ok(true));
+        assert_eq!(is_for_session(&world.state, &alice, &stays), Ok(true));
         check_session_keys(&world.state, &alice, &stays, world.now_ms).unwrap();
         let lasting = Command::CopyKey { from: from(), template: vec![flag(Flag::Token, true)] };
-        assert_eq!(is_for_session(&world.state, &lasting), Ok(false));
+        assert_eq!(is_for_session(&world.state, &alice, &lasting), Ok(false));
         let made = made_of(&mut world, &original);
         let Ok(Reply::Key(back)) = world.done(&alice, &lasting, &made) else { panic!("no key") };
         assert_eq!(back.attributes, original);

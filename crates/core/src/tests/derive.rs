@@ -10,8 +10,8 @@ use strongroom_types::{
 
 use super::world::{P256, World, name, public_of};
 use crate::{
-    Actor, Command, ImportedKey, KeyUse, KeyView, Made, MadeKey, PairAlgorithm, PlanError, Reply, SessionKey, SourceKey,
-    authorize, authorize_approved, authorize_session_key, check_session_keys, session_keys,
+    Actor, Command, ImportedKey, KeyUse, KeyView, Made, MadeKey, PairAlgorithm, PlanError, Reply, SessionKey,
+    SourceKey, authorize, authorize_approved, authorize_session_key, check_session_keys, session_keys,
 };
 
 type Values<'a> = &'a [(Flag, bool)];

@@ -152,9 +152,9 @@ fn model(who: Who, kind: &Kind, flags: Flags, quorum: KeyQuorum, mode: ClusterMo
         What::Sign(_) | What::Mac(_) | What::Encrypt(_) | What::Decrypt(_) => quorum.usage,
         // Whoever trusts a key does not manage it.
         What::Set(..) if who == Who::Admin => 0,
-        What::Unwrap(_) | What::WrapOther(_) | What::BeWrapped(_) | What::Share | What::Unshare | What::Set(..) => {
-            quorum.manage
-        }
+        // It is managing, and decrypts.
+        What::Unwrap(_) => quorum.highest(),
+        What::WrapOther(_) | What::BeWrapped(_) | What::Share | What::Unshare | What::Set(..) => quorum.manage,
     };
     let quorum_stays = matches!(what, What::Copy(_)) && quorum.highest() > 1;
     alone(who, kind, flags, (mode, quorum_stays), what).or((several > 1).then_some(Status::QuorumFailed))

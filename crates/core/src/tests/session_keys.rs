@@ -157,7 +157,7 @@ fn commands_for_session_keys_are_told_from_others_and_checked_alike() {
     let (alice, admin) = (world.crypto_user("alice"), world.admin());
     world.create("bob", Role::CryptoUser).unwrap();
     let check = |actor: &Actor, command: &Command, is_one: bool, expected: Option<(Status, &str)>| {
-        assert_eq!(is_for_session(&world.state, command), Ok(is_one), "{command:?}");
+        assert_eq!(is_for_session(&world.state, actor, command), Ok(is_one), "{command:?}");
         let outcome = check_session_keys(&world.state, actor, command, world.now_ms);
         let outcome = outcome.err().map(|refusal| (refusal.status, refusal.about));
         assert_eq!(outcome, expected.map(|(status, about)| (status, about.to_owned())), "{command:?}");

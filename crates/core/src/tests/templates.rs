@@ -188,7 +188,7 @@ fn where_an_unwrapped_key_lives_is_said_by_the_first_who_says_it() {
     let token = |value| vec![flag(Flag::Token, value)];
     let check = |with, template: Template, defaults: Template, expected: Result<bool, Status>| {
         let command = unwrap_of(with, AES, (template, defaults));
-        let session = is_for_session(&world.state, &command).unwrap();
+        let session = is_for_session(&world.state, &alice, &command).unwrap();
         let refused = if session {
             check_session_keys(&world.state, &alice, &command, world.now_ms).err()
         } else {
@@ -206,7 +206,28 @@ fn where_an_unwrapped_key_lives_is_said_by_the_first_who_says_it() {
     check(stored, token(false), vec![], Err(Status::TemplateInconsistent));
     check(of_session, token(true), vec![], Err(Status::TemplateInconsistent));
     let absent = unwrap_of(KeyReference::from_u64(0xabcdef).unwrap(), AES, (vec![], vec![]));
-    assert_eq!(is_for_session(&world.state, &absent).unwrap_err().status, Status::KeyUnknown);
+    assert_eq!(is_for_session(&world.state, &alice, &absent).unwrap_err().status, Status::KeyUnknown);
+}
+
+/// What refuses another user's key is not what its template says, whatever else is wrong.
+#[test]
+fn another_users_unwrapping_key_is_as_one_that_is_not_there() {
+    let mut world = World::active();
+    let (alice, bob) = (world.crypto_user("alice"), world.crypto_user("bob"));
+    let demands = unwrap_template(vec![flag(Flag::Token, false)]);
+    let there = aes(&mut world, &alice, vec![flag(Flag::Unwrap, true), demands]).unwrap().reference;
+    let absent = KeyReference::from_u64(0xabcdef).unwrap();
+    for shared_with in [vec![], vec![name("alice")]] {
+        for with in [there, absent] {
+            let mut command = unwrap_of(with, AES, (vec![], vec![]));
+            let Command::UnwrapKey { share_with, .. } = &mut command else { unreachable!() };
+            *share_with = shared_with.clone();
+            let seen = is_for_session(&world.state, &bob, &command).map_err(|refusal| refusal.status);
+            assert_eq!(seen, Err(Status::KeyUnknown));
+            let checked = check_session_keys(&world.state, &bob, &command, world.now_ms);
+            assert_eq!(checked.unwrap_err().status, Status::KeyUnknown, "{command:?}");
+        }
+    }
 }
 
 #[test]

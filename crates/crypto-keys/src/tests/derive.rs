@@ -2,7 +2,7 @@ use strongroom_types::{Curve, Derivation, EcdhKdf, HashFunction, KdfField, KeyTy
 
 use super::{ec, hex, unhex};
 use crate::derive::{BaseKey, derive, x963};
-use crate::{KeyError, generate, import, sys};
+use crate::{KeyError, generate, import};
 
 /// NIST CAVS, ANS X9.63-2001 KDF: with SHA-256, without and with other information.
 #[test]

@@ -40,7 +40,7 @@ impl Service {
             let _place = self.generation.enter(user, asked.deadline)?;
             self.made_secret(key_type, message.length_bytes).map(Made::Secret)
         };
-        if is_for_session(&self.cluster.state(), &command)? {
+        if is_for_session(&self.cluster.state(), &session.actor(), &command)? {
             let keys = self.make_session_keys(session, asked, &command, make)?;
             let [key] = <[v1::Key; 1]>::try_from(keys).map_err(|_| internal("session keys"))?;
             return Ok(Answer::KeyGenerateSecret(key));
@@ -85,7 +85,7 @@ impl Service {
             let _place = self.generation.enter(user, asked.deadline)?;
             self.made_pair(&algorithm).map(Made::Pair)
         };
-        if is_for_session(&self.cluster.state(), &command)? {
+        if is_for_session(&self.cluster.state(), &session.actor(), &command)? {
             let keys = self.make_session_keys(session, asked, &command, make)?;
             let [public, private] = <[v1::Key; 2]>::try_from(keys).map_err(|_| internal("session keys"))?;
             let pair = v1::KeyPair { public_key: Some(public), private_key: Some(private) };

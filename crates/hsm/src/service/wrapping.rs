@@ -197,7 +197,7 @@ impl Service {
         command: &Command,
         make: impl FnMut() -> Result<Made, Refusal>,
     ) -> Result<v1::Key, Refusal> {
-        if self.is_for_session(command, asked)? {
+        if self.is_for_session(session, command, asked)? {
             let keys = self.make_session_keys(session, asked, command, make)?;
             let [key] = <[v1::Key; 1]>::try_from(keys).map_err(|_| internal("session keys"))?;
             return Ok(key);
@@ -214,10 +214,11 @@ impl Service {
         }
     }
 
-    /// Whether a command asks for session keys. Of a key that is not there nothing can be known: the change finds that out,
-    /// or that it was made before.
-    fn is_for_session(&self, command: &Command, asked: &Asked) -> Result<bool, Refusal> {
-        match self.fresh(asked, |state| is_for_session(state, command)) {
+    /// Whether a command asks for session keys. Of a key that the caller does not see nothing can be known: the change
+    /// finds that out, or that it was made before.
+    fn is_for_session(&self, session: &Session, command: &Command, asked: &Asked) -> Result<bool, Refusal> {
+        let actor = session.actor();
+        match self.fresh(asked, |state| is_for_session(state, &actor, command)) {
             Err(refusal) if refusal.status == Status::KeyUnknown => Ok(false),
             outcome => outcome,
         }

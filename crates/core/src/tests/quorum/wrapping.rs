@@ -11,7 +11,7 @@ use super::super::world::{World, name};
 use super::of_key;
 use crate::permissions::Operation;
 use crate::{
-    Actor, Approval, Command, Made, MadeKey, NamedKey, Reply, Request, SourceKey, authorize_wrap,
+    Actor, Approval, Command, KeyUse, Made, MadeKey, NamedKey, Reply, Request, SourceKey, authorize_wrap,
     authorize_wrap_approved, check_session_keys,
 };
 
@@ -123,6 +123,49 @@ fn an_unwrapping_is_approved_by_the_users_of_the_key_that_unwraps() {
         Command::UnwrapKey { with, mechanism, wrapped_len, class, key_type, template, defaults, share_with, quorum };
     let refused = check_session_keys(&world.state, &bob, &session, world.now_ms);
     assert_eq!(refused.unwrap_err().status, Status::QuorumFailed);
+}
+
+/// Whoever unwraps a message as a generic secret that is not sensitive reads it.
+#[test]
+fn fewer_users_than_approve_a_use_do_not_unwrap() {
+    let (mut world, [alice, bob]) = world();
+    let quorum = |manage, usage| KeyQuorum { manage, usage };
+    let unwrap = |with, token: bool| Command::UnwrapKey {
+        with: SourceKey::Stored(with),
+        mechanism: MECHANISM,
+        wrapped_len: 40,
+        class: KeyClass::SecretKey,
+        key_type: KeyType::GenericSecret,
+        template: [(Flag::Sensitive, false), (Flag::Token, token)]
+            .map(|(flag, value)| (AttributeName::Flag(flag), AttributeValue::Bool(value)))
+            .into(),
+        defaults: Template::new(),
+        share_with: Vec::new(),
+        quorum: KeyQuorum::NONE,
+    };
+    let made = |world: &mut World| {
+        let (reference, sealed) = (world.reference(), Some(Arc::from(&[5; 40][..])));
+        Made::Key(MadeKey { reference, sealed, public: None, length_bytes: 32, weak: false, check_value: None })
+    };
+    for (values, expected) in
+        [(quorum(0, 1), Ok(())), (quorum(0, 2), Err(Status::QuorumFailed)), (quorum(1, 2), Err(Status::QuorumFailed))]
+    {
+        let kek = kek(&mut world, &alice, values);
+        for user in [&alice, &bob] {
+            let made = made(&mut world);
+            assert_eq!(world.done(user, &unwrap(kek, true), &made).map(drop), expected, "{values:?}");
+            let session = check_session_keys(&world.state, user, &unwrap(kek, false), world.now_ms);
+            assert_eq!(session.map_err(|refusal| refusal.status), expected, "{values:?}");
+        }
+    }
+    // As many approve it as a use.
+    let both = kek(&mut world, &alice, quorum(2, 2));
+    let (request, made) = (world.by_both(&bob, &[both]), made(&mut world));
+    assert_eq!(world.done(&bob, &unwrap(both, true), &made).map(drop), Err(Status::QuorumFailed));
+    assert!(matches!(world.again(&bob, &unwrap(both, true), &made, &request), Ok(Reply::Key(_))));
+    // Two do not where three must.
+    let unwraps = |values| KeyUse::Unwrap(MECHANISM, 40).evades(values);
+    assert_eq!([quorum(2, 3), quorum(3, 3), quorum(3, 2), quorum(2, 0)].map(unwraps), [true, false, false, false]);
 }
 
 #[test]
