@@ -110,8 +110,8 @@ pub(crate) fn copy(
     one_key(asking, made, key)
 }
 
-/// How often the same material may have been used by GCM, as far as the cluster knows. What a session made of a session key is
-/// known to nobody.
+/// How often the same material may have been used by GCM, as far as the cluster knows; of a session key, as far as the HSM that
+/// copies it knows.
 pub(crate) fn uses_before(state: &State, from: &SourceKey) -> u64 {
     match from {
         SourceKey::Stored(reference) => state.key(*reference).map_or(0, |original| original.uses_reserved),

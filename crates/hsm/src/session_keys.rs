@@ -84,6 +84,14 @@ impl HeldSessionKey {
         }
     }
 
+    /// The key as what a copy is made of. Every HSM may have used it as often as this one; a copy, which each counts anew, has
+    /// only what is left of it then.
+    pub fn original(&self) -> SessionKey {
+        let used = self.uses.load(Ordering::Relaxed).saturating_mul(HSMS);
+        let uses_before = self.key.uses_before.saturating_add(used).min(KEY_USES_MAX);
+        SessionKey { uses_before, ..self.key.clone() }
+    }
+
     fn login(&self) -> LoginActor {
         LoginActor {
             login: self.key.login,
@@ -115,7 +123,8 @@ impl SessionKeys {
     }
 
     /// Holds a key of this login, whose sealed form has `len` bytes. Whoever does looks again afterwards whether the
-    /// login still stands, and else takes the key out: [`SessionKeys::retain`] may have come before.
+    /// login still stands, and else takes the key out: [`SessionKeys::retain`] may have come before. One that is there
+    /// already stays, with the uses that were counted.
     pub fn insert(&self, login: &LoginActor, key: SessionKey, len: usize) -> Arc<HeldSessionKey> {
         let place = (key.login, key.reference);
         let new = Arc::new(HeldSessionKey {
@@ -127,6 +136,10 @@ impl SessionKeys {
             used: AtomicBool::new(false),
         });
         let mut held = self.write();
+        if let Some(there) = held.keys.get(&place).filter(|there| there.key == new.key) {
+            there.expires_ms.fetch_max(login.expires_ms, Ordering::Relaxed);
+            return Arc::clone(there);
+        }
         held.remove(place);
         let owner = new.key.owner;
         while let Some(scarce) = held.scarce(self, len) {
@@ -328,7 +341,7 @@ mod tests {
             assert_eq!(held.take_use(), Err(Status::KeyUsesExhausted.into()));
         }
         // As many HSMs as a cluster has stay below what one key may be used.
-        assert!(SESSION_KEY_USES_MAX * HSMS <= KEY_USES_MAX);
+        const { assert!(SESSION_KEY_USES_MAX * HSMS <= KEY_USES_MAX) };
     }
 
     #[test]
@@ -346,6 +359,45 @@ mod tests {
         check(KEY_USES_MAX - 3 * HSMS, 3, refused.clone());
         check(KEY_USES_MAX - HSMS + 1, 0, refused.clone());
         check(KEY_USES_MAX, 0, refused);
+    }
+
+    /// Changing an attribute of a session key is copying it, and may be done before every use.
+    #[test]
+    fn copies_of_copies_are_used_no_more_often_than_one_key() {
+        let keys = SessionKeys::default();
+        let of = login(1);
+        let mut held = keys.insert(&of, key(&of, 1), 10);
+        let mut used = 0;
+        for number in 2..100 {
+            let part = SESSION_KEY_USES_MAX / 64;
+            held.uses.store(part - 1, Ordering::Relaxed);
+            if held.take_use().is_err() {
+                break;
+            }
+            used += part;
+            let copy = SessionKey { reference: reference(number), ..held.original() };
+            assert_eq!(copy.uses_before, used * HSMS);
+            held = keys.insert(&of, copy, 10);
+        }
+        // Each HSM's share of 2³², to the last block of so many.
+        assert!(used <= KEY_USES_MAX / HSMS && used + SESSION_KEY_USES_MAX / 64 > KEY_USES_MAX / HSMS, "{used}");
+        held.uses.store(u64::MAX, Ordering::Relaxed);
+        assert_eq!(held.original().uses_before, KEY_USES_MAX, "as much as a key's record holds");
+    }
+
+    /// Two requests that bring the same key at once count in one place.
+    #[test]
+    fn a_key_that_is_there_already_keeps_its_count() {
+        let keys = SessionKeys::default();
+        let of = login(1);
+        let first = keys.insert(&of, key(&of, 5), 10);
+        first.uses.store(SESSION_KEY_USES_MAX, Ordering::Relaxed);
+        let renewed = LoginActor { expires_ms: 2_000, ..of };
+        let again = keys.insert(&renewed, key(&of, 5), 10);
+        assert!(Arc::ptr_eq(&first, &again));
+        assert_eq!(again.take_use(), Err(Status::KeyUsesExhausted.into()));
+        keys.retain(|login| login.expires_ms > 1_500);
+        assert_eq!(there(&keys, &of), [5], "with the newer ticket");
     }
 
     #[test]
@@ -381,8 +433,8 @@ mod tests {
         assert_eq!(there(&keys, &of), [2, 3], "one above it");
         keys.insert(&of, key(&of, 4), 500);
         assert_eq!(there(&keys, &of), [4]);
-        // Again under its own name: counted once.
-        keys.insert(&of, key(&of, 4), 50);
+        // Another one in its place: counted once.
+        keys.insert(&of, SessionKey { created_ms: 2, ..key(&of, 4) }, 50);
         keys.insert(&of, key(&of, 5), 50);
         assert_eq!(there(&keys, &of), [4, 5]);
     }

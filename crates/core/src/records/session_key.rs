@@ -25,7 +25,8 @@ pub struct SessionKey {
     pub sealed: Option<Arc<[u8]>>,
     /// Milliseconds since 1970.
     pub created_ms: u64,
-    /// Of a copy, uses by GCM that had been reserved of its original.
+    /// Of a copy, uses by GCM of the same material before: those that had been reserved of its original, or, of a session
+    /// key, those that all HSMs together may have made of it if each made as many as the HSM that copied it.
     pub uses_before: u64,
 }
 

@@ -58,7 +58,7 @@ impl Service {
         match asked.session_key(reference) {
             Some(named) => {
                 let held = self.named_session_key(session, operation, named, asked)?;
-                Ok(SourceKey::OfSession(Box::new(held.key().clone())))
+                Ok(SourceKey::OfSession(Box::new(held.original())))
             }
             None => Ok(SourceKey::Stored(reference)),
         }
