@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_core::{Actor, Command, Made, Reply, Request, uses_left};
 use strongroom_crypto::random;
+use strongroom_types::limits::KEY_USES_MAX;
 use strongroom_types::{KeyReference, Refusal, RequestId, Status};
 
 use crate::cluster::{Change, ChangeError, Cluster};
@@ -25,6 +26,8 @@ const BLOCKS: [u64; 3] = [1 << 16, 1 << 20, 1 << 24];
 const AHEAD_MS: u64 = 5_000;
 /// Locks that requests for different keys share; more of them than threads that encrypt at once.
 const SHARDS: usize = 16;
+/// At so many uses that are left of a key its operator is told: half of them, and an eighth.
+const STEPS: [u64; 2] = [KEY_USES_MAX / 2, KEY_USES_MAX / 8];
 
 /// What this HSM may still make of one key's uses.
 #[derive(Default)]
@@ -34,6 +37,8 @@ struct Uses {
     low: AtomicU64,
     /// How often some were reserved.
     reserved: AtomicUsize,
+    /// How many of the steps the log has a line of.
+    steps: AtomicUsize,
     /// Whether the thread that reserves ahead was told.
     told: AtomicBool,
     /// Whether somebody is reserving.
@@ -77,6 +82,27 @@ impl KeyUses {
         &self.shards[usize::try_from(reference.as_u64() % 16).expect("less than the number of shards")]
     }
 
+    /// How many keys are known here.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// As if somebody were reserving, or had done so.
+    #[cfg(test)]
+    pub(crate) fn set_reserving(&self, reference: KeyReference, reserving: bool) {
+        let uses = self.of(reference);
+        *uses.reserving.lock().unwrap_or_else(PoisonError::into_inner) = reserving;
+        uses.ended.notify_all();
+    }
+
+    /// How many threads are taking a use.
+    #[cfg(test)]
+    pub(crate) fn taking(&self, reference: KeyReference) -> usize {
+        // The map's own and this one.
+        Arc::strong_count(&self.of(reference)) - 2
+    }
+
     /// As if all but so many had been used.
     #[cfg(test)]
     pub(crate) fn use_all_but(&self, reference: KeyReference, left: u64) {
@@ -113,17 +139,20 @@ impl Reserver {
         Reserver { cluster, uses, log, ahead: OnceLock::new() }
     }
 
-    /// Takes one use of a key of the store, for which the caller is permitted. Waits for the store only when none is left.
-    pub fn take(&self, reference: KeyReference, deadline: Instant) -> Result<(), Refusal> {
+    /// Takes one use of a key of the store, for which the caller is permitted. Waits for the store only when none is left;
+    /// whether it did.
+    pub fn take(&self, reference: KeyReference, deadline: Instant) -> Result<bool, Refusal> {
         let uses = self.uses.of(reference);
+        let mut waited = false;
         loop {
             if let Some(left) = uses.take() {
                 if left <= uses.low.load(Ordering::Relaxed) && !uses.told.swap(true, Ordering::Relaxed) {
                     self.tell(reference, &uses);
                 }
-                return Ok(());
+                return Ok(waited);
             }
-            reserve(&self.cluster, &uses, reference, 0, deadline)?;
+            waited = true;
+            reserve(&self.cluster, (&self.uses, &uses), reference, 0, deadline, &self.log)?;
         }
     }
 
@@ -148,9 +177,9 @@ impl Reserver {
 fn reserve_ahead(wanted: &Receiver<KeyReference>, cluster: &Weak<Cluster>, uses: &Weak<KeyUses>, log: &Log) {
     while let Ok(reference) = wanted.recv() {
         let (Some(cluster), Some(uses)) = (cluster.upgrade(), uses.upgrade()) else { return };
-        let uses = uses.of(reference);
+        let (all, uses) = (&uses, uses.of(reference));
         let deadline = Instant::now() + Duration::from_millis(AHEAD_MS);
-        let outcome = reserve(&cluster, &uses, reference, uses.low.load(Ordering::Relaxed), deadline);
+        let outcome = reserve(&cluster, (all, &uses), reference, uses.low.load(Ordering::Relaxed), deadline, log);
         if let Err(refusal) = outcome
             && !matches!(refusal.status, Status::KeyUsesExhausted | Status::KeyUnknown)
         {
@@ -163,10 +192,11 @@ fn reserve_ahead(wanted: &Receiver<KeyReference>, cluster: &Weak<Cluster>, uses:
 /// Reserves once more, unless more than so many are left meanwhile: one at a time for each key.
 fn reserve(
     cluster: &Cluster,
-    uses: &Uses,
+    (all, uses): (&KeyUses, &Uses),
     reference: KeyReference,
     enough: u64,
     deadline: Instant,
+    log: &Log,
 ) -> Result<(), Refusal> {
     let mut reserving = uses.reserving.lock().unwrap_or_else(PoisonError::into_inner);
     while *reserving {
@@ -198,9 +228,50 @@ fn reserve(
             uses.low.store(granted / 4, Ordering::Relaxed);
             uses.reserved.store(times + 1, Ordering::Relaxed);
             uses.left.fetch_add(granted, Ordering::Relaxed);
+            if let Some(key) = cluster.state().key(reference) {
+                note_step(uses, reference, uses_left(key), log);
+            }
             Ok(())
         }
-        Err(ChangeError::Refused(refusal)) => Err(refusal),
+        Err(ChangeError::Refused(refusal)) => {
+            // Whoever asked last may have come after the key's end was seen, and nobody forgets it again.
+            if refusal.status == Status::KeyUnknown && cluster.state().key(reference).is_none() {
+                all.remove(reference);
+            }
+            Err(refusal)
+        }
         Err(ChangeError::DrawAgain) => Err(Status::Internal.into()),
+    }
+}
+
+/// Tells whoever operates the HSM that a key comes to its end: once for each step in a life of the HSM.
+fn note_step(uses: &Uses, reference: KeyReference, left: u64, log: &Log) {
+    let step = step_of(left);
+    if uses.steps.fetch_max(step, Ordering::Relaxed) < step {
+        let reserved = KEY_USES_MAX - left;
+        log.warn(format_args!(
+            "{reserved} of the {KEY_USES_MAX} uses of key {reference} by AES-GCM are gone; at the end it encrypts and wraps \
+             by AES-GCM no more: replace it in time"
+        ));
+    }
+}
+
+fn step_of(left: u64) -> usize {
+    STEPS.iter().filter(|step| left <= **step).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_is_told_at_half_and_at_an_eighth() {
+        let check = |left: u64, step: usize| assert_eq!(step_of(left), step, "{left}");
+        check(KEY_USES_MAX, 0);
+        check(KEY_USES_MAX / 2 + 1, 0);
+        check(KEY_USES_MAX / 2, 1);
+        check(KEY_USES_MAX / 8 + 1, 1);
+        check(KEY_USES_MAX / 8, 2);
+        check(0, 2);
     }
 }

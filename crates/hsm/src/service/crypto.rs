@@ -81,8 +81,9 @@ impl Service {
             }
             mechanism => {
                 let clear = self.secret(&key)?;
-                if let CipherMechanism::AesGcm { .. } = mechanism {
-                    self.take_use(&key, asked)?;
+                if matches!(mechanism, CipherMechanism::AesGcm { .. }) && self.take_use(&key, asked)? {
+                    // What was taken away while the store was asked is taken away.
+                    self.authorized(session, message.key, key_use, asked)?;
                 }
                 let encrypted = clear.encrypt(mechanism, &mut message.data);
                 (encrypted.map_err(|error| self.refused_key(error))?, std::mem::take(&mut message.data))
@@ -91,11 +92,12 @@ impl Service {
         Ok(Answer::Encrypt(v1::EncryptResult { iv: iv.map_or_else(Vec::new, |iv| iv.to_vec()), data }))
     }
 
-    /// Counts one use of the key by GCM, before it is made.
-    pub(super) fn take_use(&self, key: &UsableKey, asked: &Asked) -> Result<(), Refusal> {
+    /// Counts one use of the key by GCM, before it is made. Whether that waited for the store: what was decided before it is
+    /// to be decided again.
+    pub(super) fn take_use(&self, key: &UsableKey, asked: &Asked) -> Result<bool, Refusal> {
         match key {
             UsableKey::Stored(key) => self.uses.take(key.reference, asked.deadline),
-            UsableKey::OfSession(held) => held.take_use(),
+            UsableKey::OfSession(held) => held.take_use().map(|()| false),
         }
     }
 

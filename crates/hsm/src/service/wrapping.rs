@@ -51,11 +51,12 @@ impl Service {
             // The HSM draws it: nobody else may choose what must not come twice.
             return Err(Refusal::new(Status::MechanismInvalid, "iv"));
         }
-        let (wrapping, payload) = (key_reference(message.wrapping_key), key_reference(message.payload));
-        let (wrapping, payload) = self.wrap_keys(session, mechanism, (wrapping, payload), asked)?;
+        let named = || (key_reference(message.wrapping_key), key_reference(message.payload));
+        let (wrapping, payload) = self.wrap_keys(session, mechanism, named(), asked)?;
         let material = self.material(&payload)?;
-        if mechanism.is_gcm() {
-            self.take_use(&wrapping, asked)?;
+        if mechanism.is_gcm() && self.take_use(&wrapping, asked)? {
+            // What was taken away while the store was asked is taken away.
+            self.wrap_keys(session, mechanism, named(), asked)?;
         }
         let wrapped = match &wrapping.attributes().public {
             Some(public) => wrap::wrap(mechanism, wrap::WrappingKey::Rsa(public), &aad, &material),

@@ -1,5 +1,6 @@
 //! Uses of keys by GCM, counted over HSMs and their lives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use strongroom_core::{Actor, Command, Made, Reply, Request};
@@ -11,6 +12,8 @@ use strongroom_wire::{cipher, v1};
 
 use super::world::{Client, Member, World, aes, flag, key_delete, label, refused};
 use crate::cluster::Change;
+use crate::key_uses::Reserver;
+use crate::log::Log;
 
 /// What an HSM reserves at a key's first use, and the next time.
 const FIRST: u64 = 1 << 16;
@@ -73,6 +76,8 @@ fn a_key_is_used_to_its_last_use() {
     }
     assert_eq!(reserved(&member, key), KEY_USES_MAX);
     refused(encrypt(&mut alice, key), Status::KeyUsesExhausted);
+    let log = std::fs::read_to_string(&member.log).unwrap();
+    assert_eq!(log.matches(&format!("uses of key {key} by AES-GCM are gone")).count(), 1, "{log}");
     // Wrapping by GCM is the same use; the rest goes on.
     let Answer::KeyGenerateSecret(payload) = alice.change(aes("payload")).unwrap() else { panic!("another answer") };
     let payload = payload.reference;
@@ -160,4 +165,53 @@ fn what_is_reserved_is_used_while_the_store_is_away() {
         member.keys.uses().left(key) > FIRST
     });
     encrypt(&mut alice, unused).unwrap();
+}
+
+/// A use that waits for the store is decided on again: what was taken away meanwhile has been acknowledged.
+#[test]
+fn what_was_taken_away_during_the_wait_is_seen() {
+    let (_world, member) = World::active();
+    let mut alice = Client::alice(&member);
+    let key = gcm_key(&mut alice);
+    let Answer::KeyGenerateSecret(payload) = alice.change(aes("payload")).unwrap() else { panic!("another answer") };
+    let forbid = |alice: &mut Client<'_>, name: &str| {
+        let value = Some(v1::attribute::Value::Boolean(false));
+        let attribute = Some(v1::Attribute { name: name.into(), value });
+        let set = v1::KeySetAttribute { reference: key.as_u64(), attribute };
+        alice.change(Operation::KeySetAttribute(set)).unwrap();
+    };
+    for purpose in ["encrypt", "wrap"] {
+        let uses = member.keys.uses();
+        uses.use_all_but(key, 0);
+        uses.set_reserving(key, true);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let mut other = Client::alice(&member);
+                match purpose {
+                    "encrypt" => encrypt(&mut other, key),
+                    _ => wrap(&mut other, payload.reference, key, v1::WrapMechanism::AesGcm),
+                }
+            });
+            wait_until("nobody takes a use", || uses.taking(key) == 1);
+            forbid(&mut alice, purpose);
+            uses.use_all_but(key, 5);
+            uses.set_reserving(key, false);
+            refused(waiting.join().unwrap(), Status::KeyFunctionNotPermitted);
+        });
+    }
+}
+
+#[test]
+fn a_use_that_comes_after_its_keys_end_leaves_nothing_behind() {
+    let (_world, member) = World::active();
+    let mut alice = Client::alice(&member);
+    let key = gcm_key(&mut alice);
+    encrypt(&mut alice, key).unwrap();
+    assert_eq!(member.keys.uses().len(), 1);
+    alice.change(key_delete(key.as_u64())).unwrap();
+    assert_eq!(member.keys.uses().len(), 0);
+    let log = Arc::new(Log::open(&member.log).unwrap());
+    let reserver = Reserver::new(Arc::clone(&member.cluster), Arc::clone(member.keys.uses()), log);
+    refused(reserver.take(key, Instant::now() + Duration::from_secs(10)), Status::KeyUnknown);
+    assert_eq!(member.keys.uses().len(), 0);
 }
