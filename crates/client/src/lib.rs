@@ -5,7 +5,7 @@
 //! cluster; [`Appliance`] to one HSM over its Unix socket.
 //!
 //! * May use: types, ffi, crypto, wire; rustls, blocking sockets, files, the clock.
-//! * Never: core, crypto-keys or a private key; a thread or a runtime of its own; a lock that a forked child could
+//! * Never: core or crypto-keys; a key in clear that outlives the call which brings it in or reads its value; a thread or a runtime of its own; a lock that a forked child could
 //!   inherit taken; a secret in an error or a log.
 //! * What is repeated elsewhere acts once: each change carries a request id that stays the same over its repeats.
 //! * Choosing a member, repeating and giving up is a state machine without sockets or clock (`routing`).

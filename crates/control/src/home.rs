@@ -1,4 +1,5 @@
-//! The folder that clients take as `CLOUDHSM_HOME`: configurations, the CA they trust, links to the tools.
+//! The folder that clients take as `CLOUDHSM_HOME`: configurations, the CA they trust, links to the tools, headers of the PKCS #11
+//! library.
 //!
 //! Configurations belong to whoever uses them: what `configure-*` or an editor changed stays, except where the HSMs
 //! and the CA are, which this room knows better.
@@ -20,6 +21,15 @@ use crate::state::{
 /// The CA that clients trust, in `etc`.
 const CA_FILE: &str = "customerCA.crt";
 
+/// What programs in C are compiled with. Headers are no programs, and lie beside none: they are in this one.
+const HEADERS: [(&str, &str); 5] = [
+    ("cryptoki.h", include_str!("../../../sdk/pkcs11/include/cryptoki.h")),
+    ("pkcs11.h", include_str!("../../../sdk/pkcs11/include/pkcs11.h")),
+    ("pkcs11f.h", include_str!("../../../sdk/pkcs11/include/pkcs11f.h")),
+    ("pkcs11t.h", include_str!("../../../sdk/pkcs11/include/pkcs11t.h")),
+    ("cloudhsm_pkcs11_vendor_defs.h", include_str!("../../../sdk/pkcs11/include/cloudhsm_pkcs11_vendor_defs.h")),
+];
+
 /// Makes the folder, or brings it up to date. Returns what is worth telling a person.
 pub fn prepare(
     folder: &StateFolder,
@@ -30,7 +40,7 @@ pub fn prepare(
     let home = folder.home();
     make_folder(&home, MODE_FOLDER)?;
     let etc = home.join("etc");
-    for part in ["etc", "run", "bin", "lib", "engines-3"] {
+    for part in ["etc", "run", "bin", "lib", "engines-3", "include", "include/pkcs11"] {
         make_folder(&home.join(part), MODE_FOLDER)?;
     }
     let ca = etc.join(CA_FILE);
@@ -53,7 +63,19 @@ pub fn prepare(
             write_whole(&path, text.as_bytes(), MODE_PUBLIC, Durability::Disk)?;
         }
     }
+    write_headers(&home)?;
     link_programs(&home, beside)
+}
+
+fn write_headers(home: &Path) -> Result<(), StateError> {
+    let folder = home.join("include").join("pkcs11");
+    for (name, text) in HEADERS {
+        let path = folder.join(name);
+        if !same_content(&path, text.as_bytes())? {
+            write_whole(&path, text.as_bytes(), MODE_PUBLIC, Durability::Disk)?;
+        }
+    }
+    Ok(())
 }
 
 fn link_programs(home: &Path, beside: &Path) -> Result<Vec<String>, StateError> {

@@ -80,6 +80,10 @@ pub const ATTRIBUTE_LEN_MAX: usize = 64 * 1024;
 pub const SESSIONS_MAX: usize = 1_024;
 /// Bytes of a PIN of the PKCS #11 library: a user's name, a colon, and a password of characters of four bytes.
 pub const PIN_LEN_MAX: usize = 160;
+/// Certificates of sessions that one application of the PKCS #11 library has at once.
+pub const SESSION_CERTIFICATES_MAX: usize = 1_024;
+/// Keys whose attributes come along with a search of the PKCS #11 library, so that their first use needs no round trip.
+pub const FOUND_WHOLE_MAX: u32 = 64;
 /// Keys in one page of a search.
 pub const KEY_PAGE_LEN_MAX: u32 = 1_000;
 /// Certificates that a cluster of `hsm2m.medium` keeps; `hsm1.medium` keeps none.

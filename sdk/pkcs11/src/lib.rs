@@ -6,8 +6,9 @@
 //! words (`failure`), and the C side of it all (`entry`). The headers to compile against it lie in `include`.
 //!
 //! * May use: types, ffi, crypto, client.
-//! * Never: export anything but `C_*`, let a panic out, start a thread, speak to an HSM before a call needs one, keep a
-//!   PIN, core, crypto-keys or a key in clear.
+//! * Never: core or crypto-keys; export anything but `C_*`, let a panic out, start a thread, speak to an HSM before a call needs
+//!   one, keep a PIN or a key in clear. What a program brings in (`C_CreateObject`), and the value of a secret key with
+//!   `CKA_SENSITIVE` = false, is passed on in a `Secret` and wiped.
 //! * The HSM decides at every use; what is checked here is checked to refuse early, never to allow.
 //! * A forked child takes no lock that it inherited: it is told `CKR_CRYPTOKI_NOT_INITIALIZED` before one is reached.
 //! * `unsafe` stands in `entry` alone.

@@ -9,8 +9,8 @@ const PAGE: Page = Page(include_str!("../../../docs/operating/pkcs11/first-signa
 #[test]
 fn two_minutes_lead_to_a_first_signature() {
     let Some(story) = Story::new("first", Cluster::Fips, &["pkcs11-tool", "openssl", "cc"]) else { return };
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the tree");
-    let story = story.with("STRONGROOM", root.to_str().expect("a path of text"));
+    let pin = story.pin();
+    let story = story.with("CLOUDHSM_PIN", &pin);
     assert!(story.walk(PAGE, "With pkcs11-tool").stdout.ends_with("Verified OK\n"));
     assert_eq!(story.walk(PAGE, "With a program of your own").stdout, "64 bytes, by 1 key\n");
 }

@@ -39,9 +39,9 @@ fn pkcs11_tool_looks_makes_keys_signs_and_decrypts() {
     let said = story.walk(PAGE, "Sign").stdout;
     assert_eq!(said.matches("Verified OK").count(), 2, "{said}");
     story.walk(PAGE, "Encrypt and decrypt");
-    for (opened, sealed) in [("opened", "sealed"), ("data.back", "data.aes")] {
-        assert_eq!(fs::read(story.file(opened)).expect("it was opened"), DATA);
-        assert_ne!(fs::read(story.file(sealed)).expect("it was sealed"), DATA);
+    for (decrypted, encrypted) in [("decrypted", "encrypted"), ("data.back", "data.aes")] {
+        assert_eq!(fs::read(story.file(decrypted)).expect("it was decrypted"), DATA);
+        assert_ne!(fs::read(story.file(encrypted)).expect("it was encrypted"), DATA);
     }
     // A signature of something else is none.
     story.write("data", b"something else");

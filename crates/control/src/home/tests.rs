@@ -84,6 +84,24 @@ fn a_cluster_of_one_has_the_availability_check_off() {
 }
 
 #[test]
+fn the_headers_of_the_library_are_whole_and_follow_the_program() {
+    let world = World::new();
+    world.prepare(1).expect("prepared");
+    let folder = world.folder.home().join("include/pkcs11");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/pkcs11/include");
+    let names = |folder: &Path| {
+        let entries = fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(names(&folder), names(&source), "a header is in one folder only");
+    fs::write(folder.join("pkcs11t.h"), "of another version").expect("written");
+    world.prepare(1).expect("prepared again");
+    for name in names(&source) {
+        assert_eq!(fs::read(folder.join(&name)).expect("there"), fs::read(source.join(&name)).expect("there"));
+    }
+}
+
+#[test]
 fn preparing_again_writes_nothing() {
     let world = World::new();
     world.prepare(2).expect("prepared");

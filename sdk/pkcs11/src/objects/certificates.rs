@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use cryptoki_sys::*;
 use strongroom_client::{CertificateInfo, ClientError, Setting, WholeCertificate};
 use strongroom_crypto::digest;
+use strongroom_types::limits::SESSION_CERTIFICATES_MAX;
 use strongroom_types::{
     CertificateAttributes, CertificateCategory, CertificateChange, CertificateDate, CertificateFilter,
     CertificateReference, CertificateTemplate, HashFunction, Status,
@@ -18,9 +19,6 @@ use super::{Object, Objects, Table};
 use crate::attribute::Given;
 use crate::failure::Failure;
 use crate::session::Session;
-
-/// Certificates of sessions that an application has at once.
-const SESSION_CERTIFICATES_MAX: usize = 1_024;
 
 /// A certificate that the application has a handle of.
 pub(crate) struct Certificate {
@@ -130,9 +128,7 @@ impl Session {
         }
         wanted.template.check().map_err(ClientError::from)?;
         let objects = &self.slot.objects;
-        if objects.session_certificates().len() >= SESSION_CERTIFICATES_MAX {
-            return Err(Failure::call(CKR_DEVICE_MEMORY, "the sessions have 1,024 certificates; destroy some"));
-        }
+        check_room(objects.session_certificates().len())?;
         let CertificateTemplate { attributes, public_key_info, value } = wanted.template;
         let (session, handle) = (self.handle, super::next_handle());
         let place = Place::Session(OfSession { session, public_key_info, value });
@@ -317,6 +313,14 @@ impl Found {
             Found::OfToken(info) => table.certificate(info),
         }
     }
+}
+
+/// Whether sessions that have so many certificates may have another one.
+fn check_room(held: usize) -> Result<(), Failure> {
+    if held < SESSION_CERTIFICATES_MAX {
+        return Ok(());
+    }
+    Err(Failure::call(CKR_DEVICE_MEMORY, "the sessions have 1,024 certificates; destroy some"))
 }
 
 fn check_value(value: &[u8]) -> Vec<u8> {
@@ -528,6 +532,15 @@ mod tests {
             given.remove(missing);
             assert_eq!(outcome(&given).err(), Some(CKR_TEMPLATE_INCOMPLETE));
         }
+    }
+
+    #[test]
+    fn sessions_have_so_many_certificates_and_no_more() {
+        let check = |held| check_room(held).map_err(|failure| failure.rv());
+        assert_eq!(check(0), Ok(()));
+        assert_eq!(check(SESSION_CERTIFICATES_MAX - 1), Ok(()));
+        assert_eq!(check(SESSION_CERTIFICATES_MAX), Err(CKR_DEVICE_MEMORY));
+        assert_eq!(check(SESSION_CERTIFICATES_MAX + 1), Err(CKR_DEVICE_MEMORY));
     }
 
     #[test]

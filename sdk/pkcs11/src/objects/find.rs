@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 
 use cryptoki_sys::*;
 use strongroom_client::KeyInfo;
+use strongroom_types::limits::FOUND_WHOLE_MAX;
 use strongroom_types::{AttributeName, AttributeValue, Curve, Filter, FilterTerm, KeyClass, KeyReference};
 
 use super::certificates::Found as FoundCertificate;
@@ -17,9 +18,6 @@ use crate::entry::Room;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::vendor::CKA_CLOUDHSM_PARAMETER_SET;
-
-/// Keys whose attributes come along with a search, so that their first use needs no round trip.
-const WHOLE_KEYS: u32 = 64;
 
 /// A search between `C_FindObjectsInit` and `C_FindObjectsFinal`.
 #[derive(Default)]
@@ -88,7 +86,7 @@ impl Session {
             && self.slot.logged_in()
             && let Some(filter) = filter(given)?
         {
-            let all = self.slot.client.key_find_all(&filter, WHOLE_KEYS)?;
+            let all = self.slot.client.key_find_all(&filter, FOUND_WHOLE_MAX)?;
             found.keys = all.references.into();
             found.infos = all.keys.into_iter().map(|info| (info.reference, info)).collect();
         }
