@@ -74,6 +74,8 @@ pub const MFA_CHALLENGE_LEN_MAX: usize = 512;
 pub const TOKEN_KEY_BITS: usize = 2_048;
 /// Attributes in one template, filters in one search.
 pub const TEMPLATE_LEN_MAX: usize = 64;
+/// Attributes that one call of the PKCS #11 library reads.
+pub const ATTRIBUTES_READ_MAX: usize = 1_024;
 /// Bytes of an attribute's value in a template of the PKCS #11 library. The longest that has a meaning is a certificate.
 pub const ATTRIBUTE_LEN_MAX: usize = 64 * 1024;
 /// Sessions of the PKCS #11 library in one application, over all its slots.

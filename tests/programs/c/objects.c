@@ -292,6 +292,11 @@ static void searches(void)
     HOLDS(find_one(CKA_KEY_TYPE, &dsa, sizeof dsa, hits) == 0 && find_one(CKA_CLASS, &data, sizeof data, hits) == 0);
     HOLDS(find_one(CKA_SUBJECT, "x", 1, hits) == 0 && find_one(0x80001234, "x", 1, hits) == 0);
 
+    /* Keys that lack an attribute are not among those for which it is false; a value that none can have finds none. */
+    HOLDS(find_one(CKA_EXTRACTABLE, &no, 1, hits) == 0 && find_one(CKA_SIGN_RECOVER, &yes, 1, hits) == 0);
+    HOLDS(find_one(CKA_SIGN_RECOVER, &no, 1, hits) == 1 && hits[0] == rsa_priv);
+    HOLDS(find_one(CKA_TOKEN, "", 0, hits) == 0 && find_one(CKA_CLASS, "x", 1, hits) == 0);
+
     /* By the public part, of both halves. */
     CK_BYTE modulus[512], point[80];
     n = sizeof modulus;

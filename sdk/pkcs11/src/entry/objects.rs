@@ -5,7 +5,7 @@ use std::ptr;
 
 use cryptoki_sys::*;
 use strongroom_ffi::{PointerError, pointer};
-use strongroom_types::limits::TEMPLATE_LEN_MAX;
+use strongroom_types::limits::ATTRIBUTES_READ_MAX;
 
 use super::mechanisms::mechanism_at;
 use super::{Room, bytes, in_session, put, put_output, template, unsupported};
@@ -260,10 +260,10 @@ fn check<T>(pointer: *mut T) -> Result<(), Failure> {
 ///
 /// # Safety
 /// A non-null `start` points to `count` attributes.
-unsafe fn wanted(start: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Vec<CK_ATTRIBUTE_TYPE>, Failure> {
+pub(super) unsafe fn wanted(start: *const CK_ATTRIBUTE, count: CK_ULONG) -> Result<Vec<CK_ATTRIBUTE_TYPE>, Failure> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    if count > TEMPLATE_LEN_MAX {
-        return Err(Failure::call(CKR_ARGUMENTS_BAD, "a template has at most 64 attributes"));
+    if count > ATTRIBUTES_READ_MAX {
+        return Err(Failure::call(CKR_ARGUMENTS_BAD, "a call reads at most 1,024 attributes"));
     }
     if count > 0 && start.is_null() {
         return Err(PointerError::Null.into());

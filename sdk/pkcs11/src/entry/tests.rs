@@ -73,6 +73,22 @@ fn a_template_is_bounded_before_it_is_copied() {
 }
 
 #[test]
+fn more_attributes_are_read_than_a_template_has() {
+    use strongroom_types::limits::ATTRIBUTES_READ_MAX;
+    let asked = vec![attribute(CKA_LABEL, b""); ATTRIBUTES_READ_MAX + 1];
+    for (count, expected) in [
+        (TEMPLATE_LEN_MAX + 1, Ok(TEMPLATE_LEN_MAX + 1)),
+        (ATTRIBUTES_READ_MAX - 1, Ok(ATTRIBUTES_READ_MAX - 1)),
+        (ATTRIBUTES_READ_MAX, Ok(ATTRIBUTES_READ_MAX)),
+        (ATTRIBUTES_READ_MAX + 1, Err(CKR_ARGUMENTS_BAD)),
+    ] {
+        // SAFETY: there are as many attributes.
+        let wanted = unsafe { objects::wanted(asked.as_ptr(), count as CK_ULONG) };
+        assert_eq!(wanted.map(|wanted| wanted.len()).map_err(|failure| failure.rv()), expected);
+    }
+}
+
+#[test]
 fn templates_nest_once_and_by_whole_attributes() {
     let inner = [attribute(CKA_LABEL, b"x"), attribute(CKA_TOKEN, &[1])];
     for kind in [CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE] {

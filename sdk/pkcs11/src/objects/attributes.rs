@@ -33,6 +33,11 @@ impl Reading {
         Reading::Value(Secret::from(bytes))
     }
 
+    /// A key's value, if it is told.
+    fn of_value(value: &Option<Secret>) -> Reading {
+        value.as_ref().map_or(Reading::Sensitive, |value| Reading::of(value.expose()))
+    }
+
     pub(super) fn of_number(number: CK_ULONG) -> Reading {
         Reading::of(&number.to_ne_bytes())
     }
@@ -55,19 +60,27 @@ impl Session {
             Object::Key(key) => key.reference,
             Object::Unseen(reference) => reference,
         };
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
         let info = self.slot.client.key_get(reference);
         let info = info.map_err(|error| objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
-        let key = objects.add(info, None);
-        wanted.iter().map(|attribute| self.attribute_value(&key, *attribute)).collect()
+        let key = objects.seen(handle, info);
+        let key = key.ok_or(Failure::call(CKR_OBJECT_HANDLE_INVALID, "the key was destroyed meanwhile"))?;
+        let (info, mut value) = (key.info(), None);
+        let readings = wanted.iter().map(|attribute| match (reading(&info, *attribute), &value) {
+            (Some(reading), _) => Ok(reading),
+            (None, Some(known)) => Ok(Reading::of_value(known)),
+            (None, None) => Ok(Reading::of_value(value.insert(self.value(&key)?))),
+        });
+        readings.collect()
     }
 
-    fn attribute_value(&self, key: &Key, attribute: CK_ATTRIBUTE_TYPE) -> Result<Reading, Failure> {
-        if let Some(reading) = reading(&key.info(), attribute) {
-            return Ok(reading);
-        }
+    /// The value of a key; none if it is refused.
+    fn value(&self, key: &Key) -> Result<Option<Secret>, Failure> {
         match self.slot.client.key_read_value(key.reference) {
-            Ok(value) => Ok(Reading::Value(value)),
-            Err(ClientError::Refused(refusal)) if is_about_value(refusal.status) => Ok(Reading::Sensitive),
+            Ok(value) => Ok(Some(value)),
+            Err(ClientError::Refused(refusal)) if is_about_value(refusal.status) => Ok(None),
             Err(error) => Err(self.slot.objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID)),
         }
     }

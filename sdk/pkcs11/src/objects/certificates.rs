@@ -39,6 +39,7 @@ struct OfSession {
     session: CK_SESSION_HANDLE,
     public_key_info: Vec<u8>,
     value: Vec<u8>,
+    check_value: Vec<u8>,
 }
 
 /// What a template asks for.
@@ -95,13 +96,7 @@ impl Table {
 
 impl Objects {
     fn session_certificates(&self) -> Vec<Arc<Certificate>> {
-        let certificate = |table: &Table, handle: &CK_OBJECT_HANDLE| match table.objects.get(handle) {
-            Some(Object::Certificate(certificate)) => Some(Arc::clone(certificate)),
-            _ => None,
-        };
-        self.read(|table| {
-            table.of_sessions.values().flatten().filter_map(|handle| certificate(table, handle)).collect()
-        })
+        self.read(|table| table.session_certificates.values().cloned().collect())
     }
 }
 
@@ -128,10 +123,11 @@ impl Session {
         }
         wanted.template.check().map_err(ClientError::from)?;
         let objects = &self.slot.objects;
-        check_room(objects.session_certificates().len())?;
+        check_room(objects.read(|table| table.session_certificates.len()))?;
         let CertificateTemplate { attributes, public_key_info, value } = wanted.template;
         let (session, handle) = (self.handle, super::next_handle());
-        let place = Place::Session(OfSession { session, public_key_info, value });
+        let check_value = check_value(&value);
+        let place = Place::Session(OfSession { session, public_key_info, value, check_value });
         let certificate = Arc::new(Certificate { handle, place, attributes: ArcSwap::from_pointee(attributes) });
         let insert = |table: &mut Table| table.insert(handle, Object::Certificate(certificate));
         match is_private {
@@ -240,14 +236,14 @@ impl Session {
             let known = Known {
                 is_token: false,
                 attributes: &attributes,
-                check_value: &check_value(&own.value),
+                check_value: &own.check_value,
                 whole: Some((&own.value, &own.public_key_info)),
             };
-            if known.fits(given)? {
+            if known.fits(given) {
                 found.push(Found::OfSession(certificate.handle));
             }
         }
-        let Some(filter) = filter(given)? else { return Ok(found) };
+        let Some(filter) = filter(given) else { return Ok(found) };
         let infos = match self.slot.client.certificate_find(&filter) {
             // There are none, and keys are found all the same.
             Err(ClientError::Refused(refusal)) if refusal.status == Status::CertificatesNotOfType => Vec::new(),
@@ -256,7 +252,7 @@ impl Session {
         for info in infos {
             let (attributes, check_value) = (&info.attributes, &info.check_value[..]);
             let known = Known { is_token: true, attributes, check_value, whole: None };
-            if known.fits(given)? {
+            if known.fits(given) {
                 found.push(Found::OfToken(info));
             }
         }
@@ -267,7 +263,7 @@ impl Session {
         match &certificate.place {
             Place::Session(own) => Ok(Whole {
                 attributes: (**certificate.attributes.load()).clone(),
-                check_value: check_value(&own.value),
+                check_value: own.check_value.clone(),
                 public_key_info: own.public_key_info.clone(),
                 value: own.value.clone(),
             }),
@@ -358,48 +354,48 @@ impl Known<'_> {
     }
 
     /// Whether it has every attribute of a template. Its bytes, where they are not at hand, were compared by the HSM.
-    fn fits(&self, given: &[Given]) -> Result<bool, Failure> {
-        for one in given {
+    fn fits(&self, given: &[Given]) -> bool {
+        given.iter().all(|one| {
             if one.kind == CKA_VALUE && self.whole.is_none() {
-                continue;
+                return true;
             }
-            let Ok(wanted) = templates::bytes(one) else { return Ok(false) };
-            let Some(Reading::Value(value)) = self.reading(one.kind) else { return Ok(false) };
-            let same = match templates::attribute(one.kind).map(|attribute| attribute.shape) {
+            let Ok(wanted) = templates::bytes(one) else { return false };
+            let Some(Reading::Value(value)) = self.reading(one.kind) else { return false };
+            match templates::attribute(one.kind).map(|attribute| attribute.shape) {
                 Some(Shape::Flag(_) | Shape::Bool(_)) => {
-                    [u8::from(values::boolean(one.kind, wanted)?)] == *value.expose()
+                    values::boolean(one.kind, wanted).is_ok_and(|wanted| [u8::from(wanted)] == *value.expose())
                 }
-                Some(Shape::Number) => values::number(one.kind, wanted)?.to_ne_bytes() == *value.expose(),
+                Some(Shape::Number) => {
+                    values::number(one.kind, wanted).is_ok_and(|wanted| wanted.to_ne_bytes() == *value.expose())
+                }
                 _ => wanted == value.expose(),
-            };
-            if !same {
-                return Ok(false);
             }
-        }
-        Ok(true)
+        })
     }
 }
 
 /// What the HSM is asked to select by; none when no certificate of the token fits.
-pub(super) fn filter(given: &[Given]) -> Result<Option<CertificateFilter>, Failure> {
+pub(super) fn filter(given: &[Given]) -> Option<CertificateFilter> {
     let mut filter = CertificateFilter::default();
+    let attributes = CertificateAttributes::default();
+    let any = Known { is_token: true, attributes: &attributes, check_value: &[], whole: Some((&[], &[])) };
     for one in given {
-        let Ok(bytes) = templates::bytes(one) else { return Ok(None) };
+        // What no certificate has need not be asked of the HSMs.
+        any.reading(one.kind)?;
+        let bytes = templates::bytes(one).ok()?;
         match one.kind {
-            CKA_LABEL => match values::text(one.kind, bytes) {
-                Ok(label) => filter.label = Some(label),
-                Err(_) => return Ok(None),
-            },
+            CKA_LABEL => filter.label = Some(values::text(one.kind, bytes).ok()?),
             CKA_ID => filter.id = Some(bytes.to_vec()),
             CKA_SUBJECT => filter.subject = Some(bytes.to_vec()),
             CKA_ISSUER => filter.issuer = Some(bytes.to_vec()),
             CKA_SERIAL_NUMBER => filter.serial_number = Some(bytes.to_vec()),
             CKA_VALUE => filter.value = Some(bytes.to_vec()),
-            CKA_TOKEN if !values::boolean(one.kind, bytes)? => return Ok(None),
+            CKA_CLASS if values::number(one.kind, bytes).ok()? != CKO_CERTIFICATE => return None,
+            CKA_TOKEN if !values::boolean(one.kind, bytes).ok()? => return None,
             _ => {}
         }
     }
-    Ok(Some(filter))
+    Some(filter)
 }
 
 /// Reads the template of a certificate.
@@ -581,7 +577,7 @@ mod tests {
         };
         let check = |given: Given, expected: bool| {
             let kind = given.kind;
-            assert_eq!(known.fits(&[given]).unwrap(), expected, "{kind:#x}");
+            assert_eq!(known.fits(&[given]), expected, "{kind:#x}");
         };
         check(number(CKA_CLASS, CKO_CERTIFICATE), true);
         check(number(CKA_CLASS, CKO_DATA), false);
@@ -595,12 +591,21 @@ mod tests {
         check(of(CKA_VALUE, &[0x30, 1, 6]), false);
         check(of(CKA_CHECK_VALUE, &[1, 2, 3]), true);
         check(of(CKA_MODULUS, &[]), false);
-        assert!(known.fits(&[]).unwrap());
+        check(of(CKA_TOKEN, &[]), false);
+        check(of(CKA_CERTIFICATE_CATEGORY, &[0]), false);
+        assert!(known.fits(&[]));
         let both = [of(CKA_LABEL, b"site"), of(CKA_ID, &[8])];
-        assert!(!known.fits(&both).unwrap());
-        assert_eq!(filter(&[of(CKA_TOKEN, &[0])]).unwrap(), None);
-        assert_eq!(filter(&[of(CKA_LABEL, &[0xff])]).unwrap(), None);
-        let filter = filter(&both).unwrap().unwrap();
+        assert!(!known.fits(&both));
+        for none in [of(CKA_TOKEN, &[0]), of(CKA_TOKEN, &[]), of(CKA_LABEL, &[0xff]), number(CKA_CLASS, CKO_DATA)] {
+            assert_eq!(filter(&[none]), None);
+        }
+        // What only keys have.
+        for key in [number(CKA_KEY_TYPE, CKK_RSA), of(CKA_MODULUS, &[1]), of(CKA_SIGN, &[0]), of(CKA_EXTRACTABLE, &[0])]
+        {
+            assert_eq!(filter(&[key]), None);
+        }
+        assert!(filter(&[of(CKA_CHECK_VALUE, &[1]), of(CKA_TRUSTED, &[0]), of(CKA_PRIVATE, &[0])]).is_some());
+        let filter = filter(&both).unwrap();
         assert_eq!((filter.label.as_deref(), filter.id), (Some("site"), Some(vec![8])));
     }
 

@@ -1,5 +1,5 @@
-//! `C_FindObjectsInit`, `C_FindObjects`, `C_FindObjectsFinal`: one round trip for keys, one for certificates if the template
-//! may be theirs and they are kept at all.
+//! `C_FindObjectsInit`, `C_FindObjects`, `C_FindObjectsFinal`: one round trip for keys, or a few if the template asks for flags
+//! that not every kind of key has, and one for certificates if it may be theirs and they are kept at all.
 //!
 //! An attribute that no object has, and a value that none can have, find nothing; they are no errors.
 
@@ -8,11 +8,11 @@ use std::collections::{HashMap, VecDeque};
 use cryptoki_sys::*;
 use strongroom_client::KeyInfo;
 use strongroom_types::limits::FOUND_WHOLE_MAX;
-use strongroom_types::{AttributeName, AttributeValue, Curve, Filter, FilterTerm, KeyClass, KeyReference};
+use strongroom_types::{AttributeName, AttributeValue, Curve, Filter, FilterTerm, KeyClass, KeyReference, Template};
 
 use super::certificates::Found as FoundCertificate;
-use super::templates::{self, Shape, values};
-use super::{Object, Objects};
+use super::templates::{self, Kind, Readable, Shape, values};
+use super::{Object, Objects, Table};
 use crate::attribute::Given;
 use crate::entry::Room;
 use crate::failure::Failure;
@@ -50,6 +50,17 @@ impl Objects {
         keys: Vec<(KeyReference, Option<KeyInfo>)>,
         certificates: impl Iterator<Item = FoundCertificate>,
     ) -> Option<Vec<CK_OBJECT_HANDLE>> {
+        // Whatever is known already needs no turn of its own.
+        let certificates: Vec<_> = certificates.collect();
+        if certificates.is_empty() {
+            let known = |table: &Table| {
+                let known = keys.iter().map(|(reference, info)| table.known(*reference, info.as_ref()));
+                if table.login == login { known.collect::<Option<Vec<_>>>() } else { None }
+            };
+            if let Some(handles) = self.read(known) {
+                return Some(handles);
+            }
+        }
         self.write_in(login, |table| {
             let keys = keys.into_iter().map(|(reference, info)| match info {
                 Some(info) => table.key(info, None).handle,
@@ -60,7 +71,7 @@ impl Objects {
                 }
             });
             let mut handles: Vec<_> = keys.collect();
-            handles.extend(certificates.map(|found| found.handle(table)));
+            handles.extend(certificates.into_iter().map(|found| found.handle(table)));
             handles
         })
     }
@@ -77,18 +88,14 @@ impl Session {
         // Others cancel, and log out, while the HSMs search.
         drop(active);
         templates::check_length(given)?;
-        let class = templates::class_number(given)?;
-        let mut found = Find::default();
-        if class.is_none_or(|class| class == CKO_CERTIFICATE) {
-            found.certificates = self.find_certificates(given)?.into();
-        }
-        if class != Some(CKO_CERTIFICATE)
-            && self.slot.logged_in()
-            && let Some(filter) = filter(given)?
-        {
-            let all = self.slot.client.key_find_all(&filter, FOUND_WHOLE_MAX)?;
-            found.keys = all.references.into();
-            found.infos = all.keys.into_iter().map(|info| (info.reference, info)).collect();
+        let mut found = Find { certificates: self.find_certificates(given)?.into(), ..Find::default() };
+        if self.slot.logged_in() {
+            for filter in filters(given) {
+                let more = FOUND_WHOLE_MAX.saturating_sub(u32::try_from(found.infos.len()).unwrap_or(u32::MAX));
+                let all = self.slot.client.key_find_all(&filter, more)?;
+                found.keys.extend(all.references);
+                found.infos.extend(all.keys.into_iter().map(|info| (info.reference, info)));
+            }
         }
         let mut active = self.active();
         if active.login != login {
@@ -124,36 +131,82 @@ fn not_begun() -> Failure {
     Failure::call(CKR_OPERATION_NOT_INITIALIZED, "call C_FindObjectsInit first")
 }
 
-/// The filter of keys that a template asks for; none when it fits no key.
-pub(super) fn filter(given: &[Given]) -> Result<Option<Filter>, Failure> {
+/// The filters of keys that a template asks for, of which no key fits two: several where one cannot leave out the kinds that
+/// do not have what is asked for, and none when the template fits no key.
+pub(super) fn filters(given: &[Given]) -> Vec<Filter> {
     let mut terms = Vec::new();
     for one in given {
-        match of_attribute(one)? {
-            Some(more) => terms.extend(more.into_iter().map(|(name, value)| FilterTerm::Attribute(name, value))),
-            None => return Ok(None),
+        let Some(more) = of_attribute(one) else { return Vec::new() };
+        // Said twice, it is as once.
+        for term in more {
+            if !terms.contains(&term) {
+                terms.push(term);
+            }
         }
     }
-    Ok(Some(Filter(terms)))
+    let is_asked = |kind: &Kind| {
+        terms.iter().all(|(_, value)| match value {
+            AttributeValue::Class(class) => kind.class() == *class,
+            AttributeValue::KeyType(key_type) => kind.key_type() == *key_type,
+            _ => true,
+        })
+    };
+    let asked: Vec<Kind> = Kind::ALL.into_iter().filter(is_asked).collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let filters = those_that_have(given, &asked).into_iter().map(|more| {
+        let terms = terms.iter().cloned().chain(more);
+        Filter(terms.map(|(name, value)| FilterTerm::Attribute(name, value)).collect())
+    });
+    filters.collect()
+}
+
+/// What leaves out the kinds among these that lack a flag of the template: nothing if none does, otherwise class by class.
+fn those_that_have(given: &[Given], asked: &[Kind]) -> Vec<Template> {
+    let is_flag = |one: &&Given| {
+        let shape = templates::attribute(one.kind).map(|attribute| attribute.shape);
+        matches!(shape, Some(Shape::Flag(_) | Shape::Bool(_)))
+    };
+    let flags: Vec<_> = given.iter().filter(is_flag).map(|one| one.kind).collect();
+    let has_all = |kind: &Kind| flags.iter().all(|flag| templates::readable(*kind, *flag) == Readable::Yes);
+    if asked.iter().all(has_all) {
+        return vec![Template::new()];
+    }
+    let mut all = Vec::new();
+    for class in [KeyClass::PrivateKey, KeyClass::PublicKey, KeyClass::SecretKey] {
+        let of_class: Vec<Kind> = asked.iter().filter(|kind| kind.class() == class).copied().collect();
+        let (having, lacking): (Vec<Kind>, Vec<Kind>) = of_class.into_iter().partition(has_all);
+        let class = (AttributeName::Class, AttributeValue::Class(class));
+        match (having.is_empty(), lacking.is_empty()) {
+            (true, _) => {}
+            (false, true) => all.push(vec![class]),
+            (false, false) => {
+                all.extend(having.into_iter().map(|kind| {
+                    vec![class.clone(), (AttributeName::KeyType, AttributeValue::KeyType(kind.key_type()))]
+                }))
+            }
+        }
+    }
+    all
 }
 
 /// What one attribute asks of a key; none when no key has it so.
-fn of_attribute(given: &Given) -> Result<Option<Vec<(AttributeName, AttributeValue)>>, Failure> {
+fn of_attribute(given: &Given) -> Option<Template> {
     use AttributeName as Name;
     use AttributeValue as Is;
     let kind = given.kind;
-    let Ok(bytes) = templates::bytes(given) else { return Ok(None) };
+    let bytes = templates::bytes(given).ok()?;
+    let number = || values::number(kind, bytes).ok();
     let as_bytes = |name| Some(vec![(name, Is::Bytes(bytes.to_vec()))]);
-    Ok(match kind {
-        CKA_CLASS => values::class(values::number(kind, bytes)?).map(|class| vec![(Name::Class, Is::Class(class))]),
+    match kind {
+        CKA_CLASS => values::class(number()?).map(|class| vec![(Name::Class, Is::Class(class))]),
         CKA_KEY_TYPE => {
-            let number = values::number(kind, bytes)?;
-            values::key_type(number).map(|key_type| {
-                let mut terms = vec![(Name::KeyType, Is::KeyType(key_type))];
-                if number == CKK_EC_EDWARDS {
-                    terms.push((Name::Curve, Is::Curve(Curve::Ed25519)));
-                }
-                terms
-            })
+            let mut terms = vec![(Name::KeyType, Is::KeyType(values::key_type(number()?)?))];
+            if number()? == CKK_EC_EDWARDS {
+                terms.push((Name::Curve, Is::Curve(Curve::Ed25519)));
+            }
+            Some(terms)
         }
         CKA_LABEL => values::text(kind, bytes).ok().map(|label| vec![(Name::Label, Is::Text(label))]),
         CKA_ID => as_bytes(Name::Id),
@@ -163,22 +216,22 @@ fn of_attribute(given: &Given) -> Result<Option<Vec<(AttributeName, AttributeVal
         CKA_EC_POINT => as_bytes(Name::EcPoint),
         CKA_EC_PARAMS => values::curve(bytes).ok().map(|curve| vec![(Name::Curve, Is::Curve(curve))]),
         CKA_MODULUS_BITS => {
-            let bits = values::number(kind, bytes)?;
-            u32::try_from(bits).ok().map(|bits| vec![(Name::ModulusSizeBits, Is::Number(bits))])
+            let bits = u32::try_from(number()?).ok()?;
+            Some(vec![(Name::ModulusSizeBits, Is::Number(bits))])
         }
         CKA_VALUE_LEN => {
-            let length = values::number(kind, bytes)?;
-            u32::try_from(length).ok().map(|length| {
-                vec![(Name::KeyLengthBytes, Is::Number(length)), (Name::Class, Is::Class(KeyClass::SecretKey))]
-            })
+            let length = u32::try_from(number()?).ok()?;
+            Some(vec![(Name::KeyLengthBytes, Is::Number(length)), (Name::Class, Is::Class(KeyClass::SecretKey))])
         }
-        CKA_CLOUDHSM_PARAMETER_SET => values::parameter_set(values::number(kind, bytes)?)
+        CKA_CLOUDHSM_PARAMETER_SET => values::parameter_set(number()?)
             .map(|algorithm| vec![(Name::MlDsaAlgorithm, Is::MlDsaAlgorithm(algorithm))]),
         _ => match templates::attribute(kind).map(|attribute| attribute.shape) {
-            Some(Shape::Flag(flag)) => Some(vec![(Name::Flag(flag), Is::Bool(values::boolean(kind, bytes)?))]),
+            Some(Shape::Flag(flag)) => Some(vec![(Name::Flag(flag), Is::Bool(values::boolean(kind, bytes).ok()?))]),
+            // Where keys have such a boolean at all, it is false.
+            Some(Shape::Bool(_)) if !values::boolean(kind, bytes).ok()? => Some(Template::new()),
             _ => None,
         },
-    })
+    }
 }
 
 #[cfg(test)]
@@ -200,10 +253,8 @@ mod tests {
     fn attributes_are_terms_of_the_hsms_filter() {
         let check = |given: Given, expected: Option<&[(AttributeName, AttributeValue)]>| {
             let kind = given.kind;
-            let expected = expected.map(|terms| {
-                Filter(terms.iter().cloned().map(|(name, value)| FilterTerm::Attribute(name, value)).collect())
-            });
-            assert_eq!(filter(&[given]).unwrap(), expected, "{kind:#x}");
+            let expected: Vec<Filter> = expected.into_iter().map(filter_of).collect();
+            assert_eq!(filters(&[given]), expected, "{kind:#x}");
         };
         use AttributeName as Name;
         use AttributeValue as Is;
@@ -237,8 +288,71 @@ mod tests {
         check(of(CKA_ALWAYS_AUTHENTICATE, &[0]), None);
         check(of(0x8000_1234, &[0]), None);
         check(Given { kind: CKA_WRAP_TEMPLATE, value: Value::Template(vec![]) }, None);
-        assert_eq!(filter(&[]).unwrap(), Some(Filter::default()));
-        let wrong = filter(&[of(CKA_TOKEN, &[])]).map_err(|failure| failure.rv());
-        assert_eq!(wrong, Err(CKR_ATTRIBUTE_VALUE_INVALID));
+        check(of(CKA_TOKEN, &[]), None);
+        check(of(CKA_SIGN, &[0; 20]), None);
+        check(of(CKA_CLASS, &[1]), None);
+        check(of(CKA_KEY_TYPE, &[0; 5]), None);
+        check(of(CKA_VALUE_LEN, &[]), None);
+        check(of(CKA_SIGN_RECOVER, &[1]), None);
+        assert_eq!(filters(&[]), [Filter::default()]);
+        let twice = || of(CKA_LABEL, b"site");
+        assert_eq!(filters(&[twice(), twice()]), filters(&[twice()]));
+    }
+
+    fn filter_of(terms: &[(AttributeName, AttributeValue)]) -> Filter {
+        Filter(terms.iter().cloned().map(|(name, value)| FilterTerm::Attribute(name, value)).collect())
+    }
+
+    #[test]
+    fn a_flag_is_looked_for_among_the_kinds_that_have_it() {
+        use strongroom_types::{Attributes, Flags, KeyTemplates};
+        let key = |kind: Kind| Attributes {
+            class: kind.class(),
+            key_type: kind.key_type(),
+            label: String::new(),
+            id: Vec::new(),
+            check_value: None,
+            flags: Flags::NONE,
+            length_bytes: 32,
+            public: None,
+            templates: KeyTemplates::NONE,
+        };
+        let reference = KeyReference::from_u64(1).unwrap();
+        let booleans = [
+            CKA_TOKEN,
+            CKA_ENCRYPT,
+            CKA_DECRYPT,
+            CKA_WRAP,
+            CKA_UNWRAP,
+            CKA_DERIVE,
+            CKA_SIGN,
+            CKA_VERIFY,
+            CKA_SIGN_RECOVER,
+            CKA_VERIFY_RECOVER,
+            CKA_TRUSTED,
+            CKA_SENSITIVE,
+            CKA_EXTRACTABLE,
+            CKA_ALWAYS_AUTHENTICATE,
+        ];
+        for attribute in booleans {
+            for kind in Kind::ALL {
+                let has = usize::from(templates::readable(kind, attribute) == Readable::Yes);
+                let among = |mut given: Vec<Given>| {
+                    given.push(of(attribute, &[0]));
+                    let filters = filters(&given);
+                    assert!(filters.len() <= 5, "{attribute:#x}");
+                    filters.iter().filter(|filter| filter.selects(reference, &key(kind))).count()
+                };
+                let class = || number(CKA_CLASS, values::class_number(kind.class()));
+                let key_type = || number(CKA_KEY_TYPE, values::key_type_number(kind.key_type()));
+                for more in [vec![], vec![class()], vec![key_type()], vec![class(), key_type()]] {
+                    assert_eq!(among(more), has, "{attribute:#x} {kind:?}");
+                }
+            }
+        }
+        // One round trip, where the template leaves out the others itself.
+        assert_eq!(filters(&[number(CKA_CLASS, CKO_PRIVATE_KEY), of(CKA_SIGN, &[1])]).len(), 1);
+        assert!(filters(&[number(CKA_CLASS, CKO_PUBLIC_KEY), of(CKA_EXTRACTABLE, &[0])]).is_empty());
+        assert_eq!(filters(&[of(CKA_EXTRACTABLE, &[0])]).len(), 2);
     }
 }

@@ -13,7 +13,7 @@ use crate::attribute::{Given, Value};
 pub fn template_in(data: &[u8]) -> Option<Template> {
     let (choice, data) = data.split_first()?;
     let given = given(data, true);
-    let _ = find::filter(&given);
+    let _ = find::filters(&given);
     let _ = certificates::filter(&given);
     let _ = certificates::read(&given);
     let _ = attributes::changes(&given);

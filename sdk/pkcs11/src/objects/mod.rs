@@ -73,9 +73,14 @@ impl Key {
 
     /// What the HSMs say of the key now.
     pub(crate) fn refresh(&self, client: &Client) -> Result<Arc<KeyInfo>, ClientError> {
-        let info = Arc::new(client.key_get(self.reference)?);
-        self.info.store(Arc::clone(&info));
-        Ok(info)
+        self.learn(client.key_get(self.reference)?);
+        Ok(self.info())
+    }
+
+    /// Takes a copy of what is known of the key, unless a newer one came before it.
+    fn learn(&self, info: KeyInfo) {
+        let info = Arc::new(info);
+        self.info.rcu(|known| Arc::clone(if known.revision > info.revision { known } else { &info }));
     }
 }
 
@@ -108,6 +113,8 @@ struct Table {
     objects: HashMap<CK_OBJECT_HANDLE, Object>,
     keys: HashMap<KeyReference, CK_OBJECT_HANDLE>,
     certificates: HashMap<CertificateReference, CK_OBJECT_HANDLE>,
+    /// Those of sessions.
+    session_certificates: HashMap<CK_OBJECT_HANDLE, Arc<Certificate>>,
     /// What dies with a session.
     of_sessions: HashMap<CK_SESSION_HANDLE, HashSet<CK_OBJECT_HANDLE>>,
 }
@@ -116,6 +123,9 @@ impl Table {
     fn insert(&mut self, handle: CK_OBJECT_HANDLE, object: Object) {
         if let Some(session) = object.session() {
             self.of_sessions.entry(session).or_default().insert(handle);
+            if let Object::Certificate(certificate) = &object {
+                self.session_certificates.insert(handle, Arc::clone(certificate));
+            }
         }
         self.objects.insert(handle, object);
     }
@@ -130,17 +140,34 @@ impl Table {
             Object::Key(key) => self.keys.remove(&key.reference),
             Object::Unseen(reference) => self.keys.remove(reference),
             Object::Certificate(certificate) => {
+                self.session_certificates.remove(&handle);
                 certificate.reference().and_then(|reference| self.certificates.remove(&reference))
             }
         };
         Some(removed)
     }
 
-    /// The handle of a key; a new copy of what is known of it takes the old one's place.
+    /// The handle of what a search has found; none when it has none yet, or a key becomes known by more than its reference.
+    fn known(&self, reference: KeyReference, info: Option<&KeyInfo>) -> Option<CK_OBJECT_HANDLE> {
+        let handle = *self.keys.get(&reference)?;
+        match (self.objects.get(&handle)?, info) {
+            (Object::Key(key), Some(info)) => key.learn(info.clone()),
+            (_, None) => {}
+            (_, Some(_)) => return None,
+        }
+        Some(handle)
+    }
+
+    /// The key that was known by its reference alone, unless its handle was given up meanwhile.
+    fn first_seen(&mut self, handle: CK_OBJECT_HANDLE, info: KeyInfo) -> Option<Arc<Key>> {
+        self.objects.contains_key(&handle).then(|| self.key(info, None))
+    }
+
+    /// The handle of a key, of which a newer copy of what is known takes an older one's place.
     fn key(&mut self, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
         let handle = *self.keys.entry(info.reference).or_insert_with(next_handle);
         if let Some(Object::Key(key)) = self.objects.get(&handle) {
-            key.info.store(Arc::new(info));
+            key.learn(info);
             let key = Arc::clone(key);
             if let Some(session) = session
                 && key.session.set(session).is_ok()
@@ -195,10 +222,11 @@ impl Table {
             Object::Certificate(certificate) => certificate.is_private(),
             Object::Key(_) | Object::Unseen(_) => true,
         };
-        let Table { login: _, objects, keys, certificates, of_sessions } = self;
+        let Table { login: _, objects, keys, certificates, session_certificates, of_sessions } = self;
         objects.retain(|_, object| !ends(object));
         keys.clear();
         certificates.retain(|_, handle| objects.contains_key(handle));
+        session_certificates.retain(|handle, _| objects.contains_key(handle));
         of_sessions.values_mut().for_each(|handles| handles.retain(|handle| objects.contains_key(handle)));
     }
 }
@@ -220,11 +248,26 @@ impl Objects {
         match self.object(handle) {
             Some(Object::Key(key)) => Ok(key),
             Some(Object::Unseen(reference)) => match self.client.key_get(reference) {
-                Ok(info) => Ok(self.add(info, None)),
+                Ok(info) => self.seen(handle, info).ok_or_else(no_key),
                 Err(error) => Err(self.gone(handle, error, CKR_KEY_HANDLE_INVALID)),
             },
             Some(Object::Certificate(_)) => Err(Failure::call(CKR_KEY_HANDLE_INVALID, "the object is a certificate")),
-            None => Err(Failure::call(CKR_KEY_HANDLE_INVALID, "there is no such key; find it anew")),
+            None => Err(no_key()),
+        }
+    }
+
+    /// The key of this handle, of which the HSMs have said this; none when the handle is no key's any more.
+    fn seen(&self, handle: CK_OBJECT_HANDLE, info: KeyInfo) -> Option<Arc<Key>> {
+        match self.object(handle)? {
+            Object::Key(key) => {
+                // Another key may have taken its place.
+                if key.reference == info.reference {
+                    key.learn(info);
+                }
+                Some(key)
+            }
+            Object::Unseen(_) => self.write(|table| table.first_seen(handle, info)),
+            Object::Certificate(_) => None,
         }
     }
 
@@ -300,6 +343,10 @@ impl Objects {
 fn says_gone(error: &ClientError) -> bool {
     let is_gone = |status| matches!(status, Status::KeyUnknown | Status::SessionKeyMissing);
     matches!(error, ClientError::Refused(refusal) if is_gone(refusal.status))
+}
+
+fn no_key() -> Failure {
+    Failure::call(CKR_KEY_HANDLE_INVALID, "there is no such key; find it anew")
 }
 
 impl Session {

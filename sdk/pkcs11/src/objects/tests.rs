@@ -129,3 +129,28 @@ fn a_search_that_finds_a_key_before_it_has_its_place_leaves_it_one_handle() {
     assert_eq!(table.session_closed(5).len(), 1);
     assert!(table.objects.is_empty() && table.keys.is_empty());
 }
+
+#[test]
+fn an_older_copy_of_a_key_takes_no_newer_ones_place() {
+    let mut table = Table::default();
+    let key = table.key(KeyInfo { revision: Revision(9), ..aes(1) }, None);
+    table.key(KeyInfo { revision: Revision(8), ..aes(1) }, None);
+    let older = KeyInfo { revision: Revision(8), ..aes(1) };
+    assert_eq!(table.known(key.reference, Some(&older)), Some(key.handle));
+    assert_eq!(key.info().revision, Revision(9));
+    let newer = KeyInfo { revision: Revision(10), ..aes(1) };
+    assert_eq!(table.known(key.reference, Some(&newer)), Some(key.handle));
+    assert_eq!(key.info().revision, Revision(10));
+    assert_eq!((table.known(reference(2), None), table.known(key.reference, None)), (None, Some(key.handle)));
+}
+
+#[test]
+fn what_is_known_of_a_key_that_was_destroyed_meanwhile_gives_it_no_handle() {
+    let mut table = Table::default();
+    let handle = next_handle();
+    table.keys.insert(reference(3), handle);
+    table.insert(handle, Object::Unseen(reference(3)));
+    assert_eq!(table.first_seen(handle, aes(3)).map(|key| key.handle), Some(handle));
+    table.remove(handle);
+    assert!(table.first_seen(handle, aes(3)).is_none() && table.keys.is_empty() && table.objects.is_empty());
+}
