@@ -74,7 +74,12 @@ impl Drop for Wiped {
                 private_key_info.zeroize();
                 secret.zeroize();
             }
-            Some(Operation::Encrypt(v1::Encrypt { data, .. })) => wipe_and_clear(data),
+            // What is authenticated by a code may be as secret as what is encrypted.
+            Some(
+                Operation::Encrypt(v1::Encrypt { data, .. })
+                | Operation::Sign(v1::Sign { data, .. })
+                | Operation::Verify(v1::Verify { data, .. }),
+            ) => wipe_and_clear(data),
             _ => {}
         }
     }
