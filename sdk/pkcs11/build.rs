@@ -1,9 +1,14 @@
 //! Link options of the shared library.
 
+use std::path::Path;
+use std::{env, fs};
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("no-destructors.ld");
-    println!("cargo:rerun-if-changed={}", script.display());
+    // Linked from where cargo knows that it lies, in a source tree that was moved too.
+    let script = Path::new(&env::var_os("OUT_DIR").expect("cargo names the folder")).join("no-destructors.ld");
+    fs::copy("../no-destructors.ld", &script).expect("the script lies beside the libraries' folders");
+    println!("cargo:rerun-if-changed=../no-destructors.ld");
     // A process that ends takes no lock of the library, which a forked child may have inherited for good.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-T,{}", script.display());
     // Programs that are linked to it ask the loader for this name, wherever the file was when they were.
