@@ -1,14 +1,16 @@
 //! Uses of keys by GCM that this HSM has reserved in their records and not made yet.
 //!
 //! * A use takes one from a number in memory. The store is asked at a key's first use, and while a quarter of what was
-//!   reserved is left, by a thread of its own: no use waits for it as long as some are left.
+//!   reserved is left: no use waits for it as long as some are left.
+//! * Threads of their own ask, one at a time for each key, and wait until the store has answered. A use that waits for them
+//!   gives up at its own deadline, which costs the key nothing: what was reserved is there for the next use.
 //! * What is reserved grows with each time, so that a key that is used seldom loses little when the HSM ends, and one that
 //!   is used much asks seldom.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,12 +24,15 @@ use crate::log::{Level, Log};
 
 /// How many uses are reserved at once: the first time in this process, the second, and from then on.
 const BLOCKS: [u64; 3] = [1 << 16, 1 << 20, 1 << 24];
-/// How long the thread that reserves ahead waits for the store, for one key.
-const AHEAD_MS: u64 = 5_000;
+/// How long a thread that reserves waits for the store, for one key: longer than any store hangs that comes back. What is
+/// committed later is lost.
+const STORE_PATIENCE: Duration = Duration::from_secs(600);
+/// Keys for which uses are reserved at once: what several ask for is one batch.
+const THREADS: usize = 4;
 /// Locks that requests for different keys share; more of them than threads that encrypt at once.
 const SHARDS: usize = 16;
-/// At so many uses that are left of a key its operator is told: half of them, and an eighth.
-const STEPS: [u64; 2] = [KEY_USES_MAX / 2, KEY_USES_MAX / 8];
+/// At so many uses that are left of a key its operator is told: half of them, an eighth, and none.
+const STEPS: [u64; 3] = [KEY_USES_MAX / 2, KEY_USES_MAX / 8, 0];
 
 /// What this HSM may still make of one key's uses.
 #[derive(Default)]
@@ -39,11 +44,18 @@ struct Uses {
     reserved: AtomicUsize,
     /// How many of the steps the log has a line of.
     steps: AtomicUsize,
-    /// Whether the thread that reserves ahead was told.
+    /// Whether a thread is reserving, or will.
     told: AtomicBool,
-    /// Whether somebody is reserving.
-    reserving: Mutex<bool>,
-    ended: Condvar,
+    ended: Mutex<Ended>,
+    again: Condvar,
+}
+
+/// What has become of the last time that some were reserved.
+#[derive(Default)]
+struct Ended {
+    /// How many times there were.
+    times: u64,
+    refusal: Option<Refusal>,
 }
 
 type Shard = HashMap<KeyReference, Arc<Uses>>;
@@ -59,8 +71,8 @@ pub struct Reserver {
     cluster: Arc<Cluster>,
     uses: Arc<KeyUses>,
     log: Arc<Log>,
-    /// To the thread that reserves ahead, which begins when it is first wanted and ends with this.
-    ahead: OnceLock<Option<Sender<KeyReference>>>,
+    /// To the threads that reserve, which begin when they are first wanted and end with this.
+    threads: Mutex<Option<Sender<KeyReference>>>,
 }
 
 impl KeyUses {
@@ -88,12 +100,14 @@ impl KeyUses {
         self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
-    /// As if somebody were reserving, or had done so.
+    /// As if a thread were reserving, or had done so.
     #[cfg(test)]
     pub(crate) fn set_reserving(&self, reference: KeyReference, reserving: bool) {
         let uses = self.of(reference);
-        *uses.reserving.lock().unwrap_or_else(PoisonError::into_inner) = reserving;
-        uses.ended.notify_all();
+        match reserving {
+            true => uses.told.store(true, Ordering::SeqCst),
+            false => uses.end(Ok(())),
+        }
     }
 
     /// How many threads are taking a use.
@@ -121,22 +135,51 @@ impl Uses {
         let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         taken.ok().map(|before| before - 1)
     }
+
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells who waits what has become of it.
+    fn end(&self, outcome: Result<(), Refusal>) {
+        // Whoever comes from here on has it done again, and whoever came before is told of this time.
+        self.told.store(false, Ordering::SeqCst);
+        let mut ended = self.ended();
+        *ended = Ended { times: ended.times + 1, refusal: outcome.err() };
+        self.again.notify_all();
+    }
+
+    /// Waits until a time has ended after so many.
+    fn wait(&self, times: u64, deadline: Instant) -> Result<(), Refusal> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.again.wait_timeout_while(self.ended(), left, |ended| ended.times == times);
+        let (ended, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &ended.refusal {
+            _ if ended.times == times => {
+                Err(Refusal::new(Status::StoreUnavailable, "uses of the key could not be reserved in time"))
+            }
+            Some(refusal) => Err(refusal.clone()),
+            None => Ok(()),
+        }
+    }
 }
 
-/// Somebody's turn to reserve; the next one's when this is dropped.
-struct TurnOf<'a>(&'a Uses);
+/// A time that uses are reserved, which ends with this.
+struct Time<'a> {
+    uses: &'a Uses,
+    outcome: Result<(), Refusal>,
+}
 
-impl Drop for TurnOf<'_> {
+impl Drop for Time<'_> {
     fn drop(&mut self) {
-        *self.0.reserving.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.0.ended.notify_all();
+        self.uses.end(std::mem::replace(&mut self.outcome, Ok(())));
     }
 }
 
 impl Reserver {
     /// For this HSM.
     pub fn new(cluster: Arc<Cluster>, uses: Arc<KeyUses>, log: Arc<Log>) -> Reserver {
-        Reserver { cluster, uses, log, ahead: OnceLock::new() }
+        Reserver { cluster, uses, log, threads: Mutex::default() }
     }
 
     /// Takes one use of a key of the store, for which the caller is permitted. Waits for the store only when none is left;
@@ -146,72 +189,81 @@ impl Reserver {
         let mut waited = false;
         loop {
             if let Some(left) = uses.take() {
-                if left <= uses.low.load(Ordering::Relaxed) && !uses.told.swap(true, Ordering::Relaxed) {
-                    self.tell(reference, &uses);
+                if left <= uses.low.load(Ordering::Relaxed) {
+                    // While some are left nobody minds that none can be had.
+                    let _ = self.tell(reference, &uses);
                 }
                 return Ok(waited);
             }
             waited = true;
-            reserve(&self.cluster, (&self.uses, &uses), reference, 0, deadline, &self.log)?;
+            let times = uses.ended().times;
+            self.tell(reference, &uses)?;
+            uses.wait(times, deadline)?;
         }
     }
 
-    /// Has more reserved ahead.
-    fn tell(&self, reference: KeyReference, uses: &Uses) {
-        let sender = self.ahead.get_or_init(|| {
-            let (sender, receiver) = channel();
-            let (cluster, uses) = (Arc::downgrade(&self.cluster), Arc::downgrade(&self.uses));
-            let log = Arc::clone(&self.log);
-            let named = thread::Builder::new().name("key uses".to_owned());
-            named.spawn(move || reserve_ahead(&receiver, &cluster, &uses, &log)).ok().map(|_| sender)
-        });
-        let is_told = sender.as_ref().is_some_and(|sender| sender.send(reference).is_ok());
-        if !is_told {
-            // Then it is reserved when none is left.
-            uses.told.store(false, Ordering::Relaxed);
+    /// Has more reserved, unless that is under way.
+    fn tell(&self, reference: KeyReference, uses: &Uses) -> Result<(), Refusal> {
+        if uses.told.load(Ordering::Relaxed) || uses.told.swap(true, Ordering::SeqCst) {
+            return Ok(());
         }
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if threads.is_none() {
+            *threads = self.begin();
+        }
+        match threads.as_ref().is_some_and(|sender| sender.send(reference).is_ok()) {
+            true => Ok(()),
+            false => {
+                let refusal = Refusal::new(Status::Busy, "the HSM could not begin a thread that reserves uses of keys");
+                uses.end(Err(refusal.clone()));
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Begins the threads: as many as there can be; none when there is not one.
+    fn begin(&self) -> Option<Sender<KeyReference>> {
+        let (sender, receiver) = channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        let begun = (0..THREADS).filter(|_| {
+            let (cluster, uses) = (Arc::downgrade(&self.cluster), Arc::downgrade(&self.uses));
+            let (receiver, log) = (Arc::clone(&receiver), Arc::clone(&self.log));
+            let named = thread::Builder::new().name("key uses".to_owned());
+            named.spawn(move || reserve_all(&receiver, &cluster, &uses, &log)).is_ok()
+        });
+        (begun.count() > 0).then_some(sender)
     }
 }
 
-/// The thread: reserves for one key after the other.
-fn reserve_ahead(wanted: &Receiver<KeyReference>, cluster: &Weak<Cluster>, uses: &Weak<KeyUses>, log: &Log) {
-    while let Ok(reference) = wanted.recv() {
-        let (Some(cluster), Some(uses)) = (cluster.upgrade(), uses.upgrade()) else { return };
-        let (all, uses) = (&uses, uses.of(reference));
-        let deadline = Instant::now() + Duration::from_millis(AHEAD_MS);
-        let outcome = reserve(&cluster, (all, &uses), reference, uses.low.load(Ordering::Relaxed), deadline, log);
-        if let Err(refusal) = outcome
+/// A thread: reserves for one key after the other.
+fn reserve_all(wanted: &Mutex<Receiver<KeyReference>>, cluster: &Weak<Cluster>, uses: &Weak<KeyUses>, log: &Log) {
+    let next = || wanted.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(reference) = next() {
+        let (Some(cluster), Some(all)) = (cluster.upgrade(), uses.upgrade()) else { return };
+        let uses = all.of(reference);
+        let mut time = Time { uses: &uses, outcome: Err(Status::Internal.into()) };
+        let outcome = reserve(&cluster, &uses, reference);
+        if let Some(key) = cluster.state().key(reference) {
+            // Whatever came of it here, and whoever has reserved them.
+            note_step(&uses, reference, uses_left(key), log);
+        } else if outcome.is_err() {
+            // Whoever asked last may have come after the key's end was seen, and nobody forgets it again.
+            all.remove(reference);
+        }
+        if let Err(refusal) = &outcome
             && !matches!(refusal.status, Status::KeyUsesExhausted | Status::KeyUnknown)
         {
-            log.client(Level::Warn, format_args!("no uses of key {reference} were reserved ahead: {refusal}"));
+            log.client(Level::Warn, format_args!("no uses of key {reference} were reserved: {refusal}"));
         }
-        uses.told.store(false, Ordering::Relaxed);
+        time.outcome = outcome;
     }
 }
 
-/// Reserves once more, unless more than so many are left meanwhile: one at a time for each key.
-fn reserve(
-    cluster: &Cluster,
-    (all, uses): (&KeyUses, &Uses),
-    reference: KeyReference,
-    enough: u64,
-    deadline: Instant,
-    log: &Log,
-) -> Result<(), Refusal> {
-    let mut reserving = uses.reserving.lock().unwrap_or_else(PoisonError::into_inner);
-    while *reserving {
-        let wait = deadline.saturating_duration_since(Instant::now());
-        if wait.is_zero() {
-            return Err(Refusal::new(Status::StoreUnavailable, "uses of the key could not be reserved in time"));
-        }
-        reserving = uses.ended.wait_timeout(reserving, wait).unwrap_or_else(PoisonError::into_inner).0;
-    }
-    if uses.left.load(Ordering::Relaxed) > enough {
+/// Reserves once more, unless more are left than those at which that is done.
+fn reserve(cluster: &Cluster, uses: &Uses, reference: KeyReference) -> Result<(), Refusal> {
+    if uses.left.load(Ordering::Relaxed) > uses.low.load(Ordering::Relaxed) {
         return Ok(());
     }
-    *reserving = true;
-    drop(reserving);
-    let _turn = TurnOf(uses);
     // Told without asking the store.
     if cluster.state().key(reference).is_some_and(|key| uses_left(key) == 0) {
         return Err(Status::KeyUsesExhausted.into());
@@ -221,25 +273,16 @@ fn reserve(
     let request = Request::new(RequestId::from_bytes(random::bytes()), random::bytes());
     let command = Command::ReserveUses { key: reference, uses: wanted };
     let change = Change { actor: Actor::Hsm, command, made: Made::Nothing, request };
-    match cluster.change(change, deadline) {
+    match cluster.change(change, Instant::now() + STORE_PATIENCE) {
         Ok(changed) => {
             // A repeat of what was committed says no number: those uses are lost, and asked for again.
             let Reply::Uses(granted) = changed.reply else { return Ok(()) };
             uses.low.store(granted / 4, Ordering::Relaxed);
             uses.reserved.store(times + 1, Ordering::Relaxed);
             uses.left.fetch_add(granted, Ordering::Relaxed);
-            if let Some(key) = cluster.state().key(reference) {
-                note_step(uses, reference, uses_left(key), log);
-            }
             Ok(())
         }
-        Err(ChangeError::Refused(refusal)) => {
-            // Whoever asked last may have come after the key's end was seen, and nobody forgets it again.
-            if refusal.status == Status::KeyUnknown && cluster.state().key(reference).is_none() {
-                all.remove(reference);
-            }
-            Err(refusal)
-        }
+        Err(ChangeError::Refused(refusal)) => Err(refusal),
         Err(ChangeError::DrawAgain) => Err(Status::Internal.into()),
     }
 }
@@ -249,10 +292,11 @@ fn note_step(uses: &Uses, reference: KeyReference, left: u64, log: &Log) {
     let step = step_of(left);
     if uses.steps.fetch_max(step, Ordering::Relaxed) < step {
         let reserved = KEY_USES_MAX - left;
-        log.warn(format_args!(
-            "{reserved} of the {KEY_USES_MAX} uses of key {reference} by AES-GCM are gone; at the end it encrypts and wraps \
-             by AES-GCM no more: replace it in time"
-        ));
+        let what = match left {
+            0 => "what was reserved is all that it still encrypts and wraps by AES-GCM: replace it now",
+            _ => "at the end it encrypts and wraps by AES-GCM no more: replace it in time",
+        };
+        log.warn(format_args!("{reserved} of the {KEY_USES_MAX} uses of key {reference} by AES-GCM are gone; {what}"));
     }
 }
 
@@ -265,13 +309,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_is_told_at_half_and_at_an_eighth() {
+    fn an_operator_is_told_at_half_at_an_eighth_and_at_the_end() {
         let check = |left: u64, step: usize| assert_eq!(step_of(left), step, "{left}");
         check(KEY_USES_MAX, 0);
         check(KEY_USES_MAX / 2 + 1, 0);
         check(KEY_USES_MAX / 2, 1);
         check(KEY_USES_MAX / 8 + 1, 1);
         check(KEY_USES_MAX / 8, 2);
-        check(0, 2);
+        check(1, 2);
+        check(0, 3);
     }
 }

@@ -1,12 +1,13 @@
 //! Turns: one thread at a time logs in to a slot or out of it, and nobody waits for that without an end.
 //!
 //! Threads that log in with the same PIN at the same time are one attempt to the HSMs, which lock a user after five wrong
-//! passwords in a row: who waited while it failed is told what it was told.
+//! passwords in a row: who waited while the PIN was refused is told what it was told. Any other failure says nothing of the
+//! PIN, and whoever waited makes an attempt.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR};
+use cryptoki_sys::{CK_RV, CKR_DEVICE_ERROR, CKR_PIN_INCORRECT, CKR_PIN_LOCKED, CKR_USER_TYPE_INVALID};
 use strongroom_crypto::{equal, hmac_sha256, random};
 
 use crate::failure::Failure;
@@ -15,8 +16,8 @@ use crate::failure::Failure;
 #[derive(Clone, Copy)]
 pub(crate) struct Print([u8; 32]);
 
-/// An attempt that failed while others waited.
-struct Failed {
+/// An attempt whose PIN was refused while others waited.
+struct Refused {
     attempt: u64,
     print: Print,
     rv: CK_RV,
@@ -25,11 +26,13 @@ struct Failed {
 #[derive(Default)]
 struct State {
     is_taken: bool,
-    waiting: usize,
+    /// Of each thread that waits, the first attempt that did not end before it came.
+    waiting: Vec<u64>,
     /// Attempts so far, the one that runs included.
     attempts: u64,
-    /// No more than there are waiting threads, and none when there are none.
-    failed: Vec<Failed>,
+    is_attempting: bool,
+    /// The newest of each PIN that concerns a thread that waits.
+    refused: Vec<Refused>,
 }
 
 /// See the module.
@@ -61,12 +64,14 @@ impl Turns {
     /// Waits for other threads' logging in and out.
     pub(crate) fn take(&self, deadline: Instant) -> Result<Turn<'_>, Failure> {
         let mut state = self.state();
-        let since = state.attempts + u64::from(!state.is_taken);
-        state.waiting += 1;
+        let since = state.attempts + u64::from(!state.is_attempting);
+        state.waiting.push(since);
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.free.wait_timeout_while(state, left, |state| state.is_taken);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.waiting -= 1;
+        if let Some(place) = state.waiting.iter().position(|waiting| *waiting == since) {
+            state.waiting.swap_remove(place);
+        }
         if state.is_taken {
             return Err(Failure::call(CKR_DEVICE_ERROR, "logins and logouts of other threads took too long"));
         }
@@ -80,19 +85,25 @@ impl Turns {
 }
 
 impl Turn<'_> {
-    /// Makes an attempt to log in, unless one with the same PIN failed while this thread waited.
+    /// Makes an attempt to log in, unless the same PIN was refused while this thread waited.
     pub(crate) fn attempt(&self, print: Print, log_in: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
         let mut state = self.turns.state();
-        let is_same = |failed: &&Failed| failed.attempt >= self.since && equal(&failed.print.0, &print.0);
-        if let Some(failed) = state.failed.iter().find(is_same) {
-            return Err(Failure::call(failed.rv, "a login with the same PIN failed so while this one waited for it"));
+        let is_same = |refused: &&Refused| refused.attempt >= self.since && equal(&refused.print.0, &print.0);
+        if let Some(refused) = state.refused.iter().find(is_same) {
+            return Err(Failure::call(refused.rv, "a login with the same PIN failed so while this one waited for it"));
         }
         state.attempts += 1;
+        state.is_attempting = true;
         let attempt = state.attempts;
         drop(state);
         let made = log_in();
-        if let Err(failure) = &made {
-            self.turns.state().failed.push(Failed { attempt, print, rv: failure.rv() });
+        let mut state = self.turns.state();
+        state.is_attempting = false;
+        if let Err(failure) = &made
+            && matches!(failure.rv(), CKR_PIN_INCORRECT | CKR_PIN_LOCKED | CKR_USER_TYPE_INVALID)
+        {
+            state.refused.retain(|before| !equal(&before.print.0, &print.0));
+            state.refused.push(Refused { attempt, print, rv: failure.rv() });
         }
         made
     }
@@ -102,9 +113,10 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.turns.state();
         state.is_taken = false;
-        if state.waiting == 0 {
-            state.failed.clear();
-        }
+        // Where an attempt panicked.
+        state.is_attempting = false;
+        let oldest = state.waiting.iter().min().copied();
+        state.refused.retain(|refused| oldest.is_some_and(|oldest| refused.attempt >= oldest));
         self.turns.free.notify_one();
     }
 }
@@ -113,8 +125,6 @@ impl Drop for Turn<'_> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
-
-    use cryptoki_sys::CKR_PIN_INCORRECT;
 
     use super::*;
 
@@ -126,7 +136,7 @@ mod tests {
 
     fn wait_for(turns: &Turns, waiting: usize) {
         let deadline = Instant::now() + LONG;
-        while turns.state().waiting < waiting {
+        while turns.state().waiting.len() < waiting {
             assert!(Instant::now() < deadline, "nobody came to wait");
             std::thread::yield_now();
         }
@@ -154,7 +164,7 @@ mod tests {
             }
         });
         assert_eq!(attempts.load(Ordering::SeqCst), 1, "the other PIN's");
-        assert!(turns.state().failed.is_empty(), "nothing of a PIN stays");
+        assert!(turns.state().refused.is_empty(), "nothing of a PIN stays");
         log_in(b"old").unwrap_err();
         assert_eq!(attempts.load(Ordering::SeqCst), 2, "whoever comes later is not answered by what was");
     }
@@ -169,6 +179,51 @@ mod tests {
         let later = Turn { turns: &turns, since: 2 };
         assert!(later.attempt(print, || Ok(())).is_ok());
         std::mem::forget(later);
+    }
+
+    #[test]
+    fn what_says_nothing_of_the_pin_is_told_to_nobody_else() {
+        let turns = Turns::new();
+        let first = turns.take(Instant::now() + LONG).unwrap();
+        let print = turns.print("alice", b"right");
+        first.attempt(print, || Err(Failure::call(CKR_DEVICE_ERROR, "no HSM answers"))).unwrap_err();
+        let waited = Turn { turns: &turns, since: 1 };
+        assert!(waited.attempt(print, || Ok(())).is_ok());
+        std::mem::forget(waited);
+    }
+
+    #[test]
+    fn who_comes_while_the_turn_is_taken_for_something_else_is_not_answered_by_what_was() {
+        let turns = Turns::new();
+        let print = turns.print("alice", b"old");
+        std::thread::scope(|scope| {
+            let first = turns.take(Instant::now() + LONG).unwrap();
+            first.attempt(print, wrong).unwrap_err();
+            // The attempt is over and the turn still taken.
+            let later = scope.spawn(|| turns.take(Instant::now() + LONG).unwrap().attempt(print, || Ok(())));
+            wait_for(&turns, 1);
+            drop(first);
+            assert!(later.join().unwrap().is_ok());
+        });
+    }
+
+    #[test]
+    fn of_refused_pins_only_what_concerns_a_waiting_thread_is_kept() {
+        let turns = Turns::new();
+        std::thread::scope(|scope| {
+            let first = turns.take(Instant::now() + LONG).unwrap();
+            for password in [b"1", b"2", b"2"] {
+                first.attempt(turns.print("alice", password), wrong).unwrap_err();
+            }
+            assert_eq!(turns.state().refused.len(), 2);
+            // It came after all of them.
+            let waiting = scope.spawn(|| drop(turns.take(Instant::now() + LONG).unwrap()));
+            wait_for(&turns, 1);
+            drop(first);
+            waiting.join().unwrap();
+        });
+        let state = turns.state();
+        assert!(state.refused.is_empty() && state.waiting.is_empty());
     }
 
     #[test]
