@@ -66,6 +66,7 @@ struct Seat {
     entry: Option<MemberEntry>,
     fenced: bool,
     paused: bool,
+    holds_commits: bool,
     unavailable: bool,
     next_commit: Option<CommitFault>,
     every_commit: Option<CommitFault>,
@@ -134,6 +135,12 @@ impl MemoryStore {
     /// Ends [`pause`](MemoryStore::pause).
     pub fn resume(&self) {
         self.state().seat(self.seat).paused = false;
+        self.world.changed.notify_all();
+    }
+
+    /// Commits of this member hang before anything is written, as on a disk that is slow, or go on.
+    pub fn hold_commits(&self, hold: bool) {
+        self.state().seat(self.seat).holds_commits = hold;
         self.world.changed.notify_all();
     }
 
@@ -217,6 +224,9 @@ impl Store for MemoryStore {
     ) -> Result<Revision, CommitError> {
         batch::check(puts, deletes)?;
         let mut state = self.enter_records().map_err(CommitError::Unavailable)?;
+        while state.seat(self.seat).holds_commits {
+            state = self.world.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
         let seat = state.seat(self.seat);
         let fault = seat.next_commit.take().or(seat.every_commit);
         let newest = state.revision;
