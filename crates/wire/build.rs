@@ -42,6 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut shapes = BTreeMap::new();
     for file in &files.file {
         for message in &file.message_type {
+            // A list in one would not be counted.
+            assert!(message.nested_type.is_empty(), "{} holds another message's definition", message.name());
             let mut shape = Shape::default();
             for field in &message.field {
                 shape.has_list |= field.label() as i32 == LABEL_REPEATED;

@@ -9,14 +9,26 @@ use strongroom_types::{
 
 use crate::templates;
 
-/// A template for other keys; none when it demands nothing.
+/// A template for other keys; none when it demands nothing. What no key could meet is refused.
 pub(crate) fn read(of: AttributeName, value: &AttributeValue) -> Result<Option<Arc<Template>>, Refusal> {
     let AttributeValue::Template(template) = value else {
         return Err(templates::refused(Status::AttributeValueInvalid, of));
     };
     check(of, template)?;
+    if of == AttributeName::UnwrapTemplate && !UNWRAPPED.iter().any(|kind| can_be(*kind, template)) {
+        return Err(Refusal::new(Status::AttributeValueInvalid, format!("{of}: no key that is unwrapped can be so")));
+    }
     Ok(Some(template).filter(|template| !template.is_empty()).map(|template| Arc::new(template.clone())))
 }
+
+/// The kinds of keys that can be unwrapped.
+const UNWRAPPED: [(KeyClass, KeyType); 5] = [
+    (KeyClass::PrivateKey, KeyType::Ec),
+    (KeyClass::PrivateKey, KeyType::Rsa),
+    (KeyClass::SecretKey, KeyType::Aes),
+    (KeyClass::SecretKey, KeyType::Des3),
+    (KeyClass::SecretKey, KeyType::GenericSecret),
+];
 
 /// Whether a template may stand in a key: each attribute once, bounded, with a value of its kind. A wrap template compares,
 /// and so may name what is computed, but the numbers of one public key; an unwrap template makes keys, and so may name
@@ -27,10 +39,6 @@ fn check(of: AttributeName, template: &Template) -> Result<(), Refusal> {
         let fits = match name {
             AttributeName::Label => templates::label(value).is_ok(),
             AttributeName::Id => templates::id(value).is_ok(),
-            // What is unwrapped is secret or private, and never a public key.
-            AttributeName::Class if of == AttributeName::UnwrapTemplate => {
-                matches!(value, AttributeValue::Class(KeyClass::PrivateKey | KeyClass::SecretKey))
-            }
             AttributeName::Flag(Flag::Private) if of == AttributeName::UnwrapTemplate => {
                 *value == AttributeValue::Bool(true)
             }
@@ -55,6 +63,16 @@ fn check(of: AttributeName, template: &Template) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether a key of this kind can have what a template demands. Of a flag that it does not have it is said that it is false.
+fn can_be((class, key_type): (KeyClass, KeyType), template: &Template) -> bool {
+    template.iter().all(|(name, value)| match (name, value) {
+        (_, AttributeValue::Class(demanded)) => *demanded == class,
+        (_, AttributeValue::KeyType(demanded)) => *demanded == key_type,
+        (AttributeName::Flag(flag), AttributeValue::Bool(true)) => templates::has_flag(class, key_type, *flag),
+        _ => true,
+    })
 }
 
 /// Whether keys of this kind may have such templates as these.

@@ -268,6 +268,21 @@ fn kinds_that_demand_and_what_they_may_demand() {
     );
     let empty = secret(KeyType::Aes, vec![wrap_template(vec![]), unwrap_template(vec![])]).unwrap();
     assert_eq!(empty, strongroom_types::KeyTemplates::NONE);
+    // Of what is unwrapped something must be able to be so.
+    let class = |class| (AttributeName::Class, AttributeValue::Class(class));
+    let key_type = |key_type| (AttributeName::KeyType, AttributeValue::KeyType(key_type));
+    for (demands, fits) in [
+        (vec![key_type(KeyType::MlDsa)], false),
+        (vec![class(KeyClass::PrivateKey), key_type(KeyType::Aes)], false),
+        (vec![class(KeyClass::PrivateKey), flag(Flag::Encrypt, true)], false),
+        (vec![class(KeyClass::PrivateKey), flag(Flag::Encrypt, false)], true),
+        (vec![key_type(KeyType::Ec), flag(Flag::Wrap, true)], false),
+        (vec![key_type(KeyType::Rsa), flag(Flag::Decrypt, true)], true),
+        (vec![flag(Flag::Encrypt, true), flag(Flag::Sign, true)], true),
+    ] {
+        let outcome = secret(KeyType::Aes, vec![unwrap_template(demands.clone())]).err();
+        assert_eq!(outcome, (!fits).then_some(Status::AttributeValueInvalid), "{demands:?}");
+    }
     // What may stand in one.
     let mut check = |attribute: Attribute, in_wrap: bool, in_unwrap: bool| {
         for (template, fits) in
