@@ -52,8 +52,8 @@ use crate::pools::{self, Pool};
 
 pub use session::Session;
 
-/// How long a list waits for the store before it answers with what the member has, in milliseconds.
-const LIST_FRESH_MS_MAX: u64 = 2_000;
+/// How long a request waits for what the store has newest, in milliseconds.
+const FRESH_MS_MAX: u64 = 2_000;
 /// After how long a client asks again when the HSM cannot answer now, in milliseconds.
 const RETRY_AFTER_MS: u32 = 100;
 /// Bytes of what a refusal is about.
@@ -208,7 +208,7 @@ impl Service {
         }
         let life = self.cluster.serving()?;
         if self.cluster.state().revision() < seen {
-            turn.away(deadline, || self.cluster.catch_up(seen, deadline))??;
+            newest(&asked, |until| self.cluster.catch_up(seen, until))??;
         }
         session.check_connection(&self.cluster.state())?;
         let answer = Unsent(Some(self.operate(session, &mut operation.0, &asked)?));
@@ -296,7 +296,7 @@ impl Service {
     fn fresh<T>(&self, asked: &Asked, ask: impl Fn(&State) -> Result<T, Refusal>) -> Result<T, Refusal> {
         match ask(&self.cluster.state()) {
             Err(refusal) if rests_on_absence(refusal.status) => {
-                asked.turn.away(asked.deadline, || self.cluster.freshen(asked.deadline))??;
+                newest(asked, |until| self.cluster.freshen(until))??;
                 ask(&self.cluster.state())
             }
             outcome => outcome,
@@ -314,13 +314,24 @@ impl Service {
 
     /// Before a list: the store's newest revision, or what this member has when the store cannot be reached.
     fn freshen_for_list(&self, asked: &Asked) -> Result<(), Refusal> {
-        let patience = Instant::now() + Duration::from_millis(LIST_FRESH_MS_MAX);
-        let freshen = || self.cluster.freshen(asked.deadline.min(patience));
-        if let Err(refusal) = asked.turn.away(asked.deadline, freshen)? {
+        if let Err(refusal) = newest(asked, |until| self.cluster.freshen(until))? {
             self.log.client(crate::log::Level::Warn, format_args!("a list may lack what is newest: {refusal}"));
         }
         Ok(())
     }
+}
+
+/// Waits for what the store has newest, without the request's turn: for a short time, for other HSMs may reach it, and who
+/// waits keeps a connection or a place for large frames from others. An error when the turn did not come again.
+fn newest(asked: &Asked, read: impl FnOnce(Instant) -> Result<(), Refusal>) -> Result<Result<(), Refusal>, Refusal> {
+    let until = asked.deadline.min(Instant::now() + Duration::from_millis(FRESH_MS_MAX));
+    let outcome = asked.turn.away(asked.deadline, || read(until))?;
+    Ok(outcome.map_err(|refusal| match refusal.status {
+        Status::DeadlineExceeded if Instant::now() < asked.deadline => {
+            Refusal::new(Status::Busy, "the store takes long to be read; ask again")
+        }
+        _ => refusal,
+    }))
 }
 
 /// How long a request may take that names this deadline; 0 names none.

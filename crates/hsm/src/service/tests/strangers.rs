@@ -52,12 +52,14 @@ fn who_waits_for_a_store_that_hangs_keeps_nobody_from_a_login() {
         request(Operation::UserList(v1::UserList {})),
         v1::Request { seen_revision: u64::MAX, ..request(Operation::Hello(v1::Hello::default())) },
     ];
-    let (count, begun) = (waiting.len(), AtomicUsize::new(0));
+    let (count, begun, ended) = (waiting.len(), AtomicUsize::new(0), AtomicUsize::new(0));
     let ask = |request| {
         let turn = take().unwrap();
         begun.fetch_add(1, Ordering::SeqCst);
         let began = Instant::now();
-        (answer(&member, request, &turn), began.elapsed())
+        let answered = answer(&member, request, &turn);
+        ended.fetch_add(1, Ordering::SeqCst);
+        (answered, began.elapsed())
     };
     member.door.pause();
     thread::scope(|scope| {
@@ -72,7 +74,13 @@ fn who_waits_for_a_store_that_hangs_keeps_nobody_from_a_login() {
             .map(|turn| answer(&member, request(Operation::Attach(v1::Attach { ticket })), &turn));
         // The store still hangs.
         let created = threads.next().map(|thread| thread.join().unwrap());
+        // All but the one whose read hangs.
+        while ended.load(Ordering::SeqCst) < count - 1 && Instant::now() < deadline {
+            thread::yield_now();
+        }
+        let all_ended = ended.load(Ordering::SeqCst);
         member.door.resume();
+        assert_eq!(all_ended, count - 1, "whoever waits for another's read waits a short time");
         assert_eq!((all_begun, attached), (count, Ok(None)));
         let (status, took) = created.unwrap();
         // Whether or not the store had begun with it.
