@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, ClientConnection, Error as TlsError};
-use strongroom_crypto::buffers::{reserve_total, wipe_and_clear};
 use strongroom_crypto::certificates::Certificate;
 use strongroom_crypto::tls::{NotAnHsm, alpn_agreed};
 use strongroom_types::ClusterId;
+use strongroom_types::buffers::{reserve_total, wipe_and_clear};
 use strongroom_types::limits::FRAME_LEN_MAX;
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
 use strongroom_wire::v1;

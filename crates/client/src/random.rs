@@ -1,11 +1,11 @@
 //! Random bytes of the HSMs' generators.
 
+use strongroom_types::buffers::SecretBuffer;
 use strongroom_types::limits::{RANDOM_LEN_MAX, RANDOM_LEN_MAX_BEFORE_LOGIN};
 use strongroom_types::{Secret, Status};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{Malformed, v1};
-use zeroize::Zeroizing;
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -14,13 +14,12 @@ use crate::manner::{self, Manner};
 impl Client {
     /// So many random bytes, drawn by HSMs. Needs no login; with one, fewer round trips.
     pub fn random(&self, len: usize) -> Result<Secret, ClientError> {
-        // Never grows, so that no copy stays behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(len));
+        let mut bytes = SecretBuffer::with_capacity(len);
         while bytes.len() < len {
             let part = self.random_part(len - bytes.len())?;
-            bytes.extend_from_slice(part.expose());
+            bytes.push(part.expose());
         }
-        Ok(Secret::new(std::mem::take(&mut *bytes)))
+        Ok(bytes.into_secret())
     }
 
     /// The first of so many bytes, as many as one answer holds.

@@ -11,7 +11,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use strongroom_core::LoginActor;
-use strongroom_crypto::buffers::{reserve_total, wipe, wipe_and_clear};
+use strongroom_types::buffers::{reserve_total, wipe, wipe_and_clear};
 use strongroom_types::limits::{
     CONNECTIONS_MAX, FRAME_LEN_LARGE, HANDSHAKES_WAITING_MAX, LARGE_FRAMES_EACH_MAX, LARGE_FRAMES_MAX,
     REFUSALS_WITHOUT_LOGIN_MAX,

@@ -4,11 +4,12 @@
 //! [`Status`], and every named limit.
 //!
 //! * May use: nothing of the project.
-//! * Never: input or output, a clock, randomness, threads, key material in clear (only [`Secret`], which carries
-//!   bytes between rooms and shows none of them).
+//! * Never: input or output, a clock, randomness, threads, key material in clear (only [`Secret`] and its
+//!   [`buffers`], which carry bytes between rooms, show none of them and wipe them).
 #![forbid(unsafe_code)]
 
 mod attributes;
+pub mod buffers;
 mod certificates;
 mod cluster;
 mod derivation;

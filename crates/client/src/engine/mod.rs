@@ -15,9 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use strongroom_crypto::buffers::wipe_and_clear;
 use strongroom_crypto::certificates::Anchors;
 use strongroom_crypto::tls::{ClientIdentity, client_config};
+use strongroom_types::buffers::wipe_and_clear;
 use strongroom_types::{ClusterId, HsmId, KeyReference, Role, Status, UserName};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;

@@ -19,12 +19,6 @@ pub(crate) use edwards::{is_on_edwards25519, verify_ed25519, verify_ed25519ph};
 pub(crate) use ml_dsa::{MlDsaPublic, Shake256};
 pub(crate) use x509::{Purpose, certificate, is_issued_by, request, verify_path};
 
-/// Zeros over the bytes, which no compiler leaves out.
-pub(crate) fn cleanse(bytes: &mut [u8]) {
-    // SAFETY: writes exactly these bytes.
-    unsafe { lc::OPENSSL_cleanse(bytes.as_mut_ptr().cast(), bytes.len()) }
-}
-
 /// Empties the thread's error queue when a call of this module ends.
 struct ErrorQueue;
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
-use strongroom_crypto::buffers::reserve_total;
 use strongroom_crypto::tls::client_fault;
 use strongroom_types::Refusal;
+use strongroom_types::buffers::reserve_total;
 
 use super::{BUFFER_LEN, End};
 use crate::connections::Origin;

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use strongroom_core::member::rests_on_absence;
 use strongroom_core::permissions::{self, permit};
 use strongroom_core::{Actor, Request, State, Via};
-use strongroom_crypto::buffers::wipe_and_clear;
+use strongroom_types::buffers::wipe_and_clear;
 use strongroom_types::limits::{FRAME_LEN_LARGE, GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
 use strongroom_wire::v1::request::Operation;
