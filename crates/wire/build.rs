@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Messages that carry a password, a ticket, clear data or what may become clear in its place: their `Debug` is written by
+/// Messages that carry what must not be seen (`src/secrets.rs`): their `Debug` is written by
 /// hand, without content.
-const SECRET_MESSAGES: [&str; 17] = [
+const SECRET_MESSAGES: [&str; 20] = [
     "Request",
     "Response",
     "Login",
@@ -24,6 +24,9 @@ const SECRET_MESSAGES: [&str; 17] = [
     "EncryptResult",
     "LoginChallenge",
     "UserChangeMfa",
+    "Sign",
+    "SignResult",
+    "Verify",
 ];
 
 /// What is decoded of what clients send.

@@ -45,7 +45,7 @@ struct Caller {
 
 impl Caller {
     fn changes(self) -> &'static Manner {
-        if self.without_login { &manner::PUBLIC_CERTIFICATES } else { &manner::CERTIFICATES }
+        if self.without_login { &manner::PUBLIC_CERTIFICATES } else { &manner::MANAGEMENT }
     }
 
     fn queries(self) -> &'static Manner {

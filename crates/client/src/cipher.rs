@@ -32,7 +32,7 @@ impl Client {
         data: &[u8],
     ) -> Result<Encrypted, ClientError> {
         let operation = Operation::Encrypt(cipher::encrypt_message(key, mechanism, data));
-        self.call_with(self.use_of(&manner::SECRET_CRYPTOGRAPHY), &[key], operation)?.read(|answer| match answer {
+        self.call_with(self.use_of(&manner::CRYPTOGRAPHY), &[key], operation)?.read(|answer| match answer {
             Answer::Encrypt(result) => Some(Ok(Encrypted { iv: result.iv, data: result.data })),
             _ => None,
         })
@@ -42,7 +42,7 @@ impl Client {
     /// not decrypt is refused as `DecryptionFailed`, whatever is wrong with it.
     pub fn decrypt(&self, key: KeyReference, mechanism: &CipherMechanism, data: &[u8]) -> Result<Secret, ClientError> {
         let operation = Operation::Decrypt(cipher::decrypt_message(key, mechanism, data));
-        self.call_with(self.use_of(&manner::SECRET_CRYPTOGRAPHY), &[key], operation)?.read(|answer| match answer {
+        self.call_with(self.use_of(&manner::CRYPTOGRAPHY), &[key], operation)?.read(|answer| match answer {
             Answer::Decrypt(result) => Some(Ok(Secret::new(result.data))),
             _ => None,
         })

@@ -9,6 +9,7 @@ use strongroom_types::{
     AttributeName, AttributeValue, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType, Password, PublicPart, Refusal,
     Role, SignMechanism, Status, Template, UserName,
 };
+use strongroom_wire::secrets::wipe_operation;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{ApprovalInfo, KeyInfo, Malformed, Wrapping, convert, v1};
@@ -421,16 +422,15 @@ impl Client {
         &self,
         used: &[KeyReference],
         template: &Template,
-        operation: Operation,
+        mut operation: Operation,
         read: impl Fn(Answer) -> Option<v1::Key>,
     ) -> Result<KeyInfo, ClientError> {
         if is_for_session(template) {
             let [key] = self.session_keys(used, operation, |answer| read(answer).map(|key| Ok([key])))?;
             return Ok(key);
         }
-        self.0.check_availability()?;
-        let manner = if brings_secret(&operation) { &manner::KEY_IMPORT } else { &manner::KEY_GENERATION };
-        let answered = self.call_with(manner, used, operation)?;
+        self.0.check_availability().inspect_err(|_| wipe_operation(&mut operation))?;
+        let answered = self.call_with(&manner::KEY_GENERATION, used, operation)?;
         answered.read(|answer| read(answer).map(KeyInfo::try_from))
     }
 
@@ -438,17 +438,13 @@ impl Client {
     fn session_keys<const N: usize>(
         &self,
         used: &[KeyReference],
-        operation: Operation,
+        mut operation: Operation,
         read: impl FnOnce(Answer) -> Option<Result<[v1::Key; N], Malformed>>,
     ) -> Result<[KeyInfo; N], ClientError> {
         if let Some(login) = self.0.present_login() {
-            login.session_keys.check_room(N)?;
+            login.session_keys.check_room(N).inspect_err(|_| wipe_operation(&mut operation))?;
         }
-        let manner = match brings_secret(&operation) {
-            true => &manner::SESSION_KEY_IMPORT,
-            false => &manner::SESSION_KEY_GENERATION,
-        };
-        let answered = self.call_with(manner, used, operation)?;
+        let answered = self.call_with(&manner::SESSION_KEY_GENERATION, used, operation)?;
         let login = answered.login.clone().ok_or(ClientError::NoCredentials)?;
         let made = answered.read(|answer| {
             let keys = |keys: [v1::Key; N]| keys.into_iter().map(SessionKey::try_from).collect::<Result<Vec<_>, _>>();
@@ -592,11 +588,6 @@ impl TryFrom<v1::Key> for Made {
 
 fn kept<const N: usize>(keys: &SessionKeys, made: Vec<SessionKey>) -> Result<[KeyInfo; N], ClientError> {
     Ok(keys.insert(made)?.try_into().expect("as many as were made"))
-}
-
-/// Whether the request holds a key in clear.
-fn brings_secret(operation: &Operation) -> bool {
-    matches!(operation, Operation::KeyImport(message) if message.public_key_info.is_empty())
 }
 
 fn names(users: &[UserName]) -> Vec<String> {

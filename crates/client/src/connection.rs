@@ -148,14 +148,9 @@ impl Connection {
         Certificate::from_der(leaf).ok()?.subject().hsm_cluster()
     }
 
-    /// Sends a request and waits for its answer, `limit` at most. Sets the request's id and deadline. With `secret`
-    /// nothing of it stays in this connection's buffers.
-    pub(crate) fn ask(
-        &mut self,
-        request: &mut v1::Request,
-        limit: Duration,
-        secret: bool,
-    ) -> Result<v1::Response, AskError> {
+    /// Sends a request and waits for its answer, `limit` at most. Sets the request's id and deadline. Nothing of both stays
+    /// in this connection's buffers.
+    pub(crate) fn ask(&mut self, request: &mut v1::Request, limit: Duration) -> Result<v1::Response, AskError> {
         self.requests += 1;
         request.id = self.requests;
         request.deadline_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
@@ -163,12 +158,8 @@ impl Connection {
         encoded.map_err(AskError::TooLong)?;
         let answer = self.exchange(limit);
         let response = answer.and_then(|range| self.read_answer(range));
-        if secret {
-            wipe_and_clear(&mut self.output);
-            wipe_and_clear(&mut self.input);
-        }
-        self.input.clear();
         for buffer in [&mut self.output, &mut self.input] {
+            wipe_and_clear(buffer);
             if buffer.capacity() > BUFFER_KEPT_MAX {
                 *buffer = Vec::new();
             }

@@ -73,7 +73,7 @@ impl Client {
     /// The bytes of a secret key that is not sensitive; of others, `KeySensitive`.
     pub fn key_read_value(&self, key: KeyReference) -> Result<Secret, ClientError> {
         let operation = Operation::KeyReadValue(v1::KeyReadValue { reference: key.as_u64() });
-        self.call_with(&manner::SECRET_CRYPTOGRAPHY, &[key], operation)?.read(|answer| match answer {
+        self.call_with(&manner::CRYPTOGRAPHY, &[key], operation)?.read(|answer| match answer {
             Answer::KeyReadValue(result) => Some(Ok(Secret::new(result.value))),
             _ => None,
         })

@@ -25,7 +25,7 @@ impl Client {
     /// The first of so many bytes, as many as one answer holds.
     fn random_part(&self, len: usize) -> Result<Secret, ClientError> {
         if self.engine().present_login().is_some() {
-            match self.draw(&manner::SECRET_CRYPTOGRAPHY, len.min(RANDOM_LEN_MAX)) {
+            match self.draw(&manner::CRYPTOGRAPHY, len.min(RANDOM_LEN_MAX)) {
                 // It has ended meanwhile, and is not needed.
                 Err(ClientError::Refused(refusal))
                     if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) => {}

@@ -18,7 +18,8 @@ use strongroom_types::limits::{
 };
 use strongroom_types::{Refusal, Status, UserId};
 use strongroom_wire::frame::{self, FrameError, PREFIX_LEN};
-use strongroom_wire::v1;
+use strongroom_wire::secrets::{wipe_request, wipe_response};
+use strongroom_wire::{Malformed, v1};
 use thiserror::Error;
 
 use crate::connections::{ConnectionLimits, Entry, Origin};
@@ -136,7 +137,8 @@ pub fn converse(
         let end = match end {
             Ok(end) => end,
             Err(error) => {
-                // The connection ends either way.
+                // The connection ends either way, maybe in the middle of a password.
+                wipe(&mut incoming);
                 match &error {
                     End::Frame(broken) => refuse(channel, service, &mut outgoing, refusal_of(broken)),
                     End::Busy(refusal) => refuse(channel, service, &mut outgoing, refusal.clone()),
@@ -285,18 +287,11 @@ fn one_request(
     guest: &mut Guest<'_>,
 ) -> Result<(), End> {
     let arrived = Instant::now();
-    let mut request = v1::Request::default();
-    if frame::read_request(&whole_frame[PREFIX_LEN..], &mut request).is_err() {
-        // It may have been meant to hold a password.
-        wipe(whole_frame);
-        service::wipe_request(&mut request);
+    let Ok(mut request) = request_of(whole_frame) else {
         let response = service.refuse(Status::MalformedRequest.into());
         send(channel, &response, outgoing)?;
         return Err(End::Malformed);
-    }
-    if service::holds_secret(&request) {
-        wipe(whole_frame);
-    }
+    };
     let id = request.id;
     guest.works(true);
     let may_be_last = service::may_end_connection(&request);
@@ -309,7 +304,7 @@ fn one_request(
         match turn.and_then(|turn| gate_of(gate, &request).map(|()| turn)) {
             Ok(turn) => service.answer(session, request, arrived, &turn),
             Err(refusal) => {
-                service::wipe_request(&mut request);
+                wipe_request(&mut request);
                 v1::Response { id, ..service.refuse(refusal) }
             }
         }
@@ -317,9 +312,8 @@ fn one_request(
     guest.has_login(session.standing_login());
     guest.works(false);
     let sent = send(channel, &response, outgoing);
-    if service::wipe(&mut response) {
-        wipe_and_clear(outgoing);
-    }
+    wipe_response(&mut response);
+    wipe_and_clear(outgoing);
     sent?;
     if session.is_over() {
         return Err(End::Over);
@@ -331,6 +325,16 @@ fn one_request(
         }
     }
     if guest.is_too_much(&response) { Err(End::Refused) } else { Ok(()) }
+}
+
+/// The request in a frame, which is wiped: whatever the request holds is there alone.
+fn request_of(whole_frame: &mut [u8]) -> Result<v1::Request, Malformed> {
+    let mut request = v1::Request::default();
+    let read = frame::read_request(&whole_frame[PREFIX_LEN..], &mut request);
+    wipe(whole_frame);
+    // One that cannot be read may have been meant to hold a password.
+    read.inspect_err(|_| wipe_request(&mut request))?;
+    Ok(request)
 }
 
 fn send(channel: &mut impl Channel, response: &v1::Response, outgoing: &mut Vec<u8>) -> Result<(), End> {

@@ -27,9 +27,12 @@ without_content!(
     LoginChallenge,
     LoginResult,
     RandomResult,
+    Sign,
+    SignResult,
     UserChangeMfa,
     UserChangePassword,
-    UserCreate
+    UserCreate,
+    Verify,
 );
 
 impl Debug for v1::Request {
@@ -60,6 +63,10 @@ mod tests {
         let data = b"hunter22".to_vec();
         let decrypt = v1::Decrypt { data: data.clone(), ..v1::Decrypt::default() };
         assert_eq!(format!("{decrypt:?}"), "Decrypt(content not shown)");
+        let sign = v1::Sign { data: data.clone(), ..v1::Sign::default() };
+        assert_eq!(format!("{sign:?}"), "Sign(content not shown)");
+        let verify = v1::Verify { data: data.clone(), ..v1::Verify::default() };
+        assert_eq!(format!("{verify:?}"), "Verify(content not shown)");
         let encrypted = v1::EncryptResult { data, ..v1::EncryptResult::default() };
         assert_eq!(format!("{encrypted:?}"), "EncryptResult(content not shown)");
     }

@@ -7,7 +7,7 @@
 //! * May use: types; prost.
 //! * Never: sockets, TLS, a clock, randomness, rules. It turns bytes into values and values into bytes, and bounds both.
 //! * What comes from outside is bounded here before anything is allocated for it: a frame by its limit, lists by theirs.
-//! * Messages that carry a secret have a `Debug` without content.
+//! * Messages that carry a secret have a `Debug` without content, and [`secrets`] says what of them is wiped.
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
@@ -20,6 +20,7 @@ mod debug;
 mod derivation;
 pub mod frame;
 mod key;
+pub mod secrets;
 mod session_key;
 mod wrapping;
 

@@ -17,12 +17,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use strongroom_crypto::certificates::Anchors;
 use strongroom_crypto::tls::{ClientIdentity, client_config};
-use strongroom_types::buffers::wipe_and_clear;
 use strongroom_types::{ClusterId, HsmId, KeyReference, Role, Status, UserName};
+use strongroom_wire::secrets::wipe_request;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{ApprovalInfo, v1};
-use zeroize::Zeroize;
 
 use crate::answers::Hello;
 use crate::client::{ClientName, request_id};
@@ -62,26 +61,7 @@ struct Wiped(v1::Request);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
-        match &mut self.0.operation {
-            Some(Operation::Login(v1::Login { password, .. })) => password.zeroize(),
-            Some(Operation::Activate(v1::Activate { password })) => password.zeroize(),
-            Some(Operation::UserCreate(v1::UserCreate { password, .. })) => password.zeroize(),
-            Some(Operation::UserChangePassword(v1::UserChangePassword { password, .. })) => password.zeroize(),
-            Some(Operation::UserChangeMfa(v1::UserChangeMfa { password, .. })) => password.zeroize(),
-            Some(Operation::LoginChallenge(v1::LoginChallenge { password, .. })) => password.zeroize(),
-            Some(Operation::Attach(v1::Attach { ticket })) => ticket.zeroize(),
-            Some(Operation::KeyImport(v1::KeyImport { private_key_info, secret, .. })) => {
-                private_key_info.zeroize();
-                secret.zeroize();
-            }
-            // What is authenticated by a code may be as secret as what is encrypted.
-            Some(
-                Operation::Encrypt(v1::Encrypt { data, .. })
-                | Operation::Sign(v1::Sign { data, .. })
-                | Operation::Verify(v1::Verify { data, .. }),
-            ) => wipe_and_clear(data),
-            _ => {}
-        }
+        wipe_request(&mut self.0);
     }
 }
 

@@ -155,7 +155,7 @@ impl Engine {
             operation: Some(Operation::Hello(v1::Hello { client: self.name.as_str().to_owned() })),
             ..v1::Request::default()
         };
-        let response = connection.ask(&mut request, limit, false).map_err(|error| match error {
+        let response = connection.ask(&mut request, limit).map_err(|error| match error {
             AskError::Failed(cause) => cause,
             AskError::TooLong(_) => Cause::Protocol("a greeting that does not fit a frame"),
         })?;
@@ -197,7 +197,7 @@ impl Engine {
                 seen_revision: generation.seen(),
                 ..v1::Request::default()
             });
-            let response = connection.ask(&mut attach.0, limit, true)?;
+            let response = connection.ask(&mut attach.0, limit)?;
             generation.has_seen(response.revision);
             match Status::from_number(response.status) {
                 None if response.status == 0 => {
@@ -210,12 +210,12 @@ impl Engine {
         request.seen_revision = generation.seen();
         let began = Instant::now();
         let unanswered = errand.unanswered.replace(errand.manner.changes);
-        let mut response = connection.ask(request, limit, errand.manner.secret)?;
+        let mut response = connection.ask(request, limit)?;
         let missing = Status::from_number(response.status) == Some(Status::SessionKeyMissing);
         if missing && errand.seal_session_keys(request) {
             // The same member, so that it holds the key from then on.
             let left = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
-            response = connection.ask(request, left, errand.manner.secret)?;
+            response = connection.ask(request, left)?;
         }
         // What cannot be answered now may have been made all the same.
         let status = Status::from_number(response.status);

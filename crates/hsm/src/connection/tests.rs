@@ -63,6 +63,23 @@ fn a_frame_takes_a_place_above_its_length_and_not_at_or_below() {
     assert_eq!(takes, [false, false, true]);
 }
 
+#[test]
+fn of_a_frame_nothing_is_left() {
+    let sign = v1::Sign { data: b"to be signed".to_vec(), ..v1::Sign::default() };
+    let operation = Some(v1::request::Operation::Sign(sign));
+    let asked = v1::Request { id: 7, operation, ..v1::Request::default() };
+    let mut frame = Vec::new();
+    frame::encode(&asked, &mut frame).unwrap();
+    let (zeros, mut cut) = (vec![0; frame.len()], frame.clone());
+    assert_eq!(request_of(&mut frame), Ok(asked));
+    assert_eq!(frame, zeros);
+    // One that cannot be read.
+    *cut.last_mut().unwrap() ^= 0xff;
+    cut[PREFIX_LEN] ^= 7;
+    assert!(request_of(&mut cut).is_err());
+    assert_eq!(cut, zeros);
+}
+
 /// Writes as a socket that takes a byte every now and then, until the pace is too slow.
 #[test]
 fn an_answer_that_goes_byte_by_byte_is_given_up() {

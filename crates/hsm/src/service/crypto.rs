@@ -39,8 +39,8 @@ impl Service {
     pub(super) fn verify(&self, session: &Session, message: &v1::Verify, asked: &Asked) -> Result<Answer, Refusal> {
         if let Some(mechanism) = convert::mac_mechanism(message.mechanism, message.hash, message.salt_length)? {
             let key_use = KeyUse::VerifyMac(mechanism, message.data.len());
-            let mac = self.mac(session, message.key, (key_use, mechanism), &message.data, asked)?;
-            let same = strongroom_crypto::equal(&mac, &message.signature);
+            let mac = Secret::new(self.mac(session, message.key, (key_use, mechanism), &message.data, asked)?);
+            let same = strongroom_crypto::equal(mac.expose(), &message.signature);
             return if same { Ok(Answer::Verify(v1::Empty {})) } else { Err(Status::SignatureInvalid.into()) };
         }
         let mechanism = convert::sign_mechanism(message.mechanism, message.hash, message.salt_length)?;

@@ -35,13 +35,13 @@ use std::time::{Duration, Instant};
 use strongroom_core::member::rests_on_absence;
 use strongroom_core::permissions::{self, permit};
 use strongroom_core::{Actor, Request, State, Via};
-use strongroom_types::buffers::wipe_and_clear;
 use strongroom_types::limits::{FRAME_LEN_LARGE, GENERATION_WAITING_MAX, HASHING_WAITING_MAX, REQUEST_MS_MAX};
 use strongroom_types::{CredentialId, Refusal, RequestId, Revision, Status, UserId};
+use strongroom_wire::secrets::{wipe_answer, wipe_operation};
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
 use strongroom_wire::{ApprovalInfo, NamedSessionKey, v1};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::cluster::Cluster;
 use crate::connections::{Connections, Origin};
@@ -350,24 +350,6 @@ fn refused(id: u64, refusal: Refusal) -> v1::Response {
     v1::Response { id, status: status.number().into(), about, retry_after_ms, ..v1::Response::default() }
 }
 
-/// Whether a request's bytes hold a password, a ticket, a key or clear data, so that the buffer they came in is wiped.
-pub fn holds_secret(request: &v1::Request) -> bool {
-    matches!(
-        request.operation,
-        Some(
-            Operation::Login(_)
-                | Operation::Attach(_)
-                | Operation::Activate(_)
-                | Operation::UserCreate(_)
-                | Operation::UserChangePassword(_)
-                | Operation::UserChangeMfa(_)
-                | Operation::LoginChallenge(_)
-                | Operation::KeyImport(_)
-                | Operation::Encrypt(_)
-        )
-    )
-}
-
 /// Whether a request has a password hashed, for which it waits in a queue of its own.
 pub fn hashes_password(request: &v1::Request) -> bool {
     matches!(request.operation, Some(Operation::Login(_) | Operation::LoginChallenge(_) | Operation::Activate(_)))
@@ -396,54 +378,6 @@ pub fn may_answer_long(request: &v1::Request) -> bool {
         ) => true,
         Some(Operation::Random(message)) => usize::try_from(message.len).is_ok_and(|len| len > FRAME_LEN_LARGE),
         _ => false,
-    }
-}
-
-/// Wipes what a response holds that must not be seen, after it was encoded; answers whether there was something.
-pub fn wipe(response: &mut v1::Response) -> bool {
-    let held = !response.ticket.is_empty();
-    response.ticket.zeroize();
-    response.result.as_mut().is_some_and(wipe_answer) || held
-}
-
-/// The same of an answer.
-fn wipe_answer(answer: &mut Answer) -> bool {
-    match answer {
-        Answer::Login(login) => login.ticket.zeroize(),
-        Answer::Decrypt(decrypted) => wipe_and_clear(&mut decrypted.data),
-        // In counter mode, who has one of two texts may have encrypted the other to read it.
-        Answer::Encrypt(encrypted) => wipe_and_clear(&mut encrypted.data),
-        Answer::Random(random) => wipe_and_clear(&mut random.data),
-        Answer::KeyReadValue(read) => read.value.zeroize(),
-        _ => return false,
-    }
-    true
-}
-
-/// Wipes what a request holds that must not be seen, where nothing is done with it.
-pub fn wipe_request(request: &mut v1::Request) {
-    if let Some(operation) = &mut request.operation {
-        wipe_operation(operation);
-    }
-}
-
-fn wipe_operation(operation: &mut Operation) {
-    match operation {
-        Operation::Login(message) => message.password.zeroize(),
-        Operation::Attach(message) => message.ticket.zeroize(),
-        Operation::Activate(message) => message.password.zeroize(),
-        Operation::UserCreate(message) => message.password.zeroize(),
-        Operation::UserChangePassword(message) => message.password.zeroize(),
-        Operation::UserChangeMfa(message) => message.password.zeroize(),
-        Operation::LoginChallenge(message) => message.password.zeroize(),
-        Operation::KeyImport(message) => {
-            message.private_key_info.zeroize();
-            message.secret.zeroize();
-        }
-        Operation::Encrypt(message) => wipe_and_clear(&mut message.data),
-        // In clear while it is being decrypted, which is done in place.
-        Operation::Decrypt(message) => wipe_and_clear(&mut message.data),
-        _ => {}
     }
 }
 
