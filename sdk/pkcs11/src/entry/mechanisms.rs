@@ -80,7 +80,8 @@ impl Memory for CallerMemory {
 
 /// A caller's buffer for the initialisation vector that an HSM draws: PKCS #11 has none, CloudHSM's library writes into the
 /// parameter's (`pIv`) when the encryption completes, so it must stay until then.
-#[cfg_attr(test, derive(Debug, PartialEq))]
+#[derive(Debug)]
+#[cfg_attr(test, derive(PartialEq))]
 pub(crate) struct IvBuffer {
     /// Null writes nothing.
     at: *mut u8,
@@ -99,12 +100,18 @@ impl IvBuffer {
         IvBuffer { at: ptr::null_mut(), len }
     }
 
+    /// One of a test's own memory.
+    #[cfg(test)]
+    pub(super) fn at(at: *mut u8, len: usize) -> IvBuffer {
+        IvBuffer { at, len }
+    }
+
     /// Its length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Makes it zeros.
+    /// Makes it zeros. Nothing of the caller's memory may be borrowed then, for buffers may overlap.
     pub(crate) fn clear(&self) {
         if !self.at.is_null() {
             // SAFETY: the caller's buffer, not null, of this length.
@@ -112,8 +119,8 @@ impl IvBuffer {
         }
     }
 
-    /// Writes as much of the bytes as there is room for.
-    pub(crate) fn write(&self, bytes: &[u8]) {
+    /// Writes as much of the bytes as there is room for, under the same condition.
+    pub(super) fn write(&self, bytes: &[u8]) {
         if !self.at.is_null() {
             let len = bytes.len().min(self.len);
             // SAFETY: the caller's buffer, not null, of this length at least; `bytes` are the library's own.

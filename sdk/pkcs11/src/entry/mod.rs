@@ -61,6 +61,14 @@ pub(crate) enum Output {
     TooSmall(usize),
     /// The output, not longer than the room for it. The operation is over.
     Bytes(Secret),
+    /// The same, and the initialisation vector that the HSM drew for it.
+    BytesWithIv(Secret, Vec<u8>, IvBuffer),
+}
+
+impl From<Secret> for Output {
+    fn from(bytes: Secret) -> Output {
+        Output::Bytes(bytes)
+    }
 }
 
 /// The frame of every function but those that make the library or come before it: is it there, and this process's own?
@@ -176,7 +184,7 @@ pub(crate) unsafe fn put_list<T: Copy>(to: *mut T, count: *mut CK_ULONG, all: &[
     Ok(())
 }
 
-/// Gives an output in Cryptoki's way (PKCS #11 v2.40 §5.2).
+/// Gives an output in Cryptoki's way (PKCS #11 v2.40 §5.2). What was borrowed to make it is so no more when it is written.
 ///
 /// # Safety
 /// `len` is null or points to a number; a non-null `to` points to as many bytes as that says.
@@ -192,12 +200,18 @@ pub(crate) unsafe fn put_output(
         // More than memory has is as good as all of it.
         false => Room::Bytes(usize::try_from(capacity).unwrap_or(usize::MAX)),
     };
+    let write = |output: &Secret| {
+        // SAFETY: the caller's; a null pointer is refused unless there is nothing to write.
+        unsafe { pointer::write(to, capacity.min(isize::MAX as CK_ULONG), output.expose()) }
+    };
     let (needed, too_small) = match make(room)? {
         Output::Length(needed) => (needed, false),
         Output::TooSmall(needed) => (needed, true),
-        Output::Bytes(output) => {
-            // SAFETY: the caller's; a null pointer is refused unless there is nothing to write.
-            (unsafe { pointer::write(to, capacity.min(isize::MAX as CK_ULONG), output.expose()) }?, false)
+        Output::Bytes(output) => (write(&output)?, false),
+        Output::BytesWithIv(output, iv, buffer) => {
+            let written = write(&output)?;
+            buffer.write(&iv);
+            (written, false)
         }
     };
     // SAFETY: not null.

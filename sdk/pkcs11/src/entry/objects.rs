@@ -204,7 +204,7 @@ pub(crate) unsafe extern "C" fn C_WrapKey(
         // SAFETY: the caller's.
         let mechanism = unsafe { mechanism_at(mechanism) }?;
         // SAFETY: the caller's.
-        unsafe { put_output(wrapped, len, |room| session.wrap_key(&mechanism, wrapping_key, key, room)) }
+        unsafe { put_output(wrapped, len, |room| session.wrap_key(mechanism, wrapping_key, key, room)) }
     })
 }
 

@@ -130,6 +130,25 @@ fn an_output_is_measured_refused_or_written_whole() {
     assert_eq!(refused.unwrap_err().rv(), CKR_ARGUMENTS_BAD);
 }
 
+/// A caller may have all of it in one piece of memory, the data to be encrypted too.
+#[test]
+fn an_iv_is_written_with_the_output_and_not_while_it_is_made() {
+    let mut memory = *b"data to be encrypted";
+    let start = memory.as_mut_ptr();
+    let mut len = memory.len() as CK_ULONG;
+    let make = |_| {
+        // SAFETY: the bytes of `memory`, which nothing else touches before the output is written.
+        let data = unsafe { bytes(start, 20) }?;
+        let buffer = IvBuffer::at(start.wrapping_add(16), 4);
+        let made = Output::BytesWithIv(Secret::from(&b"cipher"[..]), b"12-byte IV".to_vec(), buffer);
+        assert_eq!(data, b"data to be encrypted");
+        Ok(made)
+    };
+    // SAFETY: a buffer of that length.
+    unsafe { put_output(start, &raw mut len, make) }.unwrap();
+    assert_eq!((&memory, len), (b"ciphero be encry12-b", 6));
+}
+
 #[test]
 fn a_list_is_measured_refused_or_written_whole() {
     let check = |capacity: Option<usize>, expected: (CK_RV, CK_ULONG, &[u16])| {

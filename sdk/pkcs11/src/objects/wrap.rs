@@ -24,16 +24,16 @@ impl Session {
     /// A key under another one. Its length is told without a round trip.
     pub(crate) fn wrap_key(
         &self,
-        mechanism: &Mechanism,
+        mechanism: Mechanism,
         wrapping_key: CK_OBJECT_HANDLE,
         payload: CK_OBJECT_HANDLE,
         room: Room,
     ) -> Result<Output, Failure> {
-        let wrapping = wrapping(mechanism, Vec::new())?;
+        let wrapping = wrapping(&mechanism, Vec::new())?;
         if let Parameter::Gcm(gcm) = &mechanism.parameter {
             check_wrapping_iv(mechanism.number(), gcm)?;
         }
-        let wrapping_key = self.usable_key(mechanism, wrapping_key, Use::Wrap);
+        let wrapping_key = self.usable_key(&mechanism, wrapping_key, Use::Wrap);
         let wrapping_key = wrapping_key.map_err(|failure| {
             failure
                 .renamed(CKR_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_HANDLE_INVALID)
@@ -62,10 +62,11 @@ impl Session {
                 .renamed(CKR_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_TYPE_INCONSISTENT)
                 .renamed(CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE)
         })?;
-        if let Parameter::Gcm(GcmParameter { buffer: Some(buffer), .. }) = &mechanism.parameter {
-            buffer.write(&wrapped.iv);
-        }
-        Ok(Output::Bytes(Secret::new(wrapped.wrapped)))
+        let (iv, wrapped) = (wrapped.iv, Secret::new(wrapped.wrapped));
+        Ok(match mechanism.parameter {
+            Parameter::Gcm(GcmParameter { buffer: Some(buffer), .. }) => Output::BytesWithIv(wrapped, iv, buffer),
+            _ => Output::Bytes(wrapped),
+        })
     }
 
     /// A key of what was wrapped.

@@ -264,15 +264,16 @@ impl Gcm {
         }
     }
 
-    fn encrypt(&self, asking: &Asking<'_, impl Hsms>, data: &[u8]) -> Result<Secret, Failure> {
+    fn encrypt(&mut self, asking: &Asking<'_, impl Hsms>, data: &[u8]) -> Result<Output, Failure> {
         let made = asking.hsms.encrypt(asking.key, &self.mechanism, data)?;
         if made.iv.len() != GCM_IV_LEN || made.data.len() != data.len() + self.tag_len {
             return Err(of_another_length());
         }
-        if let Some(buffer) = &self.buffer {
-            buffer.write(&made.iv);
-        }
-        Ok(Secret::new(if self.is_iv_ahead { [made.iv, made.data].concat() } else { made.data }))
+        Ok(match self.buffer.take() {
+            _ if self.is_iv_ahead => Output::Bytes(Secret::new([made.iv, made.data].concat())),
+            Some(buffer) => Output::BytesWithIv(Secret::new(made.data), made.iv, buffer),
+            None => Output::Bytes(Secret::new(made.data)),
+        })
     }
 
     fn decrypt(&mut self, asking: &Asking<'_, impl Hsms>, data: &[u8]) -> Result<Secret, Failure> {

@@ -36,11 +36,11 @@ use crate::failure::Failure;
 pub(crate) type FromCaller<T> = Result<T, PointerError>;
 
 /// Gives out something whose length is known before it is made.
-fn give(len: usize, room: Room, make: impl FnOnce() -> Result<Secret, Failure>) -> Result<Output, Failure> {
+fn give<T: Into<Output>>(len: usize, room: Room, make: impl FnOnce() -> Result<T, Failure>) -> Result<Output, Failure> {
     match room {
         Room::Length => Ok(Output::Length(len)),
         Room::Bytes(room) if room < len => Ok(Output::TooSmall(len)),
-        Room::Bytes(_) => make().map(Output::Bytes),
+        Room::Bytes(_) => make().map(T::into),
     }
 }
 
@@ -74,7 +74,7 @@ fn last<T>(active: &mut Option<T>, call: impl FnOnce(&mut T) -> Result<Output, F
     let output = call(&mut operation)?;
     match output {
         Output::Length(_) | Output::TooSmall(_) => *active = Some(operation),
-        Output::Bytes(_) => {}
+        Output::Bytes(_) | Output::BytesWithIv(..) => {}
     }
     Ok(output)
 }

@@ -37,6 +37,7 @@ fn bytes(len: usize) -> Vec<u8> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     Bytes(Vec<u8>),
+    BytesWithIv(Vec<u8>, Vec<u8>),
     Length(usize),
     Rv(CK_RV),
 }
@@ -44,6 +45,7 @@ enum Told {
 fn told(outcome: Result<Output, Failure>) -> Told {
     match outcome {
         Ok(Output::Bytes(bytes)) => Told::Bytes(bytes.expose().to_vec()),
+        Ok(Output::BytesWithIv(bytes, iv, _)) => Told::BytesWithIv(bytes.expose().to_vec(), iv),
         Ok(Output::Length(len)) => Told::Length(len),
         Ok(Output::TooSmall(_)) => Told::Rv(CKR_BUFFER_TOO_SMALL),
         Err(failure) => Told::Rv(failure.rv()),
@@ -59,7 +61,7 @@ const NULL: FromCaller<Room> = Ok(Room::Length);
 
 fn code(outcome: Result<Output, Failure>) -> CK_RV {
     match told(outcome) {
-        Told::Bytes(_) | Told::Length(_) => CKR_OK,
+        Told::Bytes(_) | Told::BytesWithIv(..) | Told::Length(_) => CKR_OK,
         Told::Rv(rv) => rv,
     }
 }
