@@ -1,9 +1,9 @@
 //! ECB and CBC, with and without padding: whole blocks go out as they come, the rest is held.
 
 use cryptoki_sys::CKR_ENCRYPTED_DATA_INVALID;
+use strongroom_types::buffers::SecretBuffer;
 use strongroom_types::limits::CIPHER_DATA_LEN_MAX;
 use strongroom_types::{AES_BLOCK_LEN, CipherMechanism, DES_BLOCK_LEN, Secret};
-use zeroize::Zeroizing;
 
 use super::cipher::{Asking, Direction};
 use super::{Hsms, give, give_at_most};
@@ -51,11 +51,11 @@ impl Chain {
         if blocks.len() <= CIPHER_DATA_LEN_MAX {
             return self.step(asking, blocks);
         }
-        let mut all = Zeroizing::new(Vec::with_capacity(blocks.len()));
+        let mut all = SecretBuffer::with_capacity(blocks.len());
         for piece in blocks.chunks(CIPHER_DATA_LEN_MAX) {
-            all.extend_from_slice(self.step(asking, piece)?.expose());
+            all.push(self.step(asking, piece)?.expose());
         }
-        Ok(Secret::new(std::mem::take(&mut *all)))
+        Ok(all.into_secret())
     }
 
     fn step(&mut self, asking: &Asking<'_, impl Hsms>, blocks: &[u8]) -> Result<Secret, Failure> {
@@ -73,12 +73,12 @@ pub(super) struct Blocks {
     chain: Chain,
     is_padded: bool,
     /// What does not make a block yet; where padding is taken off, the last block too.
-    held: Zeroizing<Vec<u8>>,
+    held: SecretBuffer,
 }
 
 impl Blocks {
     pub(super) fn new(chain: Chain, is_padded: bool) -> Blocks {
-        let held = Zeroizing::new(Vec::with_capacity(chain.block_len()));
+        let held = SecretBuffer::with_capacity(chain.block_len());
         Blocks { chain, is_padded, held }
     }
 
@@ -117,26 +117,26 @@ impl Blocks {
         give(ready, room, || {
             // Of the part, for what is held is never more than a block.
             let Some((now, later)) = ready.checked_sub(self.held.len()).map(|now| part.split_at(now)) else {
-                self.held.extend_from_slice(part);
+                self.held.push(part);
                 return Ok(Secret::new(Vec::new()));
             };
             let made = if self.held.is_empty() {
                 self.chain.run(asking, now)?
             } else {
-                let mut joined = Zeroizing::new(Vec::with_capacity(ready));
-                joined.extend_from_slice(&self.held);
-                joined.extend_from_slice(now);
+                let mut joined = SecretBuffer::with_capacity(ready);
+                joined.push(&self.held);
+                joined.push(now);
                 self.chain.run(asking, &joined)?
             };
             self.held.clear();
-            self.held.extend_from_slice(later);
+            self.held.push(later);
             Ok(made)
         })
     }
 
     /// What is left.
     pub(super) fn finish(&self, asking: &Asking<'_, impl Hsms>, room: Room) -> Result<Output, Failure> {
-        let held = Blocks { chain: self.chain.clone(), is_padded: self.is_padded, held: Zeroizing::default() };
+        let held = Blocks { chain: self.chain.clone(), is_padded: self.is_padded, held: SecretBuffer::default() };
         held.whole(asking, &self.held, room)
     }
 }
@@ -150,11 +150,11 @@ fn padding_len(len: usize, block_len: usize) -> usize {
 }
 
 /// PKCS #5's padding, for blocks of any length (RFC 5652 §6.3): always a byte at least, each of them their number.
-fn padded(data: &[u8], block_len: usize) -> Zeroizing<Vec<u8>> {
+fn padded(data: &[u8], block_len: usize) -> SecretBuffer {
     let padding = padding_len(data.len(), block_len);
-    let mut padded = Zeroizing::new(Vec::with_capacity(data.len() + padding));
-    padded.extend_from_slice(data);
-    padded.resize(data.len() + padding, u8::try_from(padding).unwrap_or_default());
+    let mut padded = SecretBuffer::with_capacity(data.len() + padding);
+    padded.push(data);
+    padded.push(&vec![u8::try_from(padding).unwrap_or_default(); padding]);
     padded
 }
 

@@ -1,6 +1,5 @@
 //! Encrypting and decrypting: what is done in blocks as they come, and what an HSM must see whole.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use cryptoki_sys::*;
@@ -11,7 +10,7 @@ use strongroom_types::{CipherMechanism, GCM_IV_LEN, KeyReference, RsaCipher, Sec
 use super::blocks::{Blocks, Chain};
 use super::counter::Counter;
 use super::gathered::{Gathered, within};
-use super::message::{RSA_LEN_MAX, block, modulus_len};
+use super::message::{Input, RSA_LEN_MAX, block, modulus_len};
 use super::{FromCaller, Hsms, give, give_at_most, in_parts};
 use crate::entry::{IvBuffer, Output, Room};
 use crate::failure::Failure;
@@ -190,7 +189,7 @@ fn rsa(
             give(modulus_len, room, || {
                 let data = match cipher {
                     RsaCipher::X509 => block(data, &info.attributes)?,
-                    RsaCipher::Oaep { .. } | RsaCipher::Pkcs => Cow::Borrowed(data),
+                    RsaCipher::Oaep { .. } | RsaCipher::Pkcs => Input::Callers(data),
                 };
                 let made = asking.ask(&mechanism, &data)?;
                 if made.len() == modulus_len { Ok(made) } else { Err(of_another_length()) }

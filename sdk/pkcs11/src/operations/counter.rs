@@ -3,9 +3,9 @@
 //! The HSM counts in the whole block of 128 bits. A mechanism whose counter has fewer bits begins them anew where they
 //! overflow, so a request ends there; after that many blocks the key stream would come again, which is refused.
 
+use strongroom_types::buffers::SecretBuffer;
 use strongroom_types::limits::CIPHER_DATA_LEN_MAX;
 use strongroom_types::{AES_BLOCK_LEN, CipherMechanism, Secret};
-use zeroize::Zeroizing;
 
 use super::cipher::Asking;
 use super::{Hsms, give};
@@ -67,9 +67,9 @@ impl Counter {
                 all.push(made);
             }
             self.used = at;
-            let mut joined = Zeroizing::new(Vec::with_capacity(part.len()));
-            all.iter().for_each(|made| joined.extend_from_slice(made.expose()));
-            Ok(Secret::new(std::mem::take(&mut *joined)))
+            let mut joined = SecretBuffer::with_capacity(part.len());
+            all.iter().for_each(|made| joined.push(made.expose()));
+            Ok(joined.into_secret())
         })
     }
 
@@ -90,9 +90,9 @@ impl Counter {
             return asking.ask_alike(&mechanism, piece);
         }
         // The HSM begins with a block; what was used of it is asked for again and left out.
-        let mut whole = Zeroizing::new(Vec::with_capacity(within + piece.len()));
-        whole.resize(within, 0);
-        whole.extend_from_slice(piece);
+        let mut whole = SecretBuffer::with_capacity(within + piece.len());
+        whole.push(&vec![0; within]);
+        whole.push(piece);
         let made = asking.ask_alike(&mechanism, &whole)?;
         Ok(Secret::from(made.expose().get(within..).unwrap_or_default()))
     }

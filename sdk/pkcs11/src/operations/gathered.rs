@@ -1,13 +1,14 @@
 //! Parts of what an HSM must see whole.
 
 use cryptoki_sys::CK_RV;
-use zeroize::Zeroizing;
+use strongroom_types::Secret;
+use strongroom_types::buffers::SecretBuffer;
 
 use crate::failure::Failure;
 
-/// Bytes that come in parts, up to a limit. What grows out of a buffer leaves nothing behind in it.
+/// Bytes that come in parts, up to a limit.
 pub(crate) struct Gathered {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: SecretBuffer,
     max: usize,
     /// What more than the limit is answered with.
     beyond: CK_RV,
@@ -16,7 +17,7 @@ pub(crate) struct Gathered {
 impl Gathered {
     /// Nothing yet.
     pub(crate) fn new(max: usize, beyond: CK_RV) -> Gathered {
-        Gathered { bytes: Zeroizing::default(), max, beyond }
+        Gathered { bytes: SecretBuffer::default(), max, beyond }
     }
 
     /// The next part.
@@ -24,17 +25,15 @@ impl Gathered {
         let len = self.bytes.len().saturating_add(part.len());
         within(len, self.max, self.beyond)?;
         if len > self.bytes.capacity() {
-            let mut grown = Zeroizing::new(Vec::with_capacity(len.max(2 * self.bytes.capacity()).min(self.max)));
-            grown.extend_from_slice(&self.bytes);
-            self.bytes = grown;
+            self.bytes.reserve_total(len.max(2 * self.bytes.capacity()).min(self.max));
         }
-        self.bytes.extend_from_slice(part);
+        self.bytes.push(part);
         Ok(())
     }
 
     /// All parts, for good.
-    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
-        std::mem::take(&mut *self.bytes)
+    pub(crate) fn into_secret(self) -> Secret {
+        self.bytes.into_secret()
     }
 
     /// All parts.

@@ -1,12 +1,13 @@
 //! What an HSM is asked to sign or verify, made of a caller's message.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 
 use cryptoki_sys::*;
 use strongroom_crypto::digest::{Hasher, digest, digest_info};
 use strongroom_crypto::ml_dsa::{MU_LEN, MuHasher, mu};
+use strongroom_types::buffers::SecretBuffer;
 use strongroom_types::limits::{CIPHER_DATA_LEN_MAX, ECDSA_DATA_LEN_MAX, ED25519_DATA_LEN_MAX, RSA_BITS_MAX};
-use strongroom_types::{Attributes, HashFunction, MacMechanism, PublicPart, SignMechanism};
+use strongroom_types::{Attributes, HashFunction, MacMechanism, PublicPart, Secret, SignMechanism};
 
 use super::gathered::{Gathered, within};
 use crate::failure::Failure;
@@ -45,6 +46,23 @@ enum Form {
 pub(super) struct Scheme {
     pub(super) asked: Asked,
     form: Form,
+}
+
+/// What goes to an HSM: the caller's bytes as they are, or what was made of them.
+pub(super) enum Input<'a> {
+    Callers(&'a [u8]),
+    Made(Secret),
+}
+
+impl Deref for Input<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Input::Callers(bytes) => bytes,
+            Input::Made(bytes) => bytes.expose(),
+        }
+    }
 }
 
 /// A message that comes in parts.
@@ -150,24 +168,28 @@ impl Scheme {
     }
 
     /// What goes to the HSM of a message in one part.
-    pub(super) fn of_whole<'a>(&self, message: &'a [u8], key: &Attributes) -> Result<Cow<'a, [u8]>, Failure> {
+    pub(super) fn of_whole<'a>(&self, message: &'a [u8], key: &Attributes) -> Result<Input<'a>, Failure> {
+        let made = |bytes| Ok(Input::Made(Secret::new(bytes)));
         match self.form {
-            Form::Bare(max) => within(message.len(), max, CKR_DATA_LEN_RANGE).map(|()| message.into()),
+            Form::Bare(max) => within(message.len(), max, CKR_DATA_LEN_RANGE).map(|()| Input::Callers(message)),
             Form::Block => block(message, key),
-            Form::Digest(hash) => Ok(digest(hash, message).into()),
-            Form::DigestInfo(hash) => Ok(digest_info(hash, &digest(hash, message)).into()),
-            Form::Mu => Ok(mu(ml_dsa_key(key)?, message).to_vec().into()),
+            Form::Digest(hash) => made(digest(hash, message)),
+            Form::DigestInfo(hash) => made(digest_info(hash, &digest(hash, message))),
+            Form::Mu => made(mu(ml_dsa_key(key)?, message).to_vec()),
         }
     }
 
     /// What goes to the HSM of a message in parts.
-    pub(super) fn of_parts(&self, parts: Parts, key: &Attributes) -> Result<Cow<'static, [u8]>, Failure> {
+    pub(super) fn of_parts(&self, parts: Parts, key: &Attributes) -> Result<Secret, Failure> {
         match (parts, self.form) {
-            (Parts::Gathered(parts), Form::Block) => block(parts.bytes(), key).map(Cow::into_owned).map(Cow::Owned),
-            (Parts::Gathered(parts), _) => Ok(parts.into_bytes().into()),
-            (Parts::Hashed(hasher), Form::DigestInfo(hash)) => Ok(digest_info(hash, &hasher.finish()).into()),
-            (Parts::Hashed(hasher), _) => Ok(hasher.finish().into()),
-            (Parts::Mu(pieces), _) => Ok(pieces.finish().to_vec().into()),
+            (Parts::Gathered(parts), Form::Block) => match block(parts.bytes(), key)? {
+                Input::Callers(_) => Ok(parts.into_secret()),
+                Input::Made(block) => Ok(block),
+            },
+            (Parts::Gathered(parts), _) => Ok(parts.into_secret()),
+            (Parts::Hashed(hasher), Form::DigestInfo(hash)) => Ok(Secret::new(digest_info(hash, &hasher.finish()))),
+            (Parts::Hashed(hasher), _) => Ok(Secret::new(hasher.finish())),
+            (Parts::Mu(pieces), _) => Ok(Secret::from(&pieces.finish()[..])),
         }
     }
 }
@@ -190,12 +212,18 @@ impl Parts {
 }
 
 /// A block of the modulus' length with these bytes at its end.
-pub(super) fn block<'a>(bytes: &'a [u8], key: &Attributes) -> Result<Cow<'a, [u8]>, Failure> {
+pub(super) fn block<'a>(bytes: &'a [u8], key: &Attributes) -> Result<Input<'a>, Failure> {
     let len = modulus_len(key)?;
     let Some(missing) = len.checked_sub(bytes.len()) else {
         return Err(Failure::call(CKR_DATA_LEN_RANGE, "the data are longer than the modulus"));
     };
-    if missing == 0 { Ok(bytes.into()) } else { Ok([&vec![0; missing], bytes].concat().into()) }
+    if missing == 0 {
+        return Ok(Input::Callers(bytes));
+    }
+    let mut block = SecretBuffer::with_capacity(len);
+    block.push(&vec![0; missing]);
+    block.push(bytes);
+    Ok(Input::Made(block.into_secret()))
 }
 
 /// Bytes of an RSA key's modulus.

@@ -1,13 +1,12 @@
 //! Signing and verifying: signatures and message authentication codes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use cryptoki_sys::{CKR_ATTRIBUTE_VALUE_INVALID, CKR_DEVICE_ERROR, CKR_KEY_SIZE_RANGE, CKR_SIGNATURE_LEN_RANGE};
 use strongroom_client::ClientError;
 use strongroom_types::Secret;
 
-use super::message::{Asked, Parts, Scheme};
+use super::message::{Asked, Input, Parts, Scheme};
 use super::{FromCaller, Hsms, give, in_parts};
 use crate::entry::{Output, Room};
 use crate::failure::Failure;
@@ -41,12 +40,12 @@ impl Message {
     }
 
     /// What goes to the HSM of a message in one part.
-    fn whole<'a>(&self, message: &'a [u8]) -> Result<Cow<'a, [u8]>, Failure> {
+    fn whole<'a>(&self, message: &'a [u8]) -> Result<Input<'a>, Failure> {
         self.scheme.of_whole(message, &self.key.info().attributes)
     }
 
     /// What goes to the HSM of all parts.
-    fn finish(&mut self) -> Result<Cow<'static, [u8]>, Failure> {
+    fn finish(&mut self) -> Result<Secret, Failure> {
         let info = self.key.info();
         match self.parts.take() {
             Some(parts) => self.scheme.of_parts(parts, &info.attributes),
@@ -93,7 +92,7 @@ impl Signing {
         let room = room?;
         give(self.0.made_len()?, room, || {
             let message = self.0.finish()?;
-            self.make(hsms, &message)
+            self.make(hsms, message.expose())
         })
     }
 
@@ -143,7 +142,7 @@ impl Verifying {
     pub(crate) fn finish(mut self, hsms: &impl Hsms, signature: FromCaller<&[u8]>) -> Result<(), Failure> {
         let signature = signature?;
         let message = self.0.finish()?;
-        self.check(hsms, &message, signature)
+        self.check(hsms, message.expose(), signature)
     }
 
     fn check(&self, hsms: &impl Hsms, message: &[u8], signature: &[u8]) -> Result<(), Failure> {
