@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use strongroom_crypto_keys::wrap::{Beside, UnwrappingKey, Wrapped, WrappingKey, unwrap, wrap};
-use strongroom_crypto_keys::{KeyError, PrivateKey, generate};
-use strongroom_types::{Curve, GCM_IV_LEN, GcmTag, HashFunction, KeyClass, KeyType, Secret, WrapMechanism};
+use strongroom_crypto_keys::{KeyError, PrivateKey, SecretKey, generate};
+use strongroom_types::{Curve, GCM_IV_LEN, GcmTag, HashFunction, KeyClass, KeyType, WrapMechanism};
 
 use crate::raw_or_edited;
 
@@ -20,14 +20,14 @@ const KINDS: [(KeyClass, KeyType); 5] = [
 ];
 
 struct World {
-    aes: Secret,
+    aes: SecretKey,
     rsa: PrivateKey,
     /// By mechanism: a wrapped AES key, and a wrapped EC key where it fits.
     valid: Vec<(WrapMechanism, Vec<Wrapped>)>,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let aes = generate::secret(32);
+    let aes = SecretKey::new(KeyType::Aes, generate::secret(32));
     let rsa = PrivateKey::try_from(&generate::rsa(2048, &[1, 0, 1]).unwrap()).unwrap();
     let tag = GcmTag::of_bits(96).unwrap();
     let hash = HashFunction::Sha256;

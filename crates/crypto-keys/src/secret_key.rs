@@ -108,7 +108,7 @@ impl SecretKey {
     }
 
     /// The schedule for one direction.
-    fn aes_schedule(&self, encrypts: bool) -> Result<&AesSchedule, KeyError> {
+    pub(crate) fn aes_schedule(&self, encrypts: bool) -> Result<&AesSchedule, KeyError> {
         let place = if encrypts { &self.aes_encrypting } else { &self.aes_decrypting };
         kept(place, || {
             self.aes()?;
@@ -152,7 +152,13 @@ impl SecretKey {
         Ok(())
     }
 
-    fn open(&self, tag: GcmTag, aad: &[u8], iv: &[u8; GCM_IV_LEN], data: &mut Vec<u8>) -> Result<(), KeyError> {
+    pub(crate) fn open(
+        &self,
+        tag: GcmTag,
+        aad: &[u8],
+        iv: &[u8; GCM_IV_LEN],
+        data: &mut Vec<u8>,
+    ) -> Result<(), KeyError> {
         if tag.bytes() < aead::AES_256_GCM.tag_len() {
             let plain_len = self.gcm_opening(tag)?.open(iv, aad, data).ok_or(KeyError::Decryption)?;
             data.truncate(plain_len);

@@ -26,7 +26,7 @@ pub(crate) use aes::AesSchedule;
 pub(crate) use des::{Des3, has_weak_des_key, with_odd_parity};
 pub(crate) use ec::{EcPrivate, generate_ec};
 pub(crate) use ed25519::{Ed25519Private, generate_ed25519};
-pub(crate) use gcm::{GcmOpening, gcm_open, gcm_seal};
+pub(crate) use gcm::GcmOpening;
 pub(crate) use hmac::Hmac;
 pub(crate) use ml_dsa::{MlDsaPrivate, generate_ml_dsa};
 pub(crate) use rsa::{RsaPrivate, generate_rsa};

@@ -6,12 +6,13 @@
 //! * Who may wrap what is decided elsewhere; here only what the formats themselves ask for is refused.
 
 use strongroom_crypto::random;
+use strongroom_types::buffers::wipe_and_clear;
 use strongroom_types::{CheckValue, GCM_IV_LEN, GcmTag, KeyClass, KeyType, PublicPart, Secret, WrapMechanism};
 use zeroize::Zeroizing;
 
 use crate::import;
-use crate::sys;
-use crate::{KeyError, PrivateKey, generate, public_key};
+use crate::sys::{self, AesSchedule};
+use crate::{KeyError, PrivateKey, SecretKey, generate, public_key};
 
 /// Bytes of the temporary key of `rsa-aes`: AES-256, as CloudHSM has it.
 const TEMPORARY_LEN: usize = 32;
@@ -60,7 +61,7 @@ pub struct Unwrapped {
 #[derive(Clone, Copy, Debug)]
 pub enum WrappingKey<'a> {
     /// An AES key.
-    Aes(&'a Secret),
+    Aes(&'a SecretKey),
     /// An RSA public key.
     Rsa(&'a PublicPart),
 }
@@ -69,7 +70,7 @@ pub enum WrappingKey<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum UnwrappingKey<'a> {
     /// An AES key.
-    Aes(&'a Secret),
+    Aes(&'a SecretKey),
     /// An RSA private key.
     Rsa(&'a PrivateKey),
 }
@@ -82,36 +83,53 @@ pub fn wrap(mechanism: WrapMechanism, key: WrappingKey<'_>, aad: &[u8], payload:
     }
 }
 
-fn wrap_aes(mechanism: WrapMechanism, key: &Secret, aad: &[u8], payload: &Secret) -> Result<Wrapped, KeyError> {
-    let apart = |data: Option<Vec<u8>>| data.map(|data| Wrapped { iv: Vec::new(), data }).ok_or(KeyError::AesLength);
+fn wrap_aes(mechanism: WrapMechanism, key: &SecretKey, aad: &[u8], payload: &Secret) -> Result<Wrapped, KeyError> {
+    let whole = |data| Wrapped { iv: Vec::new(), data };
+    let key_wrapped = |plain: &[u8]| {
+        let wrapped = sys::kw_wrap(key.aes_schedule(true)?, plain);
+        wrapped.map(whole).ok_or(KeyError::Fault)
+    };
     match mechanism {
         WrapMechanism::AesGcm { tag } => {
-            let iv = random::bytes::<GCM_IV_LEN>().to_vec();
-            let data = sys::gcm_seal(key, tag.bytes(), &iv, aad, payload.expose()).ok_or(KeyError::AesLength)?;
-            Ok(Wrapped { iv, data })
+            let (iv, data) = sealed(key, tag, aad, payload)?;
+            Ok(Wrapped { iv: iv.to_vec(), data })
         }
         WrapMechanism::CloudhsmAesGcm { tag } => {
-            let iv = random::bytes::<GCM_IV_LEN>();
-            let sealed = sys::gcm_seal(key, tag.bytes(), &iv, aad, payload.expose());
-            apart(sealed.map(|sealed| [&iv[..], &sealed].concat()))
+            let (iv, data) = sealed(key, tag, aad, payload)?;
+            Ok(whole([&iv[..], &data].concat()))
         }
         WrapMechanism::AesNoPad => {
             if payload.len() < KW_LEN_MIN || !payload.len().is_multiple_of(BLOCK_LEN) {
                 return Err(KeyError::PayloadLength);
             }
-            apart(sys::kw_wrap(key, payload.expose()))
+            key_wrapped(payload.expose())
         }
         WrapMechanism::AesPkcs5Pad => {
             let padded = padded(payload);
             if padded.len() < KW_LEN_MIN {
                 return Err(KeyError::PayloadLength);
             }
-            apart(sys::kw_wrap(key, &padded))
+            key_wrapped(&padded)
         }
         WrapMechanism::AesZeroPad if payload.is_empty() => Err(KeyError::PayloadLength),
-        WrapMechanism::AesZeroPad => apart(sys::kwp_wrap(key, payload.expose())),
+        WrapMechanism::AesZeroPad => {
+            let wrapped = sys::kwp_wrap(key.aes_schedule(true)?, payload.expose());
+            wrapped.map(whole).ok_or(KeyError::Fault)
+        }
         WrapMechanism::RsaAes { .. } | WrapMechanism::RsaOaep { .. } | WrapMechanism::RsaPkcs => Err(KeyError::KeyType),
     }
+}
+
+/// A new initialisation vector, and what is sealed with it.
+fn sealed(key: &SecretKey, tag: GcmTag, aad: &[u8], payload: &Secret) -> Result<([u8; GCM_IV_LEN], Vec<u8>), KeyError> {
+    let (iv, mut data) = (random::bytes(), payload.expose().to_vec());
+    key.seal(tag, aad, iv, &mut data).inspect_err(|_| wipe_and_clear(&mut data))?;
+    Ok((iv, data))
+}
+
+/// The key of `rsa-aes`, for one wrapping or unwrapping.
+fn temporary_schedule(key: &Secret, encrypts: bool) -> Result<AesSchedule, KeyError> {
+    AesSchedule::new(key, encrypts).ok_or(KeyError::AesLength)
 }
 
 fn wrap_rsa(mechanism: WrapMechanism, public: &PublicPart, payload: &Secret) -> Result<Vec<u8>, KeyError> {
@@ -125,7 +143,8 @@ fn wrap_rsa(mechanism: WrapMechanism, public: &PublicPart, payload: &Secret) -> 
         WrapMechanism::RsaAes { .. } => {
             let temporary = generate::secret(TEMPORARY_LEN);
             let mut wrapped = encrypted(&temporary)?;
-            wrapped.extend(sys::kwp_wrap(&temporary, payload.expose()).ok_or(KeyError::Fault)?);
+            let schedule = temporary_schedule(&temporary, true)?;
+            wrapped.extend(sys::kwp_wrap(&schedule, payload.expose()).ok_or(KeyError::Fault)?);
             Ok(wrapped)
         }
         _ => encrypted(payload),
@@ -186,7 +205,7 @@ pub(crate) fn unwrap_bytes(
 
 fn unwrap_aes(
     mechanism: WrapMechanism,
-    key: &Secret,
+    key: &SecretKey,
     Beside { aad, iv }: Beside<'_>,
     wrapped: &[u8],
 ) -> Result<Option<Secret>, KeyError> {
@@ -196,15 +215,18 @@ fn unwrap_aes(
         WrapMechanism::CloudhsmAesGcm { tag } => {
             Ok(wrapped.split_at_checked(GCM_IV_LEN).and_then(|(iv, sealed)| open(key, tag, iv, aad, sealed)))
         }
-        WrapMechanism::AesNoPad => Ok(sys::kw_unwrap(key, wrapped)),
-        WrapMechanism::AesPkcs5Pad => Ok(sys::kw_unwrap(key, wrapped).as_ref().and_then(unpadded)),
-        WrapMechanism::AesZeroPad => Ok(sys::kwp_unwrap(key, wrapped)),
+        WrapMechanism::AesNoPad => Ok(sys::kw_unwrap(key.aes_schedule(false)?, wrapped)),
+        WrapMechanism::AesPkcs5Pad => Ok(sys::kw_unwrap(key.aes_schedule(false)?, wrapped).as_ref().and_then(unpadded)),
+        WrapMechanism::AesZeroPad => Ok(sys::kwp_unwrap(key.aes_schedule(false)?, wrapped)),
         WrapMechanism::RsaAes { .. } | WrapMechanism::RsaOaep { .. } | WrapMechanism::RsaPkcs => Err(KeyError::KeyType),
     }
 }
 
-fn open(key: &Secret, tag: GcmTag, iv: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Secret> {
-    sys::gcm_open(key, tag.bytes(), iv, aad, sealed)
+fn open(key: &SecretKey, tag: GcmTag, iv: &[u8], aad: &[u8], sealed: &[u8]) -> Option<Secret> {
+    let (iv, mut data) = (iv.try_into().ok()?, sealed.to_vec());
+    let opened = key.open(tag, aad, iv, &mut data);
+    // What did not open is no secret, for it is zeros or what came.
+    opened.ok().map(|()| Secret::new(data))
 }
 
 fn unwrap_rsa(mechanism: WrapMechanism, key: &PrivateKey, wrapped: &[u8]) -> Result<Secret, KeyError> {
@@ -218,7 +240,7 @@ fn unwrap_rsa(mechanism: WrapMechanism, key: &PrivateKey, wrapped: &[u8]) -> Res
             // With another key in its place nothing unwraps, and it takes as long.
             let is_temporary = |key: &Secret| key.len() == TEMPORARY_LEN;
             let temporary = decrypted.ok().filter(is_temporary).unwrap_or_else(|| generate::secret(TEMPORARY_LEN));
-            sys::kwp_unwrap(&temporary, wrapped).ok_or(KeyError::Unwrapping)
+            sys::kwp_unwrap(&temporary_schedule(&temporary, false)?, wrapped).ok_or(KeyError::Unwrapping)
         }
         _ if rest > 0 => Err(KeyError::Unwrapping),
         _ => decrypted.map_err(|_| KeyError::Unwrapping),

@@ -1,7 +1,5 @@
 //! AES-GCM with any tag length.
 
-use zeroize::Zeroizing;
-
 use super::{ErrorQueue, NonNull, Secret, lc, owned};
 
 owned!(
@@ -72,52 +70,4 @@ impl GcmOpening {
         };
         (done == 1 && written == len).then_some(len)
     }
-}
-
-/// Ciphertext and tag of AES-GCM.
-pub(crate) fn gcm_seal(key: &Secret, tag_len: usize, iv: &[u8], associated: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
-    let _queue = ErrorQueue;
-    let aead = Aead::gcm(key, tag_len)?;
-    let mut sealed = vec![0; plain.len() + tag_len];
-    let mut written = 0;
-    // SAFETY: writes at most `sealed.len()` bytes to `sealed`, and reads the three slices within their lengths.
-    let done = unsafe {
-        lc::EVP_AEAD_CTX_seal(
-            aead.as_ptr(),
-            sealed.as_mut_ptr(),
-            &mut written,
-            sealed.len(),
-            iv.as_ptr(),
-            iv.len(),
-            plain.as_ptr(),
-            plain.len(),
-            associated.as_ptr(),
-            associated.len(),
-        )
-    };
-    (done == 1 && written == sealed.len()).then_some(sealed)
-}
-
-/// What [`gcm_seal`] made, in clear; none when anything of it is not as it was.
-pub(crate) fn gcm_open(key: &Secret, tag_len: usize, iv: &[u8], associated: &[u8], sealed: &[u8]) -> Option<Secret> {
-    let _queue = ErrorQueue;
-    let aead = Aead::gcm(key, tag_len)?;
-    let mut plain = Zeroizing::new(vec![0; sealed.len()]);
-    let mut written = 0;
-    // SAFETY: writes at most `plain.len()` bytes to `plain`, and reads the three slices within their lengths.
-    let done = unsafe {
-        lc::EVP_AEAD_CTX_open(
-            aead.as_ptr(),
-            plain.as_mut_ptr(),
-            &mut written,
-            plain.len(),
-            iv.as_ptr(),
-            iv.len(),
-            sealed.as_ptr(),
-            sealed.len(),
-            associated.as_ptr(),
-            associated.len(),
-        )
-    };
-    if done == 1 { plain.get(..written).map(Secret::from) } else { None }
 }

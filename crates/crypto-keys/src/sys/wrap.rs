@@ -7,11 +7,10 @@ use super::{AesSchedule, ErrorQueue, HashFunction, Pkey, PkeyContext, Secret, c_
 /// What KW and KWP put in front of their input (RFC 3394 §2.2.3, RFC 5649 §3).
 const WRAP_LEN: usize = 8;
 
-/// KW (RFC 3394, SP 800-38F §6.2) with the default initial value. None unless `plain` is 16 bytes or more, in blocks
-/// of 8.
-pub(crate) fn kw_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
+/// KW (RFC 3394, SP 800-38F §6.2) with the default initial value. Takes a schedule that encrypts. None unless `plain` is 16
+/// bytes or more, in blocks of 8.
+pub(crate) fn kw_wrap(schedule: &AesSchedule, plain: &[u8]) -> Option<Vec<u8>> {
     let _queue = ErrorQueue;
-    let schedule = AesSchedule::new(key, true)?;
     let mut wrapped = vec![0; plain.len() + WRAP_LEN];
     // SAFETY: null is the default initial value; writes `plain.len() + 8` bytes, or nothing.
     let written =
@@ -19,10 +18,9 @@ pub(crate) fn kw_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
     (usize::try_from(written) == Ok(wrapped.len())).then_some(wrapped)
 }
 
-/// What [`kw_wrap`] made, in clear.
-pub(crate) fn kw_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
+/// What [`kw_wrap`] made, in clear. Takes a schedule that decrypts.
+pub(crate) fn kw_unwrap(schedule: &AesSchedule, wrapped: &[u8]) -> Option<Secret> {
     let _queue = ErrorQueue;
-    let schedule = AesSchedule::new(key, false)?;
     let mut plain = Zeroizing::new(vec![0; wrapped.len().checked_sub(WRAP_LEN)?]);
     // SAFETY: null is the default initial value; writes `wrapped.len() - 8` bytes, or nothing.
     let written = unsafe {
@@ -31,10 +29,9 @@ pub(crate) fn kw_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
     (usize::try_from(written) == Ok(plain.len())).then(|| Secret::from(plain.as_slice()))
 }
 
-/// KWP (RFC 5649, SP 800-38F §6.3). None when `plain` is empty.
-pub(crate) fn kwp_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
+/// KWP (RFC 5649, SP 800-38F §6.3). Takes a schedule that encrypts. None when `plain` is empty.
+pub(crate) fn kwp_wrap(schedule: &AesSchedule, plain: &[u8]) -> Option<Vec<u8>> {
     let _queue = ErrorQueue;
-    let schedule = AesSchedule::new(key, true)?;
     let mut wrapped = vec![0; plain.len().next_multiple_of(8).max(8) + WRAP_LEN];
     let mut written = 0;
     // SAFETY: writes at most `wrapped.len()` bytes to `wrapped`, reads `plain.len()` bytes of `plain`.
@@ -51,10 +48,9 @@ pub(crate) fn kwp_wrap(key: &Secret, plain: &[u8]) -> Option<Vec<u8>> {
     (done == 1 && written == wrapped.len()).then_some(wrapped)
 }
 
-/// What [`kwp_wrap`] made, in clear.
-pub(crate) fn kwp_unwrap(key: &Secret, wrapped: &[u8]) -> Option<Secret> {
+/// What [`kwp_wrap`] made, in clear. Takes a schedule that decrypts.
+pub(crate) fn kwp_unwrap(schedule: &AesSchedule, wrapped: &[u8]) -> Option<Secret> {
     let _queue = ErrorQueue;
-    let schedule = AesSchedule::new(key, false)?;
     let mut plain = Zeroizing::new(vec![0; wrapped.len()]);
     let mut written = 0;
     // SAFETY: writes at most `plain.len()` bytes to `plain`, reads `wrapped.len()` bytes of `wrapped`.

@@ -3,7 +3,8 @@
 use strongroom_types::{Curve, GcmTag, HashFunction, KeyClass, KeyType, Secret, WrapMechanism};
 
 use super::{KeyError, ec, hex, public_operation, rsa, unhex};
-use crate::sys;
+use crate::SecretKey;
+use crate::sys::{self, AesSchedule};
 use crate::wrap::{Beside, UnwrappingKey, Wrapped, WrappingKey, unwrap, unwrap_bytes, wrap};
 
 const AES: (KeyClass, KeyType) = (KeyClass::SecretKey, KeyType::Aes);
@@ -11,6 +12,10 @@ const GENERIC: (KeyClass, KeyType) = (KeyClass::SecretKey, KeyType::GenericSecre
 
 fn secret(len: usize) -> Secret {
     Secret::new((0..len).map(|at| u8::try_from(at % 251).unwrap()).collect())
+}
+
+fn aes_key(secret: &Secret) -> SecretKey {
+    SecretKey::new(KeyType::Aes, secret.clone())
 }
 
 fn tag(bits: u32) -> GcmTag {
@@ -32,12 +37,12 @@ fn all_rsa() -> Vec<WrapMechanism> {
 
 /// The keys of a mechanism, on both sides.
 struct Keys {
-    aes: Secret,
+    aes: SecretKey,
 }
 
 impl Keys {
     fn of(aes_len: usize) -> Keys {
-        Keys { aes: secret(aes_len) }
+        Keys { aes: aes_key(&secret(aes_len)) }
     }
 
     fn wrap(&self, mechanism: WrapMechanism, aad: &[u8], payload: &Secret) -> Result<Wrapped, KeyError> {
@@ -160,13 +165,13 @@ fn lengths_at_and_beyond_what_a_mechanism_takes() {
 fn published_examples() {
     let kek = Secret::new(unhex("5840df6e29b02af1ab493b705bf16ea1ae8338f4dcc176a8"));
     let seven = Secret::new(unhex("466f7250617369"));
-    let wrapped = wrap(WrapMechanism::AesZeroPad, WrappingKey::Aes(&kek), b"", &seven).unwrap();
+    let wrapped = wrap(WrapMechanism::AesZeroPad, WrappingKey::Aes(&aes_key(&kek)), b"", &seven).unwrap();
     assert_eq!(hex(&wrapped.data), "afbeb0f07dfbf5419200f2ccb50bb24f");
     let kek = Secret::new((0..32).collect());
     let key = Secret::new(unhex("00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f"));
-    let wrapped = wrap(WrapMechanism::AesNoPad, WrappingKey::Aes(&kek), b"", &key).unwrap();
+    let wrapped = wrap(WrapMechanism::AesNoPad, WrappingKey::Aes(&aes_key(&kek)), b"", &key).unwrap();
     assert_eq!(hex(&wrapped.data), "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21");
-    let zeros = Secret::new(vec![0; 32]);
+    let zeros = aes_key(&Secret::new(vec![0; 32]));
     let sealed = unhex("cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919");
     let (key, mechanism) = (UnwrappingKey::Aes(&zeros), WrapMechanism::AesGcm { tag: tag(128) });
     let opened = unwrap_bytes(mechanism, key, Beside { aad: b"", iv: &[0; 12] }, &sealed);
@@ -175,9 +180,9 @@ fn published_examples() {
 
 #[test]
 fn padding_is_read_strictly() {
-    let key = secret(32);
+    let key = aes_key(&secret(32));
     let check = |padded: &[u8], expected: Option<&[u8]>| {
-        let wrapped = sys::kw_wrap(&key, padded).unwrap();
+        let wrapped = sys::kw_wrap(key.aes_schedule(true).unwrap(), padded).unwrap();
         let unwrapped = unwrap_bytes(WrapMechanism::AesPkcs5Pad, UnwrappingKey::Aes(&key), Beside::default(), &wrapped);
         let expected = expected.map(Secret::from).ok_or(KeyError::Unwrapping);
         assert_eq!(unwrapped, expected, "{padded:?}");
@@ -192,7 +197,7 @@ fn padding_is_read_strictly() {
 
 #[test]
 fn an_iv_of_gcm_has_twelve_bytes_and_is_never_the_same() {
-    let key = secret(32);
+    let key = aes_key(&secret(32));
     let mechanism = WrapMechanism::AesGcm { tag: tag(128) };
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..64 {
@@ -209,6 +214,7 @@ fn an_iv_of_gcm_has_twelve_bytes_and_is_never_the_same() {
 #[test]
 fn a_mechanism_of_the_other_type_of_key_is_refused() {
     let (aes, rsa) = (secret(16), rsa_2048());
+    let aes_key = aes_key(&aes);
     for mechanism in all_aes() {
         let wrapped = wrap(mechanism, WrappingKey::Rsa(rsa.1.public()), b"", &aes);
         assert_eq!(wrapped, Err(KeyError::KeyType));
@@ -216,8 +222,8 @@ fn a_mechanism_of_the_other_type_of_key_is_refused() {
         assert_eq!(unwrapped, Err(KeyError::KeyType));
     }
     for mechanism in all_rsa() {
-        assert_eq!(wrap(mechanism, WrappingKey::Aes(&aes), b"", &aes), Err(KeyError::KeyType));
-        let unwrapped = unwrap_bytes(mechanism, UnwrappingKey::Aes(&aes), Beside::default(), &[0; 256]);
+        assert_eq!(wrap(mechanism, WrappingKey::Aes(&aes_key), b"", &aes), Err(KeyError::KeyType));
+        let unwrapped = unwrap_bytes(mechanism, UnwrappingKey::Aes(&aes_key), Beside::default(), &[0; 256]);
         assert_eq!(unwrapped, Err(KeyError::KeyType));
         let ec = ec(Curve::P256);
         assert_eq!(wrap(mechanism, WrappingKey::Rsa(ec.1.public()), b"", &aes), Err(KeyError::KeyType));
@@ -264,7 +270,8 @@ fn a_temporary_key_of_another_length_unwraps_nothing() {
     for (len, fits) in [(16, false), (24, false), (32, true)] {
         let temporary = secret(len);
         let front = public.oaep(HashFunction::Sha256, temporary.expose()).unwrap();
-        let wrapped = [front, sys::kwp_wrap(&temporary, secret(16).expose()).unwrap()].concat();
+        let schedule = AesSchedule::new(&temporary, true).unwrap();
+        let wrapped = [front, sys::kwp_wrap(&schedule, secret(16).expose()).unwrap()].concat();
         let unwrapped = unwrap_bytes(mechanism, UnwrappingKey::Rsa(key), Beside::default(), &wrapped);
         assert_eq!(unwrapped.is_ok(), fits, "{len}");
     }

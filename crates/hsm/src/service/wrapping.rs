@@ -60,7 +60,7 @@ impl Service {
         }
         let wrapped = match &wrapping.attributes().public {
             Some(public) => wrap::wrap(mechanism, wrap::WrappingKey::Rsa(public), &aad, &material),
-            None => wrap::wrap(mechanism, wrap::WrappingKey::Aes(&self.material(&wrapping)?), &aad, &material),
+            None => wrap::wrap(mechanism, wrap::WrappingKey::Aes(&*self.secret(&wrapping)?), &aad, &material),
         };
         let wrapped = wrapped.map_err(|error| self.refused_key(error))?;
         Ok(Answer::KeyWrap(v1::KeyWrapResult { iv: wrapped.iv, wrapped: wrapped.data }))
@@ -144,7 +144,7 @@ impl Service {
                     wrap::unwrap(mechanism, wrap::UnwrappingKey::Rsa(&key), beside, &message.wrapped, kind)
                 }
                 KeyClass::SecretKey | KeyClass::PublicKey => {
-                    let key = self.material(&key)?;
+                    let key = self.secret(&key)?;
                     wrap::unwrap(mechanism, wrap::UnwrappingKey::Aes(&key), beside, &message.wrapped, kind)
                 }
             };
