@@ -11,7 +11,7 @@ use zeroize::Zeroize;
 
 use crate::KeyError;
 use crate::import::des_keys;
-use crate::sys::{AesSchedule, Des3, GcmOpening, Hmac};
+use crate::sys::{self, AesSchedule, Des3, GcmOpening, Hmac};
 
 /// A secret key in clear. What a mechanism computes from the key alone is computed at its first use and kept. May be used
 /// by any number of threads at once; wiped when dropped.
@@ -190,8 +190,8 @@ impl SecretKey {
 
     fn aes_ecb(&self, data: &mut [u8], encrypts: bool) -> Result<(), KeyError> {
         let (blocks, []) = data.as_chunks_mut() else { return Err(KeyError::DataLength) };
-        self.aes_schedule(encrypts)?.ecb(blocks);
-        Ok(())
+        self.aes()?;
+        sys::ecb(&self.material, blocks, encrypts).ok_or(KeyError::AesLength)
     }
 
     fn des3(&self, iv: Option<&[u8; DES_BLOCK_LEN]>, data: &mut [u8], encrypts: bool) -> Result<(), KeyError> {

@@ -22,7 +22,7 @@ use aws_lc_sys as lc;
 use strongroom_types::{HashFunction, PublicPart, Secret};
 use zeroize::Zeroizing;
 
-pub(crate) use aes::AesSchedule;
+pub(crate) use aes::{AesSchedule, ecb};
 pub(crate) use des::{Des3, has_weak_des_key, with_odd_parity};
 pub(crate) use ec::{EcPrivate, generate_ec};
 pub(crate) use ed25519::{Ed25519Private, generate_ed25519};

@@ -2,10 +2,41 @@
 
 use std::ffi::{c_int, c_uint};
 
-use super::{Secret, lc, wipe};
+use super::{ErrorQueue, NonNull, Secret, lc, owned, ptr, wipe};
 
 /// Bytes of a block.
 const BLOCK_LEN: usize = 16;
+
+owned!(
+    /// One use of a cipher, with the key's schedule.
+    CipherContext,
+    lc::EVP_CIPHER_CTX,
+    EVP_CIPHER_CTX_free
+);
+
+/// Each block by itself (SP 800-38A §6.1), many at once: a schedule of [`AesSchedule`] takes them one by one only. None when
+/// the key has another length than an AES key.
+pub(crate) fn ecb(key: &Secret, blocks: &mut [[u8; BLOCK_LEN]], encrypts: bool) -> Option<()> {
+    let _queue = ErrorQueue;
+    let data = blocks.as_flattened_mut();
+    let (place, len, mut written) = (data.as_mut_ptr(), c_int::try_from(data.len()).ok()?, 0);
+    // SAFETY: each cipher is a constant table. The context is new and is given a key as long as its cipher's; it reads and
+    // writes `len` bytes, whole blocks, in the same place, which `openssl/cipher.h` allows.
+    let done = unsafe {
+        let cipher = match key.len() {
+            16 => lc::EVP_aes_128_ecb(),
+            24 => lc::EVP_aes_192_ecb(),
+            32 => lc::EVP_aes_256_ecb(),
+            _ => return None,
+        };
+        let context = CipherContext::take(lc::EVP_CIPHER_CTX_new())?;
+        let (context, key) = (context.as_ptr(), key.expose().as_ptr());
+        lc::EVP_CipherInit_ex(context, cipher, ptr::null_mut(), key, ptr::null(), encrypts.into()) == 1
+            && lc::EVP_CIPHER_CTX_set_padding(context, 0) == 1
+            && lc::EVP_CipherUpdate(context, place, &mut written, place, len) == 1
+    };
+    (done && written == len).then_some(())
+}
 
 /// An AES key's schedule for one direction, wiped when dropped. It stays where it is made: moving it would leave copies
 /// behind.
@@ -39,15 +70,6 @@ impl AesSchedule {
 
     fn direction(&self) -> c_int {
         if self.encrypts { lc::AES_ENCRYPT } else { lc::AES_DECRYPT }
-    }
-
-    /// Each block by itself (SP 800-38A §6.1).
-    pub(crate) fn ecb(&self, blocks: &mut [[u8; BLOCK_LEN]]) {
-        for block in blocks {
-            let place = block.as_mut_ptr();
-            // SAFETY: reads one block and writes one, in the same place, which `openssl/aes.h` allows.
-            unsafe { lc::AES_ecb_encrypt(place, place, self.as_ptr(), self.direction()) }
-        }
     }
 
     /// CBC (SP 800-38A §6.2).
