@@ -3,16 +3,22 @@
 //! * No state and no lock: each line opens the file, appends and closes, so a forked child can log, and a file moved away
 //!   by somebody else is begun anew. Standard error is written past the standard library's lock, which another thread may
 //!   have held at the fork. Lines are rare.
-//! * A log that can't be written fails nothing.
+//! * A log that can't be written fails nothing, and ends no program by a signal.
+//! * Descriptor 2 is standard error as long as it is the file that it was when the log was made, or one that is open for
+//!   appending only: servers put their own log there (nginx after it read its configuration). Anything else came there by
+//!   accident, in a program that had closed it, and is nobody's to write to. No copy of it is kept: that would hold on to
+//!   the terminal or the pipe that a daemon lets go of.
 //! * Never a secret, nor anything of one.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use strongroom_ffi::output::{only_appends, quietly};
 
 /// How important a line is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -119,12 +125,20 @@ pub struct Logging {
 
 /// Where lines go, ready to take them.
 #[derive(Clone, Debug)]
-pub struct Log(Option<Logging>);
+pub struct Log(Option<Kept>);
+
+#[derive(Clone, Debug)]
+struct Kept {
+    logging: Logging,
+    /// What descriptor 2 was when the log was made.
+    standard_error: Option<Identity>,
+}
 
 impl Log {
     /// A log as configured.
     pub fn new(logging: &Logging) -> Log {
-        Log(Some(logging.clone()))
+        let standard_error = standard_error().and_then(|file| Identity::of(&file)).ok();
+        Log(Some(Kept { logging: logging.clone(), standard_error }))
     }
 
     /// A log that keeps nothing.
@@ -134,7 +148,7 @@ impl Log {
 
     /// Whether lines of this level are kept.
     pub fn keeps(&self, level: Level) -> bool {
-        self.0.as_ref().is_some_and(|logging| level <= logging.level)
+        self.0.as_ref().is_some_and(|kept| level <= kept.logging.level)
     }
 
     /// Appends a line: time, level, text. Control characters are replaced, so that one line stays one.
@@ -145,20 +159,45 @@ impl Log {
 
     /// The same for a line that is to reach somebody: tells whether it was written, or is not kept.
     pub fn try_write(&self, level: Level, text: &str) -> io::Result<()> {
-        let Some(logging) = self.0.as_ref().filter(|logging| level <= logging.level) else { return Ok(()) };
+        let Some(Kept { logging, standard_error }) = self.0.as_ref().filter(|kept| level <= kept.logging.level) else {
+            return Ok(());
+        };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let time = Time::of(now.as_secs());
         let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line = format!("{}.{:03}Z {:5} {text}\n", time.to_text(), now.subsec_millis(), level.as_str());
-        match (logging.kind, &logging.file) {
+        quietly(|| match (logging.kind, &logging.file) {
             (LogKind::File, Some(file)) => append(&named(file, logging.interval, &time), &line),
-            (LogKind::File, None) | (LogKind::Term, _) => say(&line),
-        }
+            (LogKind::File, None) | (LogKind::Term, _) => say(*standard_error, &line),
+        })
     }
 }
 
-fn say(line: &str) -> io::Result<()> {
-    File::from(io::stderr().as_fd().try_clone_to_owned()?).write_all(line.as_bytes())
+/// Tells one open file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Identity> {
+        let metadata = file.metadata()?;
+        Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
+    }
+}
+
+/// A second descriptor of what descriptor 2 is now, which stays that whatever other threads do.
+fn standard_error() -> io::Result<File> {
+    Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?))
+}
+
+fn say(once: Option<Identity>, line: &str) -> io::Result<()> {
+    let mut file = standard_error()?;
+    if once != Some(Identity::of(&file)?) && !only_appends(file.as_fd()) {
+        return Err(io::Error::other("standard error is something else by now"));
+    }
+    file.write_all(line.as_bytes())
 }
 
 fn append(path: &Path, line: &str) -> io::Result<()> {

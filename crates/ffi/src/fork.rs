@@ -110,27 +110,28 @@ pub fn secure_mode() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+/// Runs `check` in a child and gives its answer.
+#[cfg(test)]
+pub(crate) fn in_child(check: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child only reads memory, makes system calls and ends; it takes no lock and allocates nothing.
+    match unsafe { libc::fork() } {
+        // SAFETY: ends the child without the parent's exit handlers.
+        0 => unsafe { libc::_exit(i32::from(check())) },
+        child => {
+            let mut status = 0;
+            // SAFETY: the status is written to a local.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert!(libc::WIFEXITED(status));
+            libc::WEXITSTATUS(status) == 1
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsRawFd;
 
     use super::*;
-
-    /// Runs `check` in a child and gives its answer.
-    fn in_child(check: impl FnOnce() -> bool) -> bool {
-        // SAFETY: the child only reads memory, makes system calls and ends; it takes no lock and allocates nothing.
-        match unsafe { libc::fork() } {
-            // SAFETY: ends the child without the parent's exit handlers.
-            0 => unsafe { libc::_exit(i32::from(check())) },
-            child => {
-                let mut status = 0;
-                // SAFETY: the status is written to a local.
-                assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-                assert!(libc::WIFEXITED(status));
-                libc::WEXITSTATUS(status) == 1
-            }
-        }
-    }
 
     #[test]
     fn a_child_and_its_child_are_told_from_the_parent() {

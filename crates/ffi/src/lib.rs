@@ -2,7 +2,7 @@
 //!
 //! Owns what every C door does before and after its real work: trapping panics at an entry point ([`guard`]), turning
 //! pointers and lengths of a caller into slices ([`mod@pointer`]); and what a library must know about the process it lives
-//! in ([`fork`]): whether it was forked, whether it may trust its environment.
+//! in: whether it was forked, whether it may trust its environment ([`fork`]), what may come of writing ([`output`]).
 //!
 //! * May use: nothing of the project.
 //! * Never: know a door's status codes, log, hold state of a door, do anything a safe function could do.
@@ -14,6 +14,7 @@
 
 pub mod fork;
 pub mod guard;
+pub mod output;
 pub mod pointer;
 
 pub use fork::secure_mode;

@@ -13,12 +13,17 @@
 
 static CK_FUNCTION_LIST *p11;
 
+/* Where a failed check is told. A program that puts something else in the place of standard error names another one. */
+#ifndef FAILURES
+#define FAILURES stderr
+#endif
+
 /* Ends the program unless a call answers what it must. */
 #define CHECK(call, expected)                                                                                          \
     do {                                                                                                               \
         CK_RV answered = (call);                                                                                       \
         if (answered != (CK_RV)(expected)) {                                                                           \
-            fprintf(stderr, "%s:%d: %s: 0x%lx, not %s\n", __FILE__, __LINE__, #call, answered, #expected);             \
+            fprintf(FAILURES, "%s:%d: %s: 0x%lx, not %s\n", __FILE__, __LINE__, #call, answered, #expected);           \
             exit(1);                                                                                                   \
         }                                                                                                              \
     } while (0)
@@ -27,7 +32,7 @@ static CK_FUNCTION_LIST *p11;
 #define MUST(condition)                                                                                                \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                            \
+            fprintf(FAILURES, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                          \
             exit(1);                                                                                                   \
         }                                                                                                              \
     } while (0)
@@ -44,7 +49,7 @@ static void load(const char *path) {
     CK_RV (*list)(CK_FUNCTION_LIST **);
     library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) {
-        fprintf(stderr, "%s\n", dlerror());
+        fprintf(FAILURES, "%s\n", dlerror());
         exit(1);
     }
     symbol("C_GetFunctionList", &list);

@@ -29,15 +29,16 @@ fn it_exports_the_functions_of_the_standard_and_nothing_else() {
     assert!(dynamic.contains("Library soname: [libcloudhsm_pkcs11.so]"), "{dynamic}");
 }
 
-/// The program `frame.c`.
-fn frame(host: &Host) -> std::path::PathBuf {
-    host.compile(&["cc", "-std=c99"], &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/frame.c"), "frame")
+/// A program of `tests/c`.
+fn compiled(host: &Host, name: &str) -> std::path::PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(name).with_extension("c");
+    host.compile(&["cc", "-std=c99"], &source, name)
 }
 
 #[test]
 fn the_library_without_a_cluster() {
     let host = Host::configured(1);
-    let said = run(host.command(&frame(&host)).arg("1")).ok();
+    let said = run(host.command(&compiled(&host, "frame")).arg("1")).ok();
     assert_eq!(said, format!("{:64}\ndone\n", "CloudHSM cluster as token hsm1"));
     let log = host.log();
     for line in [
@@ -56,10 +57,22 @@ fn the_library_without_a_cluster() {
 #[test]
 fn each_cluster_of_the_configuration_is_a_slot() {
     let host = Host::configured(3);
-    let said = run(host.command(&frame(&host)).arg("3")).ok();
+    let said = run(host.command(&compiled(&host, "frame")).arg("3")).ok();
     let slot = |label: &str| format!("{:64}\n", format!("CloudHSM cluster as token {label}"));
     let expected = [slot("hsm1"), slot("cluster-2345672345b"), slot("cluster-2345672345c"), "done\n".to_owned()];
     assert_eq!(said, expected.concat());
+}
+
+#[test]
+fn a_log_on_standard_error_ends_no_program_and_is_written_nowhere_else() {
+    let host = Host::configured(1);
+    let cfg = fs::read_to_string(host.path("home/etc/cloudhsm-pkcs11.cfg")).unwrap();
+    host.write(
+        "home/etc/cloudhsm-pkcs11.cfg",
+        &cfg.replace(r#""log_interval""#, r#""log_type": "term", "log_interval""#),
+    );
+    assert_eq!(run(&mut host.command(&compiled(&host, "standard_error"))).ok(), "done\n");
+    assert_eq!(host.log(), "");
 }
 
 /// A program that initialises the library and says what that answered.
