@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_crypto::{random, spki};
+use strongroom_types::limits::CLIENT_NAME_LEN_MAX;
 use strongroom_types::matching::{is_for_session, token};
 use strongroom_types::{
     AttributeName, AttributeValue, HsmId, KeyClass, KeyQuorum, KeyReference, KeyType, Password, PublicPart, Refusal,
@@ -22,9 +23,6 @@ use crate::logging::Log;
 use crate::manner::{self, Manner};
 use crate::quorum::Deregister;
 use crate::session_keys::{SessionKey, SessionKeys};
-
-/// Bytes of a client's name that an HSM's log takes.
-const CLIENT_NAME_LEN_MAX: usize = 64;
 
 /// What a client calls itself, for the HSMs' logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -612,5 +610,21 @@ impl Answered {
         let wrong = Malformed { field: "result" };
         let result = self.result.and_then(read).unwrap_or(Err(wrong));
         result.map_err(|source| ClientError::Protocol { address: self.address.to_string(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_at_and_above_its_limit() {
+        let version = concat!(" ", env!("CARGO_PKG_VERSION"));
+        let check = |name: &str, expected: &str| assert_eq!(ClientName::new(name).as_str(), expected);
+        let most = "a".repeat(CLIENT_NAME_LEN_MAX - version.len());
+        check(&most, &format!("{most}{version}"));
+        check(&format!("{most}a"), &format!("{most}a{}", &version[..version.len() - 1]));
+        // Cut between characters.
+        check(&format!("a{}", "é".repeat(CLIENT_NAME_LEN_MAX)), &format!("a{}", "é".repeat(31)));
     }
 }

@@ -80,6 +80,8 @@ pub const ATTRIBUTES_READ_MAX: usize = 1_024;
 pub const ATTRIBUTE_LEN_MAX: usize = 64 * 1024;
 /// Sessions of the PKCS #11 library in one application, over all its slots.
 pub const SESSIONS_MAX: usize = 1_024;
+/// Bytes of the buffer for AES-GCM's initialisation vector, of which 12 are used, in a parameter of the PKCS #11 library.
+pub const GCM_IV_BUFFER_LEN_MAX: usize = 256;
 /// Bytes of a PIN of the PKCS #11 library: a user's name, a colon, and a password of characters of four bytes.
 pub const PIN_LEN_MAX: usize = 160;
 /// Certificates of sessions that one application of the PKCS #11 library has at once.
@@ -176,6 +178,12 @@ pub const LARGE_FRAMES_MAX: usize = 64;
 pub const LARGE_FRAMES_EACH_MAX: usize = 16;
 /// Bytes of a frame's message above which it takes one of [`LARGE_FRAMES_MAX`] places.
 pub const FRAME_LEN_LARGE: usize = 32 * 1024;
+/// Bytes of what a client calls itself; a longer name is cut.
+pub const CLIENT_NAME_LEN_MAX: usize = 64;
+/// Bytes of a client's configuration: room for many clusters of 28 HSMs.
+pub const CONFIG_LEN_MAX: u64 = 1024 * 1024;
+/// Bytes of the file of a client's certificate with its chain, and of that of its private key.
+pub const CLIENT_FILE_LEN_MAX: u64 = 128 * 1024;
 /// Connections one client keeps to one member.
 pub const POOL_LEN_MAX: usize = 16;
 /// One try of a cryptographic operation on one member, in milliseconds.

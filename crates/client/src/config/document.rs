@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 use strongroom_types::ClusterId;
+use strongroom_types::limits::CONFIG_LEN_MAX;
 
 use super::file::{self, RETRY_MODE};
-use super::{CONFIG_LEN_MAX, Component, RetryMode, Server, Setting, content, tool_of};
+use super::{Component, RetryMode, Server, Setting, content, tool_of};
 use crate::error::ConfigError;
 use crate::logging::{Level, LogKind, Logging, Rotation};
 

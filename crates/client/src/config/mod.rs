@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use strongroom_types::limits::{CA_CHAIN_LEN_MAX, HSM_PORT};
+use strongroom_types::limits::{CA_CHAIN_LEN_MAX, CLIENT_FILE_LEN_MAX, CONFIG_LEN_MAX, HSM_PORT};
 use strongroom_types::{ClusterId, Secret};
 
 use crate::error::ConfigError;
@@ -24,12 +24,8 @@ pub use settings::{Setting, Settings};
 
 /// Where everything of a client lies unless `CLOUDHSM_HOME` says otherwise.
 const HOME: &str = "/opt/cloudhsm";
-/// Bytes of a client's certificate with its chain, and of its private key.
-const CLIENT_FILE_LEN_MAX: u64 = 128 * 1024;
 /// Who may read a private key beside its owner: nobody (the permissions of group and others).
 const OTHERS_READ: u32 = 0o044;
-/// Bytes of a configuration: room for many clusters of 28 HSMs.
-const CONFIG_LEN_MAX: u64 = 1024 * 1024;
 
 /// The programs that have a configuration of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

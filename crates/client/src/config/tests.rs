@@ -127,7 +127,15 @@ fn every_fault_names_its_place_and_its_remedy() {
     }
     check(&with_clusters(&[cluster(r#", "cluster_id": "cluster-1""#)]), &["cluster_id", "cluster-"]);
     check(&with_clusters(&[cluster(r#", "options": {"retry_mode": "sometimes"}"#)]), &[here, "sometimes"]);
-    check(&format!("{{}}{}", " ".repeat(1 << 20)), &[here, "longer than"]);
+}
+
+#[test]
+fn a_configuration_at_and_above_its_limit() {
+    let written = with_clusters(&[cluster("")]);
+    let max = usize::try_from(CONFIG_LEN_MAX).unwrap();
+    let of = |len: usize| format!("{written}{}", " ".repeat(len - written.len()));
+    assert!(read(&of(max - 1)).is_ok() && read(&of(max)).is_ok());
+    assert!(matches!(read(&of(max + 1)), Err(ConfigError::TooLong { max: CONFIG_LEN_MAX, .. })));
 }
 
 #[test]

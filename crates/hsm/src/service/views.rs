@@ -2,6 +2,7 @@
 
 use strongroom_core::permissions::{Operation, permit};
 use strongroom_core::{ClusterView, Hsm, cluster_view};
+use strongroom_types::limits::CLIENT_NAME_LEN_MAX;
 use strongroom_types::{Refusal, Status};
 use strongroom_wire::v1;
 use strongroom_wire::v1::response::Result as Answer;
@@ -9,13 +10,10 @@ use strongroom_wire::v1::response::Result as Answer;
 use super::{Asked, Service, Session};
 use crate::identity;
 
-/// Bytes of a client's name.
-const CLIENT_LEN_MAX: usize = 64;
-
 impl Service {
     /// Also with a store that cannot be reached: whoever looks for a member to talk to must not wait for it.
     pub(super) fn hello(&self, session: &mut Session, message: &v1::Hello, asked: &Asked) -> Result<Answer, Refusal> {
-        if message.client.len() > CLIENT_LEN_MAX {
+        if message.client.len() > CLIENT_NAME_LEN_MAX {
             return Err(Refusal::new(Status::MalformedRequest, "client"));
         }
         session.set_client(&message.client);

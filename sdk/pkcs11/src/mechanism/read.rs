@@ -13,7 +13,7 @@ use cryptoki_sys::{
     CKM_SHA224_HMAC, CKM_SHA256, CKM_SHA256_HMAC, CKM_SHA384, CKM_SHA384_HMAC, CKM_SHA512, CKM_SHA512_HMAC,
     CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID, CKZ_DATA_SPECIFIED,
 };
-use strongroom_types::limits::{DATA_LEN_MAX, KDF_FIELDS_MAX};
+use strongroom_types::limits::{DATA_LEN_MAX, GCM_IV_BUFFER_LEN_MAX, KDF_FIELDS_MAX, RSA_BITS_MAX};
 use strongroom_types::{AES_BLOCK_LEN, Derivation, EcdhKdf, GcmTag, HashFunction, KdfField, Prf};
 
 use super::table::{Form, row};
@@ -26,11 +26,9 @@ use crate::vendor::{
     SP800_108_DKM_LENGTH_SUM_OF_KEYS, SP800_108_PRF_CONTEXT, SP800_108_PRF_LABEL,
 };
 
-/// Bytes of an initialisation vector that a caller gives: SP 800-38D has longer ones, PKCS #11 has none.
-const IV_LEN_MAX: usize = 256;
-/// Bytes of a salt of RSA-PSS: what the longest modulus has room for, and more.
-const SALT_LEN_MAX: usize = 512;
-/// Bytes of another side's public point, with whatever is around it.
+/// Bytes of a salt of RSA-PSS: as many as the longest modulus has.
+const SALT_LEN_MAX: usize = RSA_BITS_MAX as usize / 8;
+/// Bytes of another side's public point that are copied. No point has as many; the HSM says which of these is one.
 const POINT_LEN_MAX: usize = 1024;
 /// Bytes of the longest structure.
 const STRUCTURE_LEN_MAX: usize = size_of::<CK_GCM_PARAMS>();
@@ -166,7 +164,7 @@ fn gcm(block: &Block<'_, impl Memory>) -> Result<GcmParameter, Failure> {
     let (bytes, buffer) = if iv == 0 {
         (Vec::new(), None)
     } else {
-        (block.to(iv, iv_len).up_to(IV_LEN_MAX)?, Some(block.memory.buffer(iv, iv_len)))
+        (block.to(iv, iv_len).up_to(GCM_IV_BUFFER_LEN_MAX)?, Some(block.memory.buffer(iv, iv_len)))
     };
     Ok(GcmParameter { iv: bytes, buffer, aad, tag })
 }

@@ -2,6 +2,7 @@
 
 use strongroom_crypto::certificates::CustomerCa;
 use strongroom_types::Status;
+use strongroom_types::limits::CLIENT_NAME_LEN_MAX;
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
 use strongroom_wire::v1::response::Result as Answer;
@@ -13,6 +14,15 @@ fn hello(member: &Member) -> v1::HelloResult {
         Answer::Hello(hello) => hello,
         _ => panic!("another answer"),
     }
+}
+
+#[test]
+fn a_client_tells_a_name_at_most_so_long() {
+    let member = World::new().member(1);
+    let of = |len| Client::of(&member).ask(Operation::Hello(v1::Hello { client: "a".repeat(len) }));
+    of(CLIENT_NAME_LEN_MAX - 1).unwrap();
+    of(CLIENT_NAME_LEN_MAX).unwrap();
+    refused(of(CLIENT_NAME_LEN_MAX + 1), Status::MalformedRequest);
 }
 
 fn activate(password: &str) -> Operation {

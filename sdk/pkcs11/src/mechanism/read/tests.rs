@@ -83,7 +83,7 @@ fn counters_have_1_to_128_bits() {
 fn gcm_parameters_have_six_fields_and_bounded_parts() {
     let check = |number, fields: &dyn Fn(usize, usize) -> [usize; 6], iv_len: Option<usize>| {
         let mut memory = Flat::default();
-        let (iv, aad) = (memory.put(&[7; 300]), memory.put(&vec![8; DATA_LEN_MAX + 1]));
+        let (iv, aad) = (memory.put(&[7; GCM_IV_BUFFER_LEN_MAX + 1]), memory.put(&vec![8; DATA_LEN_MAX + 1]));
         let parameter = memory.words(&fields(iv, aad));
         let expected = match iv_len {
             None => INVALID,
@@ -102,9 +102,9 @@ fn gcm_parameters_have_six_fields_and_bounded_parts() {
     };
     check(CKM_AES_GCM, &|iv, aad| [iv, 12, 0, aad, 20, 128], Some(12));
     check(CKM_AES_GCM, &|iv, aad| [iv, 12, 96, aad, DATA_LEN_MAX, 96], Some(12));
-    check(CKM_AES_GCM, &|iv, _| [iv, 256, 0, 0, 0, 64], Some(256));
+    check(CKM_AES_GCM, &|iv, _| [iv, GCM_IV_BUFFER_LEN_MAX, 0, 0, 0, 64], Some(GCM_IV_BUFFER_LEN_MAX));
     check(CKM_AES_GCM, &|_, _| [0, 0, 0, 0, 0, 120], Some(0));
-    check(CKM_AES_GCM, &|iv, _| [iv, 257, 0, 0, 0, 128], None);
+    check(CKM_AES_GCM, &|iv, _| [iv, GCM_IV_BUFFER_LEN_MAX + 1, 0, 0, 0, 128], None);
     check(CKM_AES_GCM, &|iv, aad| [iv, 12, 0, aad, DATA_LEN_MAX + 1, 128], None);
     check(CKM_AES_GCM, &|iv, _| [iv, 12, 0, 0, 1, 128], None);
     check(CKM_AES_GCM, &|iv, _| [iv, usize::MAX, 0, 0, 0, 128], None);
@@ -140,7 +140,7 @@ fn hashes_go_with_their_own_mask_generation_function() {
         }
     }
     let mut memory = Flat::default();
-    for (salt_len, fits) in [(0, true), (512, true), (513, false), (70_000, false)] {
+    for (salt_len, fits) in [(0, true), (SALT_LEN_MAX, true), (SALT_LEN_MAX + 1, false), (70_000, false)] {
         let pss = memory.words(&[word(CKM_SHA256), word(CKG_MGF1_SHA256), salt_len]);
         assert_eq!(memory.read(CKM_RSA_PKCS_PSS, pss).is_ok(), fits, "{salt_len}");
     }
@@ -210,7 +210,7 @@ fn key_wrapping_takes_one_iv_or_none() {
 #[test]
 fn agreements_name_a_kdf_and_a_point() {
     let mut memory = Flat::default();
-    let (shared, point) = (memory.put(b"info"), memory.put(&[4; 65]));
+    let (shared, point) = (memory.put(b"info"), memory.put(&[4; POINT_LEN_MAX + 1]));
     let mut check = |kdf: CK_ULONG, shared_len: usize, point_len: usize, expected: Option<EcdhKdf>| {
         let parameter = memory.words(&[word(kdf), shared_len, shared, point_len, point]);
         let expected = expected
@@ -228,6 +228,7 @@ fn agreements_name_a_kdf_and_a_point() {
     check(CKD_NULL, 4, 65, None);
     check(CKD_CLOUDHSM_X963_SHA256_KDF, 0, 0, None);
     check(CKD_CLOUDHSM_X963_SHA256_KDF, DATA_LEN_MAX + 1, 65, None);
+    check(CKD_CLOUDHSM_X963_SHA256_KDF, 0, POINT_LEN_MAX, x963(HashFunction::Sha256, b""));
     check(CKD_CLOUDHSM_X963_SHA256_KDF, 0, POINT_LEN_MAX + 1, None);
     check(CKD_CPDIVERSIFY_KDF, 0, 65, None);
 }
