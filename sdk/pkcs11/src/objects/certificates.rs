@@ -165,7 +165,7 @@ impl Session {
         for (at, one) in given.iter().enumerate() {
             match one.kind {
                 _ if templates::is_repeated(given, at)? => {}
-                CKA_TOKEN | CKA_PRIVATE | CKA_LABEL | CKA_ID | CKA_MODIFIABLE | CKA_DESTROYABLE => wanted.set(one)?,
+                kind if differs_in_copies(kind) => wanted.set(one)?,
                 kind => return Err(templates::read_only(kind)),
             }
         }
@@ -457,6 +457,11 @@ impl Wanted {
     }
 }
 
+/// Whether a copy may be given another value.
+fn differs_in_copies(kind: CK_ATTRIBUTE_TYPE) -> bool {
+    matches!(kind, CKA_TOKEN | CKA_PRIVATE | CKA_LABEL | CKA_ID | CKA_MODIFIABLE | CKA_DESTROYABLE)
+}
+
 /// Eight digits, or nothing.
 fn date(kind: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Result<Option<CertificateDate>, Failure> {
     if bytes.is_empty() {
@@ -489,6 +494,8 @@ fn change(given: &[Given]) -> Result<CertificateChange, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use strongroom_types::Secret;
 
     use super::*;
@@ -528,6 +535,71 @@ mod tests {
             given.remove(missing);
             assert_eq!(outcome(&given).err(), Some(CKR_TEMPLATE_INCOMPLETE));
         }
+    }
+
+    /// Another value than the default's.
+    fn another(kind: CK_ATTRIBUTE_TYPE, default: &[u8]) -> Vec<u8> {
+        match (kind, default) {
+            (CKA_CLASS | CKA_CERTIFICATE_TYPE | CKA_SUBJECT | CKA_VALUE, _) => default.to_vec(),
+            (CKA_CERTIFICATE_CATEGORY, _) => 1_u64.to_ne_bytes().to_vec(),
+            (CKA_START_DATE | CKA_END_DATE, _) => b"20260131".to_vec(),
+            (_, [flag]) => vec![1 - flag],
+            _ => b"another".to_vec(),
+        }
+    }
+
+    /// What the page says of an attribute, by what the code makes of it.
+    fn row(kind: CK_ATTRIBUTE_TYPE) -> Option<[&'static str; 3]> {
+        let Wanted { is_token, template } = read(&least()).unwrap();
+        let CertificateTemplate { attributes, public_key_info, value } = &template;
+        let whole = Some((&value[..], &public_key_info[..]));
+        let Reading::Value(default) = (Known { is_token, attributes, check_value: &[], whole }).reading(kind)? else {
+            panic!("a certificate has no secret")
+        };
+        let another = another(kind, default.expose());
+        let with = |bytes: &[u8]| {
+            let others = least().into_iter().filter(|one| one.kind != kind);
+            outcome(&others.chain([of(kind, bytes)]).collect::<Vec<_>>()).err()
+        };
+        let is_mandatory = least().iter().any(|one| one.kind == kind);
+        let in_create = match (with(&another), with(default.expose())) {
+            (None, None) if is_mandatory => "must",
+            (None, None) => "may",
+            (Some(CKR_ATTRIBUTE_READ_ONLY), None) => "false only",
+            (Some(CKR_ATTRIBUTE_READ_ONLY), Some(CKR_ATTRIBUTE_READ_ONLY)) => "read-only",
+            other => panic!("{kind:#x}: {other:?}"),
+        };
+        let default = match default.expose() {
+            _ if is_mandatory || in_create == "read-only" => "",
+            [] => "empty",
+            [0] => "false",
+            [1] => "true",
+            number if number == 0_u64.to_ne_bytes() => "0",
+            other => panic!("{kind:#x}: {other:?}"),
+        };
+        let later = match (change(&[of(kind, &another)]).is_ok(), differs_in_copies(kind)) {
+            (false, false) => "stays",
+            (false, true) => "stays, in a copy it may differ",
+            (true, false) => "can be changed",
+            (true, true) => "can be changed, in a copy too",
+        };
+        Some([default, in_create, later])
+    }
+
+    #[test]
+    fn the_reference_tells_every_attribute_as_it_is() {
+        let page = templates::page();
+        let cells = page["Certificates"].iter().map(|(cell, text)| {
+            // What a cell says beyond its word stands behind a comma, a semicolon or a colon.
+            let word = if cell.1 == "Later" { text } else { text.split([',', ';', ':']).next().unwrap() };
+            (*cell, word)
+        });
+        let expected = templates::kinds().into_iter().filter_map(|kind| {
+            let name = templates::attribute(kind).unwrap().name;
+            let [default, in_create, later] = row(kind)?;
+            Some([((name, "Default"), default), ((name, "In `C_CreateObject`"), in_create), ((name, "Later"), later)])
+        });
+        assert_eq!(cells.collect::<BTreeMap<_, _>>(), expected.flatten().collect());
     }
 
     #[test]

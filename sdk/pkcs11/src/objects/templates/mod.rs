@@ -15,8 +15,10 @@ use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, KeyClass
 
 use crate::attribute::{Given, Value};
 use crate::failure::Failure;
-#[cfg(feature = "fuzz")]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) use table::kinds;
+#[cfg(test)]
+pub(super) use table::tests::page;
 pub(crate) use table::{Readable, Shape, attribute, makes, name_of, of_flag, readable};
 use table::{Rule, rule, ruled};
 use values::{inconsistent, invalid};

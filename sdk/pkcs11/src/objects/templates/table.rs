@@ -124,7 +124,7 @@ pub(crate) fn attribute(kind: CK_ATTRIBUTE_TYPE) -> Option<Attribute> {
 }
 
 /// Every attribute's number.
-#[cfg(feature = "fuzz")]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) fn kinds() -> Vec<CK_ATTRIBUTE_TYPE> {
     ATTRIBUTES.iter().map(|attribute| attribute.kind).collect()
 }
@@ -431,7 +431,7 @@ fn letter(rows: &[Row], attribute: CK_ATTRIBUTE_TYPE, kind: Kind) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::objects) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -464,7 +464,7 @@ mod tests {
     }
 
     /// Tables of the page, by their heading: for each attribute its default and the words of its cells, by the columns' names.
-    fn page() -> BTreeMap<&'static str, BTreeMap<(&'static str, &'static str), &'static str>> {
+    pub(in crate::objects) fn page() -> BTreeMap<&'static str, BTreeMap<(&'static str, &'static str), &'static str>> {
         let text = include_str!("../../../../../docs/reference/pkcs11.md");
         let mut tables = BTreeMap::new();
         for section in text.split("\n### ").skip(1) {
