@@ -40,21 +40,7 @@ impl Service {
             let _place = self.generation.enter(user, asked.deadline)?;
             self.made_secret(key_type, message.length_bytes).map(Made::Secret)
         };
-        if is_for_session(&self.cluster.state(), &session.actor(), &command)? {
-            let keys = self.make_session_keys(session, asked, &command, make)?;
-            let [key] = <[v1::Key; 1]>::try_from(keys).map_err(|_| internal("session keys"))?;
-            return Ok(Answer::KeyGenerateSecret(key));
-        }
-        match self.change(session, asked, &command, make)? {
-            Reply::Key(key) => Ok(Answer::KeyGenerateSecret(key_message(key))),
-            Reply::Done
-            | Reply::User { .. }
-            | Reply::Pair { .. }
-            | Reply::TrustAnchor(_)
-            | Reply::Token(_)
-            | Reply::Certificate(_)
-            | Reply::Uses(_) => Err(internal("reply")),
-        }
+        self.one_key(session, asked, &command, make).map(Answer::KeyGenerateSecret)
     }
 
     pub(super) fn key_generate_pair(
