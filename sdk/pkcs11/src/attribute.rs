@@ -20,3 +20,19 @@ pub(crate) enum Value {
     /// The attributes of a template within a template; those within it are bytes.
     Template(Vec<Given>),
 }
+
+/// Attributes that tests give.
+#[cfg(test)]
+pub(crate) mod given {
+    use cryptoki_sys::CK_ULONG;
+
+    use super::*;
+
+    pub(crate) fn of(kind: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Given {
+        Given { kind, value: Value::Bytes(Secret::from(bytes)) }
+    }
+
+    pub(crate) fn number(kind: CK_ATTRIBUTE_TYPE, number: CK_ULONG) -> Given {
+        of(kind, &number.to_ne_bytes())
+    }
+}

@@ -8,10 +8,10 @@ use strongroom_types::{
     WrapMechanism,
 };
 
-use super::world::{P256, World, name, rsa};
+use super::world::{P256, World, name, rsa, unwrap_of};
 use crate::{
-    Actor, Command, CorruptRecord, Key, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Record, Reply, SourceKey,
-    authorize_wrap, check_session_keys, is_for_session,
+    Actor, Command, CorruptRecord, Key, KeyView, Made, NamedKey, PairAlgorithm, Record, Reply, authorize_wrap,
+    check_session_keys, is_for_session,
 };
 
 type Attribute = (AttributeName, AttributeValue);
@@ -45,24 +45,6 @@ fn wraps(world: &World, actor: &Actor, wrapping: KeyReference, payload: KeyRefer
     outcome.err().map(|refusal| (refusal.status, refusal.about))
 }
 
-fn unwrap_of(
-    with: KeyReference,
-    (class, key_type): (KeyClass, KeyType),
-    (template, defaults): (Template, Template),
-) -> Command {
-    Command::UnwrapKey {
-        with: SourceKey::Stored(with),
-        mechanism: WrapMechanism::AesZeroPad,
-        wrapped_len: 40,
-        class,
-        key_type,
-        template,
-        defaults,
-        share_with: Vec::new(),
-        quorum: KeyQuorum::NONE,
-    }
-}
-
 const AES: (KeyClass, KeyType) = (KeyClass::SecretKey, KeyType::Aes);
 
 fn unwrap(
@@ -71,15 +53,8 @@ fn unwrap(
     with: KeyReference,
     templates: (Template, Template),
 ) -> Result<KeyView, Status> {
-    let made = MadeKey {
-        reference: world.reference(),
-        sealed: Some(Arc::from(&[5; 60][..])),
-        public: None,
-        length_bytes: 32,
-        weak: false,
-        check_value: Some([7; 3]),
-    };
-    view(world.done(actor, &unwrap_of(with, AES, templates), &Made::Key(made)))
+    let made = world.made_aes_from_outside();
+    view(world.done(actor, &unwrap_of(with, AES, templates), &made))
 }
 
 #[test]

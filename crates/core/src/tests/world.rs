@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_types::{
-    ClusterId, ClusterMode, CredentialId, Curve, HsmId, HsmType, KeyReference, KeyType, LoginId, PublicPart,
-    RecordPath, RequestId, Revision, Role, Secret, Status, Template, UserId, UserName,
+    ClusterId, ClusterMode, CredentialId, Curve, HsmId, HsmType, KeyClass, KeyQuorum, KeyReference, KeyType, LoginId,
+    PublicPart, RecordPath, RequestId, Revision, Role, Secret, Status, Template, UserId, UserName, WrapMechanism,
 };
 
 use crate::{
-    Actor, Batch, CloneRefusal, CloneTaker, Command, Credential, Draft, Hsm, Made, MadePair, MadeSecret, PairAlgorithm,
-    Plan, PlanError, Record, Reply, Request, State, Via, apply, carried, check_clone, login_check,
+    Actor, Batch, CloneRefusal, CloneTaker, Command, Credential, Draft, Hsm, Made, MadeKey, MadePair, MadeSecret,
+    PairAlgorithm, Plan, PlanError, Record, Reply, Request, SourceKey, State, Via, apply, carried, check_clone,
+    login_check,
 };
 
 pub(crate) const SECOND: u64 = 1_000;
@@ -63,6 +64,25 @@ pub(crate) fn public_of(algorithm: &PairAlgorithm) -> PublicPart {
 
 pub(crate) fn rsa(modulus_bits: u32) -> PairAlgorithm {
     PairAlgorithm::Rsa { modulus_bits, public_exponent: vec![1, 0, 1] }
+}
+
+/// Brings in what is wrapped under this key as one of this class and type, with this template and these defaults.
+pub(crate) fn unwrap_of(
+    with: KeyReference,
+    (class, key_type): (KeyClass, KeyType),
+    (template, defaults): (Template, Template),
+) -> Command {
+    Command::UnwrapKey {
+        with: SourceKey::Stored(with),
+        mechanism: WrapMechanism::AesZeroPad,
+        wrapped_len: 40,
+        class,
+        key_type,
+        template,
+        defaults,
+        share_with: Vec::new(),
+        quorum: KeyQuorum::NONE,
+    }
 }
 
 impl World {
@@ -204,6 +224,18 @@ impl World {
         let reference = self.reference();
         let check_value = (key_type != KeyType::GenericSecret).then_some([7; 3]);
         Made::Secret(MadeSecret { reference, sealed: Arc::from(&[5; 40][..]), check_value })
+    }
+
+    /// An AES-256 key that came in wrapped.
+    pub(crate) fn made_aes_from_outside(&mut self) -> Made {
+        Made::Key(MadeKey {
+            reference: self.reference(),
+            sealed: Some(Arc::from(&[5; 60][..])),
+            public: None,
+            length_bytes: 32,
+            weak: false,
+            check_value: Some([7; 3]),
+        })
     }
 
     pub(crate) fn made_pair(&mut self, algorithm: &PairAlgorithm) -> Made {

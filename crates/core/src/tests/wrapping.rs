@@ -7,7 +7,7 @@ use strongroom_types::{
     HsmType, KeyClass, KeyReference, KeyType, PublicPart, Role, RsaCipher, Status, Template, WrapMechanism,
 };
 
-use super::world::{P256, World, name, public_of, rsa};
+use super::world::{P256, World, name, public_of, rsa, unwrap_of};
 use crate::{
     Actor, Command, ImportedKey, KeyUse, KeyView, Made, MadeKey, NamedKey, PairAlgorithm, Reply, SessionKey, SourceKey,
     authorize, authorize_wrap, check_session_keys, find_keys, session_keys,
@@ -62,33 +62,11 @@ fn wrap(world: &World, actor: &Actor, mechanism: WrapMechanism, keys: (KeyRefere
 }
 
 fn unwrap_command(with: KeyReference, values: &[(Flag, bool)]) -> Command {
-    Command::UnwrapKey {
-        with: SourceKey::Stored(with),
-        mechanism: WrapMechanism::AesZeroPad,
-        wrapped_len: 40,
-        class: KeyClass::SecretKey,
-        key_type: KeyType::Aes,
-        template: flags(values),
-        defaults: Template::new(),
-        share_with: Vec::new(),
-        quorum: strongroom_types::KeyQuorum::NONE,
-    }
-}
-
-/// An AES-256 key that came in.
-fn made_aes(world: &mut World) -> Made {
-    Made::Key(MadeKey {
-        reference: world.reference(),
-        sealed: Some(Arc::from(&[5; 60][..])),
-        public: None,
-        length_bytes: 32,
-        weak: false,
-        check_value: Some([7; 3]),
-    })
+    unwrap_of(with, (KeyClass::SecretKey, KeyType::Aes), (flags(values), Template::new()))
 }
 
 fn unwrap(world: &mut World, actor: &Actor, with: KeyReference, values: &[(Flag, bool)]) -> Result<KeyView, Status> {
-    let made = made_aes(world);
+    let made = world.made_aes_from_outside();
     match world.done(actor, &unwrap_command(with, values), &made)? {
         Reply::Key(view) => Ok(view),
         other => panic!("{other:?}"),
@@ -244,7 +222,7 @@ fn only_a_key_that_may_unwrap_does() {
     let admin = world.admin();
     assert_eq!(unwrap(&mut world, &admin, kek, &[]), Err(Status::RoleNotPermitted));
     // Taken away between the check and the plan, it makes nothing: the plan decides again.
-    let (command, made) = (unwrap_command(kek, &[]), made_aes(&mut world));
+    let (command, made) = (unwrap_command(kek, &[]), world.made_aes_from_outside());
     set(&mut world, &alice, kek, Flag::Unwrap, false).unwrap();
     assert_eq!(world.done(&alice, &command, &made), Err(Status::KeyFunctionNotPermitted));
 }
@@ -284,22 +262,7 @@ fn kinds_that_come_in_wrapped() {
     let alice = world.crypto_user("alice");
     let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
     let mut outcome = |class, key_type, made: Option<MadeKey>| {
-        let command = match unwrap_command(kek, &[]) {
-            Command::UnwrapKey { with, mechanism, wrapped_len, template, defaults, share_with, .. } => {
-                Command::UnwrapKey {
-                    with,
-                    mechanism,
-                    wrapped_len,
-                    class,
-                    key_type,
-                    template,
-                    defaults,
-                    share_with,
-                    quorum: strongroom_types::KeyQuorum::NONE,
-                }
-            }
-            other => panic!("{other:?}"),
-        };
+        let command = unwrap_of(kek, (class, key_type), (Template::new(), Template::new()));
         let made = made.map_or(Made::Nothing, Made::Key);
         world.done(&alice, &command, &made).map(drop)
     };
@@ -353,17 +316,7 @@ fn fips_mode_takes_no_weak_key_and_no_ed25519_key() {
         let alice = world.crypto_user("alice");
         let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
         let mut outcome = |class, key_type, made: MadeKey| {
-            let command = Command::UnwrapKey {
-                with: SourceKey::Stored(kek),
-                mechanism: WrapMechanism::AesZeroPad,
-                wrapped_len: 32,
-                class,
-                key_type,
-                template: Template::new(),
-                defaults: Template::new(),
-                share_with: Vec::new(),
-                quorum: strongroom_types::KeyQuorum::NONE,
-            };
+            let command = unwrap_of(kek, (class, key_type), (Template::new(), Template::new()));
             world.done(&alice, &command, &Made::Key(made)).map(drop)
         };
         let made = |number, public, length_bytes, weak| MadeKey {
@@ -421,17 +374,7 @@ fn a_repeat_brings_one_key_in() {
     let mut world = World::active();
     let alice = world.crypto_user("alice");
     let kek = aes(&mut world, &alice, &[(Flag::Unwrap, true)]);
-    let private = Command::UnwrapKey {
-        with: SourceKey::Stored(kek),
-        mechanism: WrapMechanism::AesZeroPad,
-        wrapped_len: 152,
-        class: KeyClass::PrivateKey,
-        key_type: KeyType::Ec,
-        template: Template::new(),
-        defaults: Template::new(),
-        share_with: Vec::new(),
-        quorum: strongroom_types::KeyQuorum::NONE,
-    };
+    let private = unwrap_of(kek, (KeyClass::PrivateKey, KeyType::Ec), (Template::new(), Template::new()));
     let public = Command::ImportKey { key: ImportedKey::Public(public_of(&P256)), template: Template::new() };
     for (command, sealed) in [(private, Some(Arc::from(&[5; 60][..]))), (public, None)] {
         let mut made = || {
@@ -491,34 +434,17 @@ fn session_keys_wrap_are_wrapped_and_come_in() {
         assert_eq!(wrapped(other, (of_session, of_session)), Err(Status::KeyUnknown));
     }
     // A key of the store under a session key, a session key under a key of the store.
-    let with = |with| match unwrap_command(stored, &[(Flag::Token, false)]) {
-        Command::UnwrapKey { mechanism, wrapped_len, class, key_type, template, defaults, share_with, .. } => {
-            Command::UnwrapKey {
-                with,
-                mechanism,
-                wrapped_len,
-                class,
-                key_type,
-                template,
-                defaults,
-                share_with,
-                quorum: strongroom_types::KeyQuorum::NONE,
-            }
-        }
-        other => panic!("{other:?}"),
-    };
-    let command = with(SourceKey::Stored(stored));
+    let command = unwrap_command(stored, &[(Flag::Token, false)]);
     check_session_keys(&world.state, &alice, &command, world.now_ms).unwrap();
-    let made = made_aes(&mut world);
+    let made = world.made_aes_from_outside();
     let [key] = session_keys(&world.state, &alice, &command, &made, world.now_ms).unwrap().try_into().unwrap();
     assert!(!key.attributes.flags.has(Flag::Local) && key.is_of(&alice) && key.sealed.is_some());
     let refused = check_session_keys(&world.state, &bob, &command, world.now_ms).unwrap_err();
     assert_eq!(refused.status, Status::KeyUnknown);
-    let mut lasting = with(SourceKey::OfSession(Box::new(session)));
-    if let Command::UnwrapKey { template, .. } = &mut lasting {
-        template.clear();
-    }
-    let made = made_aes(&mut world);
+    let mut lasting = unwrap_command(stored, &[]);
+    let Command::UnwrapKey { with, .. } = &mut lasting else { unreachable!() };
+    *with = SourceKey::OfSession(Box::new(session));
+    let made = world.made_aes_from_outside();
     assert_eq!(world.done(&bob, &lasting, &made), Err(Status::KeyUnknown));
     let Ok(Reply::Key(view)) = world.done(&alice, &lasting, &made) else { panic!("no key") };
     assert!(view.attributes.flags.has(Flag::Token));
@@ -619,7 +545,7 @@ fn a_full_cluster_takes_no_key_in() {
     while world.state.keys_len() < max {
         world.aes_reference_unchecked(&alice);
     }
-    let made = made_aes(&mut world);
+    let made = world.made_aes_from_outside();
     let request = world.request();
     let outcome = world.again(&alice, &unwrap_command(kek, &[]), &made, &request);
     assert_eq!(outcome, Err(Status::KeysFull));

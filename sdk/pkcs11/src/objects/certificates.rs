@@ -496,18 +496,8 @@ fn change(given: &[Given]) -> Result<CertificateChange, Failure> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use strongroom_types::Secret;
-
     use super::*;
-    use crate::attribute::Value;
-
-    fn of(kind: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Given {
-        Given { kind, value: Value::Bytes(Secret::from(bytes)) }
-    }
-
-    fn number(kind: CK_ATTRIBUTE_TYPE, number: CK_ULONG) -> Given {
-        of(kind, &number.to_ne_bytes())
-    }
+    use crate::attribute::given::{number, of};
 
     fn least() -> Vec<Given> {
         vec![

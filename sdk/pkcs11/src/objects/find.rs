@@ -236,18 +236,11 @@ fn of_attribute(given: &Given) -> Option<Template> {
 
 #[cfg(test)]
 mod tests {
-    use strongroom_types::{Flag, KeyType, MlDsaAlgorithm, Secret};
+    use strongroom_types::{Flag, KeyType, MlDsaAlgorithm};
 
     use super::*;
     use crate::attribute::Value;
-
-    fn of(kind: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Given {
-        Given { kind, value: Value::Bytes(Secret::from(bytes)) }
-    }
-
-    fn number(kind: CK_ATTRIBUTE_TYPE, number: CK_ULONG) -> Given {
-        of(kind, &number.to_ne_bytes())
-    }
+    use crate::attribute::given::{number, of};
 
     #[test]
     fn attributes_are_terms_of_the_hsms_filter() {

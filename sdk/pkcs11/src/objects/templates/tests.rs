@@ -1,15 +1,8 @@
 use super::*;
+use crate::attribute::given::{number, of};
 
 fn flag(kind: CK_ATTRIBUTE_TYPE, value: bool) -> Given {
     of(kind, &[u8::from(value)])
-}
-
-fn number(kind: CK_ATTRIBUTE_TYPE, value: CK_ULONG) -> Given {
-    of(kind, &value.to_ne_bytes())
-}
-
-fn of(kind: CK_ATTRIBUTE_TYPE, bytes: &[u8]) -> Given {
-    Given { kind, value: Value::Bytes(Secret::from(bytes)) }
 }
 
 fn nested(kind: CK_ATTRIBUTE_TYPE, entries: Vec<Given>) -> Given {
