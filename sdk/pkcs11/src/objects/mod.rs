@@ -18,7 +18,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use cryptoki_sys::*;
 use strongroom_client::{Client, ClientError, KeyInfo, Level};
 use strongroom_types::{CertificateReference, KeyReference, Status};
@@ -66,13 +66,13 @@ impl Key {
         self.session.get().copied()
     }
 
-    /// What is known of the key.
-    pub(crate) fn info(&self) -> Arc<KeyInfo> {
-        self.info.load_full()
+    /// What is known of the key. Counts no reference, which threads that use the same key would contend for.
+    pub(crate) fn info(&self) -> Guard<Arc<KeyInfo>> {
+        self.info.load()
     }
 
     /// What the HSMs say of the key now.
-    pub(crate) fn refresh(&self, client: &Client) -> Result<Arc<KeyInfo>, ClientError> {
+    pub(crate) fn refresh(&self, client: &Client) -> Result<Guard<Arc<KeyInfo>>, ClientError> {
         self.learn(client.key_get(self.reference)?);
         Ok(self.info())
     }
