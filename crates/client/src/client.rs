@@ -510,7 +510,7 @@ impl Client {
     }
 
     /// Whether the key is one of the session that is logged in.
-    pub(crate) fn holds_session_key(&self, key: KeyReference) -> bool {
+    pub fn holds_session_key(&self, key: KeyReference) -> bool {
         self.0.present_login().is_some_and(|login| login.session_keys.holds(key))
     }
 

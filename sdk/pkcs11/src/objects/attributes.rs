@@ -8,7 +8,7 @@ use strongroom_types::{AttributeName, AttributeValue, Attributes, Family, Flag, 
 
 use super::generate::is_token as is_token_template;
 use super::templates::{self, Kind, Readable, Shape, attribute, readable, values};
-use super::{Key, Object};
+use super::{Entry, Key, Object};
 use crate::attribute::Given;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -60,11 +60,12 @@ impl Session {
             Object::Key(key) => key.reference,
             Object::Unseen(reference) => reference,
         };
+        let entry = Entry { handle, reference };
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let info = self.slot.client.key_get(reference);
-        let info = info.map_err(|error| objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
+        let info = info.map_err(|error| objects.gone(entry, error, CKR_OBJECT_HANDLE_INVALID))?;
         let key = objects.seen(handle, info);
         let key = key.ok_or(Failure::call(CKR_OBJECT_HANDLE_INVALID, "the key was destroyed meanwhile"))?;
         let (info, mut value) = (key.info(), None);
@@ -81,7 +82,7 @@ impl Session {
         match self.slot.client.key_read_value(key.reference) {
             Ok(value) => Ok(Some(value)),
             Err(ClientError::Refused(refusal)) if is_about_value(refusal.status) => Ok(None),
-            Err(error) => Err(self.slot.objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID)),
+            Err(error) => Err(self.slot.objects.gone(key.entry(), error, CKR_OBJECT_HANDLE_INVALID)),
         }
     }
 
@@ -105,7 +106,7 @@ impl Session {
         }
         for (name, value) in &changes {
             let changed = self.slot.client.key_set_attribute(key.reference, *name, value);
-            changed.map_err(|error| self.slot.objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
+            changed.map_err(|error| self.slot.objects.gone(key.entry(), error, CKR_OBJECT_HANDLE_INVALID))?;
         }
         key.refresh(&self.slot.client)?;
         Ok(())
@@ -115,7 +116,7 @@ impl Session {
     fn change_session_key(&self, key: &Key, changes: &Template) -> Result<(), Failure> {
         let (client, objects) = (&self.slot.client, &self.slot.objects);
         let copy = client.key_copy(key.reference, changes);
-        let copy = copy.map_err(|error| objects.gone(key.handle, error, CKR_OBJECT_HANDLE_INVALID))?;
+        let copy = copy.map_err(|error| objects.gone(key.entry(), error, CKR_OBJECT_HANDLE_INVALID))?;
         let (copied, stays) = (copy.reference, copy.attributes.flags.has(Flag::Token));
         if !objects.replace(key.handle, copy, stays) {
             self.discard(copied, stays);

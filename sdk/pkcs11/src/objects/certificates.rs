@@ -112,17 +112,14 @@ impl Session {
 
     fn keep_certificate(&self, wanted: Wanted) -> Result<CK_OBJECT_HANDLE, Failure> {
         self.check_may_change(wanted.is_token)?;
-        let is_private = wanted.template.attributes.private;
-        let login = self.slot.login_number();
-        if is_private {
-            self.check_login()?;
-        }
+        let login = wanted.template.attributes.private.then(|| self.login()).transpose()?;
+        let ended = || Failure::call(CKR_USER_NOT_LOGGED_IN, "the login ended while the certificate was made");
+        let objects = &self.slot.objects;
         if wanted.is_token {
             let info = self.slot.client.certificate_create(&wanted.template)?;
-            return Ok(self.slot.objects.write(|table| table.certificate(info)));
+            return objects.write_if(login, |table| table.certificate(info)).ok_or_else(ended);
         }
         wanted.template.check().map_err(ClientError::from)?;
-        let objects = &self.slot.objects;
         check_room(objects.read(|table| table.session_certificates.len()))?;
         let CertificateTemplate { attributes, public_key_info, value } = wanted.template;
         let (session, handle) = (self.handle, super::next_handle());
@@ -130,14 +127,9 @@ impl Session {
         let place = Place::Session(OfSession { session, public_key_info, value, check_value });
         let certificate = Arc::new(Certificate { handle, place, attributes: ArcSwap::from_pointee(attributes) });
         let insert = |table: &mut Table| table.insert(handle, Object::Certificate(certificate));
-        match is_private {
-            true => {
-                objects.write_in(login, insert).ok_or(Failure::call(CKR_USER_NOT_LOGGED_IN, "the login has ended"))?
-            }
-            false => objects.write(insert),
-        }
+        objects.write_if(login, insert).ok_or_else(ended)?;
         if self.is_closed() {
-            objects.forget(handle);
+            objects.forget_certificate(handle);
             return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed meanwhile"));
         }
         Ok(handle)
@@ -220,7 +212,7 @@ impl Session {
             }
             Place::Session(_) => {}
         }
-        self.slot.objects.forget(certificate.handle);
+        self.slot.objects.forget_certificate(certificate.handle);
         Ok(())
     }
 
@@ -282,7 +274,7 @@ impl Session {
 
     fn certificate_gone(&self, certificate: &Certificate, error: ClientError) -> Failure {
         if matches!(&error, ClientError::Refused(refusal) if refusal.status == Status::CertificateUnknown) {
-            self.slot.objects.forget(certificate.handle);
+            self.slot.objects.forget_certificate(certificate.handle);
         }
         error.into()
     }

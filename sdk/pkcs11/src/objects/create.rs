@@ -5,10 +5,10 @@ use strongroom_client::KeyInfo;
 use strongroom_crypto::pkcs8::{self, RsaParts};
 use strongroom_types::{AttributeName, AttributeValue, Attributes, Flag, KeyType, PublicPart, Secret, Template};
 
-use super::Object;
 use super::generate::is_token;
 use super::templates::values;
 use super::templates::{self, Call, Kind, Wanted};
+use super::{Entry, Object};
 use crate::attribute::Given;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -25,12 +25,12 @@ impl Session {
     }
 
     fn create_key(&self, given: &[Given]) -> Result<CK_OBJECT_HANDLE, Failure> {
-        self.check_login()?;
+        let login = self.login()?;
         let kind = templates::kind_of(given)?;
         let wanted = templates::read(Call::Create, kind, given)?;
         self.check_may_change(is_token(&wanted.named))?;
         let info = self.import(kind, wanted, given)?;
-        self.keep(info)
+        self.keep(login, info)
     }
 
     fn import(&self, kind: Kind, wanted: Wanted<'_>, given: &[Given]) -> Result<KeyInfo, Failure> {
@@ -70,30 +70,33 @@ impl Session {
         if let Object::Certificate(certificate) = self.object(handle)? {
             return self.copy_certificate(&certificate, given);
         }
-        self.check_login()?;
+        let login = self.login()?;
         let key = self.key_of_object(handle)?;
         let template = copied(&key.info().attributes, given)?;
         let token = (AttributeName::Flag(Flag::Token), AttributeValue::Bool(false));
         let was_token = key.info().attributes.flags.has(Flag::Token);
         self.check_may_change(is_token(&template) || (was_token && !template.contains(&token)))?;
         let copy = self.slot.client.key_copy(key.reference, &template);
-        let copy = copy.map_err(|error| self.slot.objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
-        self.keep(copy)
+        let copy = copy.map_err(|error| self.slot.objects.gone(key.entry(), error, CKR_OBJECT_HANDLE_INVALID))?;
+        self.keep(login, copy)
     }
 
     /// Destroys an object.
     pub(crate) fn destroy_object(&self, handle: CK_OBJECT_HANDLE) -> Result<(), Failure> {
-        let objects = &self.slot.objects;
-        let (reference, is_token) = match self.object(handle)? {
-            Object::Certificate(certificate) => return self.destroy_certificate(&certificate),
-            Object::Key(key) => (key.reference, key.info().attributes.flags.has(Flag::Token)),
-            // Whatever is found without its attributes is in the store.
-            Object::Unseen(reference) => (reference, true),
+        let (client, objects) = (&self.slot.client, &self.slot.objects);
+        let known = self.object(handle)?;
+        let _turn = if let Object::Key(key) = &known { Some(key.turn()) } else { None };
+        // Whoever had the turn before may have given the handle to another key, or to none.
+        let object = self.object(handle)?;
+        let reference = match &object {
+            Object::Certificate(certificate) => return self.destroy_certificate(certificate),
+            Object::Key(key) => key.reference,
+            Object::Unseen(reference) => *reference,
         };
-        self.check_may_change(is_token)?;
-        let deleted = self.slot.client.key_delete(reference);
-        deleted.map_err(|error| objects.gone(handle, error, CKR_OBJECT_HANDLE_INVALID))?;
-        objects.forget(handle);
+        self.check_may_change(object.outlives_session(|key| client.holds_session_key(key)))?;
+        let (key, deleted) = (Entry { handle, reference }, client.key_delete(reference));
+        deleted.map_err(|error| objects.gone(key, error, CKR_OBJECT_HANDLE_INVALID))?;
+        objects.forget_key(key);
         Ok(())
     }
 }

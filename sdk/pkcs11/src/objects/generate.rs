@@ -5,6 +5,7 @@ use strongroom_client::{KeyInfo, PairAlgorithm};
 use strongroom_types::limits::DES3_LEN;
 use strongroom_types::{AttributeName, AttributeValue, Flag, KeyClass, KeyType, MlDsaAlgorithm, Template};
 
+use super::Entry;
 use super::templates::values::{self, inconsistent, invalid};
 use super::templates::{self, Call, Kind, Wanted};
 use crate::attribute::Given;
@@ -17,13 +18,13 @@ impl Session {
     /// Makes a secret key.
     pub(crate) fn generate_key(&self, mechanism: &Mechanism, given: &[Given]) -> Result<CK_OBJECT_HANDLE, Failure> {
         let kind = secret_kind(mechanism.number()).ok_or_else(no_generation)?;
-        self.check_login()?;
+        let login = self.login()?;
         let wanted = templates::read(Call::GenerateKey, kind, given)?;
         let length = wanted.small_number(CKA_VALUE_LEN)?.unwrap_or(DES3_LEN);
         let template = wanted.into_template();
         self.check_may_change(is_token(&template))?;
         let info = self.slot.client.key_generate_secret(kind.key_type(), length, &template, &[])?;
-        self.keep(info)
+        self.keep(login, info)
     }
 
     /// Makes a pair: the public key's handle, and the private key's.
@@ -34,27 +35,32 @@ impl Session {
         private: &[Given],
     ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
         let key_type = pair_type(mechanism.number()).ok_or_else(no_generation)?;
-        self.check_login()?;
+        let login = self.login()?;
         let is_edwards = mechanism.number() == CKM_EC_EDWARDS_KEY_PAIR_GEN;
         let pair = read_pair(key_type, is_edwards, public, private)?;
         let (public_stays, private_stays) = (is_token(&pair.public), is_token(&pair.private));
         self.check_may_change(public_stays || private_stays)?;
         if public_stays != private_stays {
-            return self.generate_split_pair(pair, public_stays);
+            return self.generate_split_pair(login, pair, public_stays);
         }
         let (public, private) =
             self.slot.client.key_generate_pair(&pair.algorithm, &pair.public, &pair.private, &[])?;
-        self.keep_pair(public, private)
+        self.keep_pair(login, public, private)
     }
 
-    /// Keeps both keys, or neither when the session was closed.
-    fn keep_pair(&self, public: KeyInfo, private: KeyInfo) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
+    /// Keeps both keys, or neither when the session was closed or the login is over.
+    fn keep_pair(
+        &self,
+        login: u64,
+        public: KeyInfo,
+        private: KeyInfo,
+    ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
         let halves = [&public, &private].map(|info| (info.reference, info.attributes.flags.has(Flag::Token)));
-        let (public, private) = (self.keep(public), self.keep(private));
+        let (public, private) = (self.keep(login, public), self.keep(login, private));
         if public.is_ok() != private.is_ok() {
             for (kept, (reference, is_token)) in [&public, &private].into_iter().zip(halves) {
-                if let Ok(handle) = kept {
-                    self.slot.objects.forget(*handle);
+                if let Ok(handle) = *kept {
+                    self.slot.objects.forget_key(Entry { handle, reference });
                     self.discard(reference, is_token);
                 }
             }
@@ -65,6 +71,7 @@ impl Session {
     /// Makes a pair of which one half outlives the session: the HSMs make both for the session, and keep a copy of that half.
     fn generate_split_pair(
         &self,
+        login: u64,
         mut pair: Pair,
         public_stays: bool,
     ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE), Failure> {
@@ -81,8 +88,8 @@ impl Session {
         // The copy is the key that was asked for.
         client.end_session_keys(&[staying.reference]);
         match copied {
-            Ok(copy) if public_stays => self.keep_pair(copy, private),
-            Ok(copy) => self.keep_pair(public, copy),
+            Ok(copy) if public_stays => self.keep_pair(login, copy, private),
+            Ok(copy) => self.keep_pair(login, public, copy),
             Err(error) => {
                 client.end_session_keys(&[leaving.reference]);
                 Err(error.into())

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use arc_swap::{ArcSwap, Guard};
 use cryptoki_sys::*;
 use strongroom_client::{Client, ClientError, KeyInfo, Level};
-use strongroom_types::{CertificateReference, KeyReference, Status};
+use strongroom_types::{CertificateReference, Flag, KeyReference, Status};
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -34,6 +34,15 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 
 fn next_handle() -> CK_OBJECT_HANDLE {
     LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// A key as it was seen. Its handle may be another key's by now, and another login may know the reference by another handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The application's handle.
+    pub(crate) handle: CK_OBJECT_HANDLE,
+    /// The HSMs' reference.
+    pub(crate) reference: KeyReference,
 }
 
 /// A key that the application has a handle of.
@@ -54,6 +63,11 @@ impl Key {
         let session = session.map_or_else(OnceLock::new, OnceLock::from);
         let (reference, info) = (info.reference, ArcSwap::from_pointee(info));
         Arc::new(Key { handle, reference, session, info, changing: Arc::default() })
+    }
+
+    /// What it was seen as.
+    pub(crate) fn entry(&self) -> Entry {
+        Entry { handle: self.handle, reference: self.reference }
     }
 
     /// Waits for other threads' changes of the key. It may have another key in its place afterwards.
@@ -104,6 +118,25 @@ impl Object {
             Object::Unseen(_) => None,
         }
     }
+
+    /// Whether it outlives the session that made it. A key of which only the reference is known is a session's if the client
+    /// holds it: another thread may find it before the call that makes it has said so.
+    fn outlives_session(&self, is_session_key: impl FnOnce(KeyReference) -> bool) -> bool {
+        match self {
+            Object::Certificate(certificate) => certificate.reference().is_some(),
+            Object::Key(key) => key.info().attributes.flags.has(Flag::Token),
+            Object::Unseen(reference) => !is_session_key(*reference),
+        }
+    }
+
+    /// The HSMs' reference of a key.
+    fn key_reference(&self) -> Option<KeyReference> {
+        match self {
+            Object::Certificate(_) => None,
+            Object::Key(key) => Some(key.reference),
+            Object::Unseen(reference) => Some(*reference),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -147,6 +180,13 @@ impl Table {
         Some(removed)
     }
 
+    /// Takes a key out, unless its handle is another key's by now.
+    fn remove_key(&mut self, entry: Entry) {
+        if self.objects.get(&entry.handle).and_then(Object::key_reference) == Some(entry.reference) {
+            self.remove(entry.handle);
+        }
+    }
+
     /// The handle of what a search has found; none when it has none yet, or a key becomes known by more than its reference.
     fn known(&self, reference: KeyReference, info: Option<&KeyInfo>) -> Option<CK_OBJECT_HANDLE> {
         let handle = *self.keys.get(&reference)?;
@@ -179,6 +219,11 @@ impl Table {
         let key = Key::new(handle, info, session);
         self.insert(handle, Object::Key(Arc::clone(&key)));
         key
+    }
+
+    /// The same of a key that was made in this login; none in another one.
+    fn add(&mut self, login: u64, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Option<Arc<Key>> {
+        (self.login == login).then(|| self.key(info, session))
     }
 }
 
@@ -249,7 +294,7 @@ impl Objects {
             Some(Object::Key(key)) => Ok(key),
             Some(Object::Unseen(reference)) => match self.client.key_get(reference) {
                 Ok(info) => self.seen(handle, info).ok_or_else(no_key),
-                Err(error) => Err(self.gone(handle, error, CKR_KEY_HANDLE_INVALID)),
+                Err(error) => Err(self.gone(Entry { handle, reference }, error, CKR_KEY_HANDLE_INVALID)),
             },
             Some(Object::Certificate(_)) => Err(Failure::call(CKR_KEY_HANDLE_INVALID, "the object is a certificate")),
             None => Err(no_key()),
@@ -276,9 +321,10 @@ impl Objects {
         self.read(|table| table.objects.get(&handle).cloned())
     }
 
-    /// Gives a key its handle; a key that dies with a session names that.
-    pub(crate) fn add(&self, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Arc<Key> {
-        self.write(|table| table.key(info, session))
+    /// Gives a key that was made in this login its handle; a key that dies with a session names that. None when the login is
+    /// over.
+    fn add(&self, login: u64, info: KeyInfo, session: Option<CK_SESSION_HANDLE>) -> Option<Arc<Key>> {
+        self.write(|table| table.add(login, info, session))
     }
 
     /// Gives a key's handle to another key, if it is one still.
@@ -286,24 +332,29 @@ impl Objects {
         self.write(|table| table.replace(handle, info, stays))
     }
 
-    /// Forgets an object that is no more. Whether its handle was known still.
-    pub(crate) fn forget(&self, handle: CK_OBJECT_HANDLE) -> bool {
-        self.write(|table| table.remove(handle).is_some())
+    /// Forgets a certificate that is no more.
+    fn forget_certificate(&self, handle: CK_OBJECT_HANDLE) {
+        self.write(|table| table.remove(handle));
+    }
+
+    /// Forgets a key that is no more.
+    fn forget_key(&self, key: Entry) {
+        self.write(|table| table.remove_key(key));
     }
 
     /// What a call answers that a client's error ended. A key that is no more loses its handle, and the call answers `rv`.
-    pub(crate) fn gone(&self, handle: CK_OBJECT_HANDLE, error: ClientError, rv: CK_RV) -> Failure {
+    pub(crate) fn gone(&self, key: Entry, error: ClientError, rv: CK_RV) -> Failure {
         if !says_gone(&error) {
             return error.into();
         }
-        self.forget(handle);
+        self.forget_key(key);
         Failure::from(error).renamed(CKR_KEY_HANDLE_INVALID, rv)
     }
 
     /// The same for a use of a key, whose error is the operation's to name.
-    pub(crate) fn used(&self, key: KeyReference, error: ClientError) -> ClientError {
+    pub(crate) fn used(&self, key: Entry, error: ClientError) -> ClientError {
         if says_gone(&error) {
-            self.write(|table| table.keys.get(&key).copied().and_then(|handle| table.remove(handle)));
+            self.forget_key(key);
         }
         error
     }
@@ -337,6 +388,14 @@ impl Objects {
     fn write_in<T>(&self, login: u64, change: impl FnOnce(&mut Table) -> T) -> Option<T> {
         self.write(|table| (table.login == login).then(|| change(table)))
     }
+
+    /// The same for what may be asked for without a login.
+    fn write_if<T>(&self, login: Option<u64>, change: impl FnOnce(&mut Table) -> T) -> Option<T> {
+        match login {
+            Some(login) => self.write_in(login, change),
+            None => Some(self.write(change)),
+        }
+    }
 }
 
 /// Whether an HSM says that there is no such key, or none that the user may know of.
@@ -350,11 +409,11 @@ fn no_key() -> Failure {
 }
 
 impl Session {
-    /// Refuses what only a user may.
-    fn check_login(&self) -> Result<(), Failure> {
-        match self.slot.logged_in() {
-            true => Ok(()),
-            false => Err(Failure::call(CKR_USER_NOT_LOGGED_IN, "call C_Login first")),
+    /// The number of the login, for what only a user may.
+    fn login(&self) -> Result<u64, Failure> {
+        match self.slot.login_number() {
+            0 => Err(Failure::call(CKR_USER_NOT_LOGGED_IN, "call C_Login first")),
+            login => Ok(login),
         }
     }
 
@@ -372,17 +431,24 @@ impl Session {
         self.slot.objects.object(handle).ok_or(unknown)
     }
 
-    /// Keeps a new key: one of the session dies with it.
-    fn keep(&self, info: KeyInfo) -> Result<CK_OBJECT_HANDLE, Failure> {
-        let is_token = info.attributes.flags.has(strongroom_types::Flag::Token);
-        let key = self.slot.objects.add(info, (!is_token).then_some(self.handle));
-        if !is_token && self.is_closed() {
-            // Whoever closed the session ended what it had then.
-            self.slot.objects.forget(key.handle);
-            self.slot.client.end_session_keys(&[key.reference]);
-            return Err(Failure::call(CKR_SESSION_CLOSED, "the session was closed while the key was made"));
+    /// Keeps a key that was made for whoever was logged in when the call began: one of the session dies with it.
+    fn keep(&self, login: u64, info: KeyInfo) -> Result<CK_OBJECT_HANDLE, Failure> {
+        let (reference, is_token) = (info.reference, info.attributes.flags.has(Flag::Token));
+        let kept = self.slot.objects.add(login, info, (!is_token).then_some(self.handle));
+        if let Some(key) = &kept
+            && (is_token || !self.is_closed())
+        {
+            return Ok(key.handle);
         }
-        Ok(key.handle)
+        if let Some(key) = &kept {
+            // Whoever closed the session ended what it had then.
+            self.slot.objects.forget_key(key.entry());
+        }
+        self.discard(reference, is_token);
+        Err(match self.is_closed() {
+            true => Failure::call(CKR_SESSION_CLOSED, "the session was closed while the key was made"),
+            false => Failure::call(CKR_USER_NOT_LOGGED_IN, "the login ended while the key was made"),
+        })
     }
 
     /// Ends a key that was made and that nobody gets.

@@ -154,3 +154,51 @@ fn what_is_known_of_a_key_that_was_destroyed_meanwhile_gives_it_no_handle() {
     table.remove(handle);
     assert!(table.first_seen(handle, aes(3)).is_none() && table.keys.is_empty() && table.objects.is_empty());
 }
+
+#[test]
+fn a_key_that_was_made_in_a_login_that_is_over_gets_no_handle_in_another() {
+    for now in [0, 4] {
+        let mut table = Table::default();
+        table.enter(3);
+        table.enter(now);
+        assert!(table.add(3, aes(1), Some(5)).is_none() && table.keys.is_empty() && table.objects.is_empty());
+        // Nor does it come along with the next login.
+        table.enter(6);
+        assert!(table.objects.is_empty() && table.session_closed(5).is_empty());
+        assert!(table.add(6, aes(1), None).is_some());
+    }
+}
+
+#[test]
+fn what_is_said_of_a_key_takes_no_other_ones_handle_away() {
+    let mut table = Table::default();
+    let before = table.key(aes(1), Some(5)).entry();
+    assert!(table.replace(before.handle, aes(2), false));
+    table.remove_key(before);
+    let other = Entry { reference: reference(2), ..before };
+    assert_eq!(table.objects.get(&before.handle).and_then(Object::key_reference), Some(other.reference));
+    table.remove_key(other);
+    assert!(table.objects.is_empty() && table.keys.is_empty() && table.session_closed(5).is_empty());
+    // Nor that which the same key has in another login.
+    table.enter(3);
+    let in_one = table.key(aes(1), None).entry();
+    table.enter(4);
+    let in_other = table.key(aes(1), None).entry();
+    table.remove_key(in_one);
+    assert!(in_one != in_other && table.objects.contains_key(&in_other.handle));
+    // One of which the reference alone is known.
+    let unseen = Entry { handle: next_handle(), reference: reference(3) };
+    table.keys.insert(unseen.reference, unseen.handle);
+    table.insert(unseen.handle, Object::Unseen(unseen.reference));
+    table.remove_key(unseen);
+    assert!(!table.objects.contains_key(&unseen.handle) && !table.keys.contains_key(&unseen.reference));
+}
+
+#[test]
+fn a_session_key_is_one_though_it_was_found_before_it_was_kept() {
+    let is_session_key = |key: KeyReference| key == reference(1);
+    let outlives = |object: Object| object.outlives_session(is_session_key);
+    assert!(!outlives(Object::Unseen(reference(1))) && outlives(Object::Unseen(reference(2))));
+    let of_token = |flags| Object::Key(Key::new(1, key(KeyClass::SecretKey, KeyType::Aes, flags, None), None));
+    assert!(outlives(of_token(&[Flag::Token])) && !outlives(of_token(&[])));
+}

@@ -55,7 +55,7 @@ impl Session {
                         .slot
                         .client
                         .key_get(key.reference)
-                        .map_err(|gone| self.slot.objects.used(key.reference, gone));
+                        .map_err(|gone| self.slot.objects.used(key.entry(), gone));
                 }
             }
             Failure::from(error)
@@ -82,6 +82,7 @@ impl Session {
             _ => Vec::new(),
         };
         let wrapping = wrapping(mechanism, iv)?;
+        let login = self.login()?;
         let key = self.usable_key(mechanism, unwrapping_key, Use::Unwrap);
         let key = key.map_err(|failure| {
             failure
@@ -101,13 +102,13 @@ impl Session {
             (&[], KeyQuorum::NONE),
         );
         let info = info.map_err(|error| {
-            Failure::from(self.slot.objects.used(key.reference, error))
+            Failure::from(self.slot.objects.used(key.entry(), error))
                 .renamed(CKR_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_HANDLE_INVALID)
                 .renamed(CKR_KEY_TYPE_INCONSISTENT, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT)
                 .renamed(CKR_DATA_LEN_RANGE, CKR_WRAPPED_KEY_LEN_RANGE)
                 .renamed(CKR_ENCRYPTED_DATA_INVALID, CKR_WRAPPED_KEY_INVALID)
         })?;
-        self.keep(info)
+        self.keep(login, info)
     }
 
     /// A secret key derived from another key.
@@ -126,6 +127,7 @@ impl Session {
                        --enable-ecdh-without-kdf";
             return Err(Failure::call(CKR_MECHANISM_PARAM_INVALID, why));
         }
+        let login = self.login()?;
         let base = self.usable_key(mechanism, base, Use::Derive)?;
         let kind = templates::kind_of(given)?;
         let call = if is_open { Call::DeriveOpen } else { Call::Derive };
@@ -134,7 +136,7 @@ impl Session {
         let template = wanted.into_template();
         self.check_may_change(is_token(&template))?;
         let info = self.slot.client.key_derive(base.reference, derivation, kind.key_type(), length, &template);
-        self.keep(info.map_err(|error| self.slot.objects.used(base.reference, error))?)
+        self.keep(login, info.map_err(|error| self.slot.objects.used(base.entry(), error))?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cryptoki_sys::*;
 use strongroom_client::ClientError;
 use strongroom_types::limits::CIPHER_DATA_LEN_MAX;
-use strongroom_types::{CipherMechanism, GCM_IV_LEN, KeyReference, RsaCipher, Secret};
+use strongroom_types::{CipherMechanism, GCM_IV_LEN, RsaCipher, Secret};
 
 use super::blocks::{Blocks, Chain};
 use super::counter::Counter;
@@ -15,7 +15,7 @@ use super::{FromCaller, Hsms, give, give_at_most, in_parts};
 use crate::entry::{IvBuffer, Output, Room};
 use crate::failure::Failure;
 use crate::mechanism::{GcmParameter, Mechanism, Parameter};
-use crate::objects::Key;
+use crate::objects::{Entry, Key};
 use crate::vendor::CKM_CLOUDHSM_AES_GCM;
 
 /// Which way.
@@ -38,7 +38,7 @@ impl Direction {
 /// Asks the HSMs with one key, one way.
 pub(super) struct Asking<'a, H> {
     hsms: &'a H,
-    key: KeyReference,
+    key: Entry,
     pub(super) direction: Direction,
 }
 
@@ -111,7 +111,7 @@ impl Ciphering {
     }
 
     fn asking<'a, H: Hsms>(&self, hsms: &'a H) -> Asking<'a, H> {
-        Asking { hsms, key: self.key.reference, direction: self.direction }
+        Asking { hsms, key: self.key.entry(), direction: self.direction }
     }
 
     /// Data in one part.

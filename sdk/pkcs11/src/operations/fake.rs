@@ -12,6 +12,7 @@ use strongroom_types::{
 };
 
 use super::Hsms;
+use crate::objects::Entry;
 
 /// The initialisation vector that it draws.
 pub(crate) const IV: [u8; GCM_IV_LEN] = [0x77; GCM_IV_LEN];
@@ -58,28 +59,28 @@ fn signature_len(mechanism: SignMechanism) -> usize {
 }
 
 impl Hsms for Fake {
-    fn sign(&self, _: KeyReference, mechanism: SignMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError> {
+    fn sign(&self, _: Entry, mechanism: SignMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError> {
         self.note(mechanism, data)?;
         Ok(self.signature(data, signature_len(mechanism)))
     }
 
-    fn verify(&self, _: KeyReference, mechanism: SignMechanism, data: &[u8], made: &[u8]) -> Result<(), ClientError> {
+    fn verify(&self, _: Entry, mechanism: SignMechanism, data: &[u8], made: &[u8]) -> Result<(), ClientError> {
         self.note(mechanism, data)?;
         let is_right = made == self.signature(data, signature_len(mechanism));
         if is_right { Ok(()) } else { refused(Status::SignatureInvalid) }
     }
 
-    fn mac(&self, _: KeyReference, mechanism: MacMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError> {
+    fn mac(&self, _: Entry, mechanism: MacMechanism, data: &[u8]) -> Result<Vec<u8>, ClientError> {
         self.note(mechanism, data)?;
         Ok(self.signature(data, mechanism.mac_len()))
     }
 
-    fn verify_mac(&self, _: KeyReference, mechanism: MacMechanism, data: &[u8], mac: &[u8]) -> Result<(), ClientError> {
+    fn verify_mac(&self, _: Entry, mechanism: MacMechanism, data: &[u8], mac: &[u8]) -> Result<(), ClientError> {
         self.note(mechanism, data)?;
         if mac == self.signature(data, mechanism.mac_len()) { Ok(()) } else { refused(Status::SignatureInvalid) }
     }
 
-    fn encrypt(&self, _: KeyReference, mechanism: &CipherMechanism, data: &[u8]) -> Result<Encrypted, ClientError> {
+    fn encrypt(&self, _: Entry, mechanism: &CipherMechanism, data: &[u8]) -> Result<Encrypted, ClientError> {
         self.note(mechanism, data)?;
         let (iv, data) = match mechanism {
             CipherMechanism::AesGcm { tag, aad, iv } => {
@@ -92,7 +93,7 @@ impl Hsms for Fake {
         Ok(Encrypted { iv, data })
     }
 
-    fn decrypt(&self, _: KeyReference, mechanism: &CipherMechanism, data: &[u8]) -> Result<Secret, ClientError> {
+    fn decrypt(&self, _: Entry, mechanism: &CipherMechanism, data: &[u8]) -> Result<Secret, ClientError> {
         self.note(mechanism, data)?;
         match mechanism {
             CipherMechanism::AesGcm { tag, aad, iv } => {

@@ -65,7 +65,7 @@ impl Session {
         }
         if row.keys.check(purpose, &key.info().attributes).is_err() {
             let refreshed = key.refresh(&self.slot.client);
-            let info = refreshed.map_err(|error| self.slot.objects.used(key.reference, error))?;
+            let info = refreshed.map_err(|error| self.slot.objects.used(key.entry(), error))?;
             row.keys.check(purpose, &info.attributes)?;
         }
         Ok(key)

@@ -97,7 +97,7 @@ impl Signing {
     }
 
     fn make(&self, hsms: &impl Hsms, message: &[u8]) -> Result<Secret, Failure> {
-        let key = self.0.key.reference;
+        let key = self.0.key.entry();
         let made = match self.0.scheme.asked {
             Asked::Mac(mechanism) => hsms.mac(key, mechanism, message),
             Asked::Signature(mechanism) => hsms.sign(key, mechanism, message),
@@ -149,7 +149,7 @@ impl Verifying {
         if signature.len() != self.0.made_len()? {
             return Err(Failure::call(CKR_SIGNATURE_LEN_RANGE, "no signature with this key has this length"));
         }
-        let key = self.0.key.reference;
+        let key = self.0.key.entry();
         match self.0.scheme.asked {
             Asked::Mac(mechanism) => hsms.verify_mac(key, mechanism, message, signature),
             Asked::Signature(mechanism) => hsms.verify(key, mechanism, message, signature),
