@@ -1,10 +1,16 @@
-//! The pace of answers, and what takes a place among large frames.
+//! The pace of answers, what takes a place among large frames, and who waits for whom without a login.
 
 use std::cell::Cell;
 use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use strongroom_types::{CredentialId, LoginId, Role};
+use strongroom_wire::v1::request::Operation;
 
 use super::channel::Pace;
 use super::*;
+use crate::connections::{Connections, Endable};
 
 const MAX: Duration = Duration::from_millis(60);
 
@@ -132,4 +138,44 @@ fn ends_are_told_apart() {
     check(ErrorKind::ConnectionReset, |end| matches!(end, End::Closed));
     check(ErrorKind::PermissionDenied, |end| matches!(end, End::Io(_)));
     assert!(matches!(Pace::new(MAX).written(Ok(0), false, |_| Ok(())), Err(End::Closed)));
+}
+
+/// A socket that nobody ends.
+struct Open;
+
+impl Endable for Open {
+    fn end(&self, _: Shutdown) {}
+}
+
+/// However many strangers ask, whoever comes with a ticket waits for others with tickets only.
+#[test]
+fn tickets_have_a_queue_of_their_own() {
+    let gates = Gates::new(1);
+    let origin = Origin::of("192.0.2.1".parse().unwrap());
+    let connections = Connections::new(&ConnectionLimits::default());
+    let mut entry = connections.enter(Arc::new(Open), origin).unwrap();
+    let mut guest =
+        Guest { entry: Some(&mut entry), gates: Some(&gates), patience: Duration::ZERO, login: None, refusals: 0 };
+    let is_wanted = || true;
+    let waits = |guest: &Guest<'_>, operation| {
+        let request = v1::Request { operation: Some(operation), ..v1::Request::default() };
+        guest.turn(&request, &is_wanted).map(drop).is_err_and(|refusal| refusal.status == Status::DeadlineExceeded)
+    };
+    let hello = || Operation::Hello(v1::Hello::default());
+    let attach = || Operation::Attach(v1::Attach { ticket: vec![1] });
+    let login = || Operation::Login(v1::Login::default());
+    assert_eq!([hello(), attach(), login()].map(|operation| waits(&guest, operation)), [false, false, false]);
+    let stranger = gates.strangers.enter(origin, Instant::now()).unwrap();
+    assert_eq!([hello(), attach(), login()].map(|operation| waits(&guest, operation)), [true, false, false]);
+    let other = gates.tickets.enter(origin, Instant::now()).unwrap();
+    assert_eq!([hello(), attach(), login()].map(|operation| waits(&guest, operation)), [true, true, false]);
+    drop(stranger);
+    assert_eq!([hello(), attach(), login()].map(|operation| waits(&guest, operation)), [false, true, false]);
+    // With a login nobody waits for either.
+    let _stranger = gates.strangers.enter(origin, Instant::now()).unwrap();
+    let user = user(1);
+    let (login_id, credential) = (LoginId::from_bytes([2; 16]), CredentialId::from_bytes([3; 16]));
+    guest.has_login(Some(LoginActor { login: login_id, user, credential, role: Role::CryptoUser, expires_ms: 0 }));
+    assert_eq!([hello(), attach(), login()].map(|operation| waits(&guest, operation)), [false, false, false]);
+    drop(other);
 }

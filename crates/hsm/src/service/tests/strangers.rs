@@ -1,6 +1,8 @@
-//! Whoever asks without a login while the store hangs, and those who come with a ticket meanwhile.
+//! Whoever asks without a login while the store hangs or another member is stopped, and those who come with a ticket
+//! meanwhile.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use strongroom_types::Status;
 use strongroom_types::limits::CERTIFICATE_CHANGE_MS_MAX;
 use strongroom_wire::v1;
 use strongroom_wire::v1::request::Operation;
+use strongroom_wire::v1::response::Result as Answer;
 
 use super::super::{Session, Turn};
 use super::world::{Client, Member, World};
@@ -20,9 +23,13 @@ fn request(operation: Operation) -> v1::Request {
     v1::Request { request_id: vec![7; 16], operation: Some(operation), ..v1::Request::default() }
 }
 
-fn answer(member: &Member, request: v1::Request, turn: &Turn<'_>) -> Option<Status> {
+fn response(member: &Member, request: v1::Request, turn: &Turn<'_>) -> v1::Response {
     let mut session = Session::of_client("127.0.0.9:4711".parse().unwrap(), None);
-    Status::from_number(member.service.answer(&mut session, request, Instant::now(), turn).status)
+    member.service.answer(&mut session, request, Instant::now(), turn)
+}
+
+fn answer(member: &Member, request: v1::Request, turn: &Turn<'_>) -> Option<Status> {
+    Status::from_number(response(member, request, turn).status)
 }
 
 fn create() -> Operation {
@@ -87,4 +94,50 @@ fn who_waits_for_a_store_that_hangs_keeps_nobody_from_a_login() {
         assert!(matches!(status, Some(Status::StoreUnavailable | Status::DeadlineExceeded)), "{status:?}");
         assert!(took < Duration::from_millis(CERTIFICATE_CHANGE_MS_MAX) + PATIENCE / 2, "{took:?}");
     });
+}
+
+/// The store answers, and another member does not: who waits for it to apply a change has no place either. Asked for again,
+/// the change is the one that was made, which takes no turn of the strangers'.
+#[test]
+fn who_waits_for_a_stopped_member_keeps_nobody_from_a_login() {
+    let (world, member) = World::active();
+    let second = world.member(2);
+    let ticket = Client::alice(&member).ticket;
+    // Each HSM has a strangers' turn of its own.
+    let made = match response(&second, request(create()), &Turn::free()).result {
+        Some(Answer::CertificateCreate(made)) => made.reference,
+        _ => panic!("another answer"),
+    };
+    let delete = || {
+        let message = v1::CertificateDelete { reference: made, without_login: true };
+        v1::Request { request_id: vec![8; 16], ..request(Operation::CertificateDelete(message)) }
+    };
+    let (pool, origin) = (Pool::new(1, 100), Origin::of("127.0.0.9".parse().unwrap()));
+    let is_wanted = || true;
+    let take = || Turn::take(&pool, origin, Instant::now() + PATIENCE, &is_wanted).unwrap();
+    second.door.pause();
+    let (said, begun) = mpsc::channel();
+    thread::scope(|scope| {
+        let (member, take) = (&member, &take);
+        let waiting = scope.spawn(move || {
+            let turn = take();
+            said.send(()).unwrap();
+            let answered = response(member, delete(), &turn);
+            (Instant::now(), answered)
+        });
+        begun.recv().unwrap();
+        let attached = answer(member, request(Operation::Attach(v1::Attach { ticket })), &take());
+        let attached_at = Instant::now();
+        let (answered_at, answered) = waiting.join().unwrap();
+        second.door.resume();
+        assert_eq!(attached, None);
+        assert!(attached_at < answered_at, "who waits for the member has kept the place");
+        assert_eq!(Status::from_number(answered.status), Some(Status::StoreUnavailable), "{}", answered.about);
+        assert_eq!(answered.about, "the change is made, but another HSM has not applied it yet");
+    });
+    // At once after another change, where a third one would be told to wait.
+    assert_eq!(answer(&member, v1::Request { request_id: vec![10; 16], ..request(create()) }, &take()), None);
+    assert_eq!(answer(&member, delete(), &take()), None);
+    let again = v1::Request { request_id: vec![9; 16], ..delete() };
+    assert_eq!(answer(&member, again, &take()), Some(Status::CertificateUnknown));
 }
