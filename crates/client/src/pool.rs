@@ -69,8 +69,9 @@ impl Pool {
             match decision {
                 Decision::Try(member) => {
                     state.members.begin(member);
+                    let address = state.members.address(member).cloned();
                     let connection = state.idle_of(member).pop();
-                    return Taken::Seat(Seat { pool: self, member, began: now, ended: false }, connection);
+                    return Taken::Seat(Seat { pool: self, member, address, began: now, ended: false }, connection);
                 }
                 Decision::GiveUp => return Taken::GiveUp,
                 Decision::Wait(until) => {
@@ -143,16 +144,13 @@ impl State {
 pub(crate) struct Seat<'a> {
     pool: &'a Pool,
     pub(crate) member: MemberNumber,
+    /// Where the member listens, for whoever tries it.
+    pub(crate) address: Option<Arc<Address>>,
     pub(crate) began: Instant,
     ended: bool,
 }
 
 impl Seat<'_> {
-    /// Where the member listens.
-    pub(crate) fn address(&self) -> Option<Arc<Address>> {
-        self.pool.address(self.member)
-    }
-
     /// Gives the place back, with the connection if it is still of use.
     pub(crate) fn end(mut self, outcome: Outcome, connection: Option<Box<Connection>>) -> Option<Turn> {
         self.give_back(outcome, connection)

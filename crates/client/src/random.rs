@@ -24,7 +24,7 @@ impl Client {
 
     /// The first of so many bytes, as many as one answer holds.
     fn random_part(&self, len: usize) -> Result<Secret, ClientError> {
-        if self.engine().present_login().is_some() {
+        if self.engine().is_logged_in() {
             match self.draw(&manner::CRYPTOGRAPHY, len.min(RANDOM_LEN_MAX)) {
                 // It has ended meanwhile, and is not needed.
                 Err(ClientError::Refused(refusal))

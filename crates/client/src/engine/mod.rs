@@ -32,13 +32,13 @@ use crate::generation::{Credentials, Generation, Login};
 use crate::logging::{Level, Log};
 use crate::manner::{self, Manner};
 use crate::pool::Taken;
-use crate::routing::{Call, Outcome};
+use crate::routing::{Address, Call, Outcome};
 use tries::{Errand, Tried};
 
 /// A successful answer.
 pub(crate) struct Answered {
     /// Who gave it.
-    pub(crate) address: Arc<str>,
+    pub(crate) address: Arc<Address>,
     /// What it says.
     pub(crate) result: Option<Answer>,
     /// For which login, when the operation needs one.
@@ -164,7 +164,7 @@ impl Engine {
                     again = true;
                     self.log.write(Level::Info, "the login has ended; logging in again");
                 }
-                (other, _) => return other,
+                (other, _) => return other.map(|answered| Answered { login: errand.login, ..answered }),
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::generation::{Generation, Login};
 use crate::logging::Level;
 use crate::manner::{CONNECT_MAX, Manner};
 use crate::pool::Seat;
-use crate::routing::{Outcome, Turn, outcome_of};
+use crate::routing::{Address, Outcome, Turn, outcome_of};
 
 /// How a try ended.
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and lives on the stack")]
@@ -81,20 +81,20 @@ impl Engine {
     pub(super) fn attempt(
         &self,
         generation: &Generation,
-        seat: Seat<'_>,
+        mut seat: Seat<'_>,
         idle: Option<Box<Connection>>,
         errand: &Errand<'_>,
         request: &mut v1::Request,
     ) -> Tried {
         let fresh = idle.is_none();
-        let Some(address) = seat.address() else { return Tried::Stale };
+        let Some(address) = seat.address.take() else { return Tried::Stale };
         let opened = match idle {
             Some(connection) => Ok(connection),
             None => self.open(generation, &address.server, errand),
         };
         let mut connection = match opened {
             Ok(connection) => connection,
-            Err(cause) => return self.failed(seat, &address.text, cause),
+            Err(cause) => return self.failed(seat, &address, cause),
         };
         let limit = match fresh {
             true => errand.manner.try_max.min(errand.deadline.saturating_duration_since(Instant::now())),
@@ -106,7 +106,7 @@ impl Engine {
             return Tried::Stale;
         }
         match self.ask(generation, &mut connection, errand, request, limit) {
-            Ok(response) => self.judge(generation, (seat, fresh), connection, &address.text, errand, response),
+            Ok(response) => self.judge(generation, (seat, fresh), connection, address, errand, response),
             Err(AskError::Failed(Cause::Lost(_))) if !fresh => {
                 seat.end(Outcome::Unknown, None);
                 Tried::Stale
@@ -115,7 +115,7 @@ impl Engine {
                 if let Cause::Connect(error) = &cause {
                     generation.certificate_refused(&address.server, error);
                 }
-                self.failed(seat, &address.text, cause)
+                self.failed(seat, &address, cause)
             }
             Err(AskError::TooLong(error)) => {
                 seat.end(Outcome::Unknown, Some(connection));
@@ -234,7 +234,7 @@ impl Engine {
         generation: &Generation,
         (seat, is_fresh): (Seat<'_>, bool),
         mut connection: Box<Connection>,
-        address: &Arc<str>,
+        address: Arc<Address>,
         errand: &Errand<'_>,
         response: v1::Response,
     ) -> Tried {
@@ -251,18 +251,17 @@ impl Engine {
                 if generation.greeting_is_due() && self.greet(generation, &mut connection, CONNECT_MAX).is_err() {
                     connection.spent = true;
                 }
-                self.give_back(seat, connection, address, Outcome::Answered);
-                let (address, login) = (Arc::clone(address), errand.login.clone());
-                return Tried::Done(Ok(Answered { address, result: response.result, login }));
+                self.give_back(seat, connection, &address, Outcome::Answered);
+                return Tried::Done(Ok(Answered { address, result: response.result, login: None }));
             }
             (_, None) => {
-                return self.failed(seat, address, Cause::Protocol("a status that this version does not know"));
+                return self.failed(seat, &address, Cause::Protocol("a status that this version does not know"));
             }
             (_, Some(status)) => Refusal::new(status, response.about),
         };
         if matches!(refusal.status, Status::LoginEnded | Status::NotLoggedIn) {
             let ticket = (std::mem::take(&mut connection.attached), connection.ticket);
-            self.give_back(seat, connection, address, Outcome::Answered);
+            self.give_back(seat, connection, &address, Outcome::Answered);
             // A ticket that was replaced since this connection saw it ends alone; the next try shows the new one.
             let is_old = |login: &Arc<Login>| ticket.0 == login.number && ticket.1 != login.ticket_number;
             if errand.login.as_ref().is_some_and(is_old) {
@@ -276,20 +275,20 @@ impl Engine {
             return Tried::Stale;
         }
         let Some(outcome) = outcome_of(refusal.status, asked) else {
-            self.give_back(seat, connection, address, Outcome::Answered);
+            self.give_back(seat, connection, &address, Outcome::Answered);
             return Tried::Done(Err(refusal));
         };
         let cause = Cause::Status(refusal);
-        self.note(seat.end(outcome, Some(connection).filter(|c| !c.spent)), address, Some(&cause));
+        self.note(seat.end(outcome, Some(connection).filter(|c| !c.spent)), &address, Some(&cause));
         Tried::Failed { cause, outcome, asked }
     }
 
-    fn give_back(&self, seat: Seat<'_>, connection: Box<Connection>, address: &Arc<str>, outcome: Outcome) {
+    fn give_back(&self, seat: Seat<'_>, connection: Box<Connection>, address: &Address, outcome: Outcome) {
         self.note(seat.end(outcome, Some(connection).filter(|c| !c.spent)), address, None);
     }
 
     /// A member that can't be used at present.
-    fn failed(&self, seat: Seat<'_>, address: &Arc<str>, cause: Cause) -> Tried {
+    fn failed(&self, seat: Seat<'_>, address: &Address, cause: Cause) -> Tried {
         let outcome = match &cause {
             Cause::Silent(_) | Cause::Connect(ConnectError::Silent(_) | ConnectError::Mute(_)) => Outcome::Silent,
             _ => Outcome::Failed(Duration::ZERO),
@@ -298,7 +297,7 @@ impl Engine {
         Tried::Failed { cause, outcome, asked: Duration::ZERO }
     }
 
-    fn note(&self, turn: Option<Turn>, address: &Arc<str>, cause: Option<&Cause>) {
+    fn note(&self, turn: Option<Turn>, address: &Address, cause: Option<&Cause>) {
         match (turn, cause) {
             (Some(Turn::Left), Some(cause)) => {
                 self.log.write(Level::Warn, &format!("the HSM at {address} is left: {cause}"));
