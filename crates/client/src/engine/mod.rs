@@ -33,7 +33,7 @@ use crate::logging::{Level, Log};
 use crate::manner::{self, Manner};
 use crate::pool::Taken;
 use crate::routing::{Address, Call, Outcome};
-use tries::{Errand, Tried};
+use tries::{Errand, JUDGED_MIN, Tried};
 
 /// A successful answer.
 pub(crate) struct Answered {
@@ -174,6 +174,9 @@ impl Engine {
         let manner = &manner::SESSION_KEYS_ENDED;
         let (generation, deadline) = (self.generation(), Instant::now() + manner.patience);
         for named in ended {
+            if deadline.saturating_duration_since(Instant::now()) < JUDGED_MIN {
+                break;
+            }
             let operation = Operation::KeyDelete(v1::KeyDelete { reference: named.reference });
             let mut request =
                 v1::Request { session_keys: vec![named], operation: Some(operation), ..v1::Request::default() };

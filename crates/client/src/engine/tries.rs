@@ -20,6 +20,9 @@ use crate::manner::{CONNECT_MAX, Manner};
 use crate::pool::Seat;
 use crate::routing::{Address, Outcome, Turn, outcome_of};
 
+/// A try that the call's deadline leaves less time than this, and that gets no answer, says nothing of the member.
+pub(super) const JUDGED_MIN: Duration = Duration::from_millis(500);
+
 /// How a try ended.
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and lives on the stack")]
 pub(super) enum Tried {
@@ -87,6 +90,7 @@ impl Engine {
         request: &mut v1::Request,
     ) -> Tried {
         let fresh = idle.is_none();
+        let is_judged = errand.deadline.saturating_duration_since(Instant::now()) >= JUDGED_MIN;
         let Some(address) = seat.address.take() else { return Tried::Stale };
         let opened = match idle {
             Some(connection) => Ok(connection),
@@ -94,7 +98,7 @@ impl Engine {
         };
         let mut connection = match opened {
             Ok(connection) => connection,
-            Err(cause) => return self.failed(seat, &address, cause),
+            Err(cause) => return self.failed(seat, &address, cause, is_judged),
         };
         let limit = match fresh {
             true => errand.manner.try_max.min(errand.deadline.saturating_duration_since(Instant::now())),
@@ -115,7 +119,7 @@ impl Engine {
                 if let Cause::Connect(error) = &cause {
                     generation.certificate_refused(&address.server, error);
                 }
-                self.failed(seat, &address, cause)
+                self.failed(seat, &address, cause, is_judged)
             }
             Err(AskError::TooLong(error)) => {
                 seat.end(Outcome::Unknown, Some(connection));
@@ -255,7 +259,7 @@ impl Engine {
                 return Tried::Done(Ok(Answered { address, result: response.result, login: None }));
             }
             (_, None) => {
-                return self.failed(seat, &address, Cause::Protocol("a status that this version does not know"));
+                return self.failed(seat, &address, Cause::Protocol("a status that this version does not know"), true);
             }
             (_, Some(status)) => Refusal::new(status, response.about),
         };
@@ -287,10 +291,14 @@ impl Engine {
         self.note(seat.end(outcome, Some(connection).filter(|c| !c.spent)), address, None);
     }
 
-    /// A member that can't be used at present.
-    fn failed(&self, seat: Seat<'_>, address: &Address, cause: Cause) -> Tried {
+    /// A member that can't be used at present. That it was silent for the little time that was left of a call is not held
+    /// against it.
+    fn failed(&self, seat: Seat<'_>, address: &Address, cause: Cause, is_judged: bool) -> Tried {
         let outcome = match &cause {
-            Cause::Silent(_) | Cause::Connect(ConnectError::Silent(_) | ConnectError::Mute(_)) => Outcome::Silent,
+            Cause::Silent(_) | Cause::Connect(ConnectError::Silent(_) | ConnectError::Mute(_)) => match is_judged {
+                true => Outcome::Silent,
+                false => Outcome::Unknown,
+            },
             _ => Outcome::Failed(Duration::ZERO),
         };
         self.note(seat.end(outcome, None), address, Some(&cause));

@@ -100,6 +100,26 @@ fn a_silent_member_costs_few_calls_a_second() {
 }
 
 #[test]
+fn a_member_is_not_left_for_the_little_time_that_a_call_had() {
+    let world = World::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log");
+    let logging =
+        Logging { kind: LogKind::File, file: Some(file.clone()), level: Level::Info, interval: Rotation::Never };
+    let client =
+        strongroom_client::Client::open_with_log(world.config(), ClientName::new("x"), Log::new(&logging)).unwrap();
+    give_credentials(&client);
+    sign(&client).unwrap();
+    world.hsms[0].script(|request| match &request.operation {
+        Some(Operation::Logout(_)) => Reaction::Silent,
+        _ => Reaction::Usual,
+    });
+    client.logout_within(Duration::from_millis(100)).unwrap_err();
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("no HSM") && !text.contains("is left"), "{text}");
+}
+
+#[test]
 fn an_answer_cut_anywhere_is_asked_for_elsewhere() {
     let world = World::new(2);
     let client = world.user();
