@@ -296,6 +296,7 @@ static void searches(void)
     HOLDS(find_one(CKA_EXTRACTABLE, &no, 1, hits) == 0 && find_one(CKA_SIGN_RECOVER, &yes, 1, hits) == 0);
     HOLDS(find_one(CKA_SIGN_RECOVER, &no, 1, hits) == 1 && hits[0] == rsa_priv);
     HOLDS(find_one(CKA_TOKEN, "", 0, hits) == 0 && find_one(CKA_CLASS, "x", 1, hits) == 0);
+    HOLDS(find_one(CKA_MODULUS_BITS, &bits2048, sizeof bits2048, hits) == 1 && hits[0] == rsa_pub);
 
     /* By the public part, of both halves. */
     CK_BYTE modulus[512], point[80];
@@ -687,6 +688,8 @@ static void kinds(void)
     CK_OBJECT_HANDLE des3 = make(CKM_DES3_KEY_GEN, NULL, 0);
     len = sizeof room;
     IS(CKR_ATTRIBUTE_TYPE_INVALID, read_one(des3, CKA_VALUE_LEN, room, &len));
+    CK_ULONG len24 = 24;
+    HOLDS(find_one(CKA_VALUE_LEN, &len24, sizeof len24, hits) == 0);
     round_trip(&zero_pad, under, under, des3, &secret, &des3_type);
 }
 
@@ -735,7 +738,7 @@ static void trusted(void)
 /* Another program deletes three keys: whichever use learns it, the handle is nothing's from then on. */
 static void gone(void)
 {
-    CK_OBJECT_HANDLE keys[3], stays = make_wrapper(0, NULL, 0, "stays"), pub, made;
+    CK_OBJECT_HANDLE keys[4], stays = make_wrapper(0, NULL, 0, "stays"), pub, made;
     CK_MECHANISM zero_pad = { CKM_CLOUDHSM_AES_KEY_WRAP_ZERO_PAD, NULL, 0 }, ecdsa = { CKM_ECDSA, NULL, 0 };
     CK_BYTE room[512], digest[32] = { 0 };
     CK_ULONG len;
@@ -745,6 +748,7 @@ static void gone(void)
     make_pair(CKM_EC_KEY_PAIR_GEN, curve, 1, signs, 3, &pub, &keys[0]);
     keys[1] = make_wrapper(0, NULL, 0, "gone");
     keys[2] = make_aes("gone", &yes);
+    keys[3] = make_wrapper(0, NULL, 0, "gone");
     CK_ULONG wrapped_len = wrap(&zero_pad, keys[1], keys[2], room, sizeof room);
     wait_for("delete");
     /* Nothing is asked of an HSM when what is known of a key permits the use. */
@@ -756,8 +760,10 @@ static void gone(void)
        p->C_UnwrapKey(s, &zero_pad, keys[1], room, wrapped_len, template, COUNT(template), &made));
     len = sizeof room;
     IS(CKR_KEY_HANDLE_INVALID, p->C_WrapKey(s, &zero_pad, stays, keys[2], room, &len));
+    len = sizeof room;
+    IS(CKR_WRAPPING_KEY_HANDLE_INVALID, p->C_WrapKey(s, &zero_pad, keys[3], stays, room, &len));
     OK(p->C_WrapKey(s, &zero_pad, stays, stays, NULL, &len));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         len = sizeof digest;
         IS(CKR_OBJECT_HANDLE_INVALID, read_one(keys[i], CKA_ID, digest, &len));
     }
@@ -999,6 +1005,16 @@ static void certificates(void)
     HOLDS(find(NULL, 0, hits, 8) == 2);
     HOLDS(find_one(CKA_CLASS, &secret, sizeof secret, hits) == 1 && hits[0] == key);
     HOLDS(find_one(CKA_TOKEN, &no, 1, hits) == 1 && hits[0] == key);
+
+    /* What the HSMs do not compare. */
+    CK_ATTRIBUTE with_key[] = {
+        { CKA_CLASS, &certificate, sizeof certificate }, { CKA_CERTIFICATE_TYPE, &x509, sizeof x509 },
+        { CKA_SUBJECT, subject, sizeof subject }, { CKA_VALUE, der, sizeof der }, { CKA_PUBLIC_KEY_INFO, der, 2 },
+    };
+    OK(p->C_CreateObject(s, with_key, COUNT(with_key), hits + 7));
+    HOLDS(find(with_key + 4, 1, hits, 7) == 1 && hits[0] == hits[7]);
+    HOLDS(find_one(CKA_PUBLIC_KEY_INFO, der, 3, hits) == 0);
+    OK(p->C_DestroyObject(s, hits[7]));
 
     CK_ATTRIBUTE renamed[] = { { CKA_LABEL, "renamed", 7 } };
     OK(p->C_SetAttributeValue(s, kept, renamed, 1));

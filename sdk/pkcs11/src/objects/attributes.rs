@@ -108,7 +108,8 @@ impl Session {
             let changed = self.slot.client.key_set_attribute(key.reference, *name, value);
             changed.map_err(|error| self.slot.objects.gone(key.entry(), error, CKR_OBJECT_HANDLE_INVALID))?;
         }
-        key.refresh(&self.slot.client)?;
+        // The changes are made, whatever becomes of this: what is known of a key may be old, and the HSM decides.
+        let _ = key.refresh(&self.slot.client);
         Ok(())
     }
 

@@ -184,18 +184,21 @@ impl Session {
     pub(super) fn set_certificate(&self, certificate: &Certificate, given: &[Given]) -> Result<(), Failure> {
         self.check_may_change(certificate.reference().is_some())?;
         let change = change(given)?;
-        let changed = certificate.attributes.load().changed(&change);
         match &certificate.place {
             Place::Token(reference) => {
                 let done = self.slot.client.certificate_set(*reference, &change);
                 done.map_err(|error| self.certificate_gone(certificate, error))?;
             }
-            Place::Session(_) if !changed.modifiable => {
-                return Err(Failure::call(CKR_ACTION_PROHIBITED, "CKA_MODIFIABLE of the certificate is false"));
+            Place::Session(_) => {
+                let changed = certificate.attributes.load().changed(&change);
+                if !changed.modifiable {
+                    return Err(Failure::call(CKR_ACTION_PROHIBITED, "CKA_MODIFIABLE of the certificate is false"));
+                }
+                changed.check().map_err(ClientError::from)?;
             }
-            Place::Session(_) => changed.check().map_err(ClientError::from)?,
         }
-        certificate.attributes.store(Arc::new(changed));
+        // Threads that change other attributes take none of these back.
+        certificate.attributes.rcu(|known| known.changed(&change));
         Ok(())
     }
 
@@ -241,14 +244,23 @@ impl Session {
             Err(ClientError::Refused(refusal)) if refusal.status == Status::CertificatesNotOfType => Vec::new(),
             infos => infos?,
         };
+        let is_about_key = given.iter().any(|one| one.kind == CKA_PUBLIC_KEY_INFO);
         for info in infos {
             let (attributes, check_value) = (&info.attributes, &info.check_value[..]);
             let known = Known { is_token: true, attributes, check_value, whole: None };
-            if known.fits(given) {
+            if known.fits(given) && (!is_about_key || self.fits_whole(info.reference, given)?) {
                 found.push(Found::OfToken(info));
             }
         }
         Ok(found)
+    }
+
+    /// The same of a certificate of the token with what the HSMs do not compare.
+    fn fits_whole(&self, reference: CertificateReference, given: &[Given]) -> Result<bool, Failure> {
+        let WholeCertificate { info, public_key_info, value } = self.slot.client.certificate_get(reference)?;
+        let (attributes, check_value) = (&info.attributes, &info.check_value[..]);
+        let whole = Some((&value[..], &public_key_info[..]));
+        Ok(Known { is_token: true, attributes, check_value, whole }.fits(given))
     }
 
     fn whole(&self, certificate: &Certificate) -> Result<Whole, Failure> {
@@ -345,10 +357,10 @@ impl Known<'_> {
         Some(reading)
     }
 
-    /// Whether it has every attribute of a template. Its bytes, where they are not at hand, were compared by the HSM.
+    /// Whether it has every attribute of a template, of those that are at hand.
     fn fits(&self, given: &[Given]) -> bool {
         given.iter().all(|one| {
-            if one.kind == CKA_VALUE && self.whole.is_none() {
+            if matches!(one.kind, CKA_VALUE | CKA_PUBLIC_KEY_INFO) && self.whole.is_none() {
                 return true;
             }
             let Ok(wanted) = templates::bytes(one) else { return false };

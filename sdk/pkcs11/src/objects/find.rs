@@ -78,16 +78,37 @@ impl Objects {
 }
 
 impl Session {
-    /// Searches.
+    /// Searches. What is begun without a login goes on with one, so that is searched again.
     pub(crate) fn find_init(&self, given: &[Given]) -> Result<(), Failure> {
-        let active = self.active();
-        if active.find.is_some() {
-            return Err(Failure::call(CKR_OPERATION_ACTIVE, "end the session's search with C_FindObjectsFinal first"));
-        }
-        let login = active.login;
-        // Others cancel, and log out, while the HSMs search.
-        drop(active);
         templates::check_length(given)?;
+        loop {
+            let active = self.active();
+            if active.find.is_some() {
+                let why = "end the session's search with C_FindObjectsFinal first";
+                return Err(Failure::call(CKR_OPERATION_ACTIVE, why));
+            }
+            let login = active.login;
+            // Others cancel, and log out, while the HSMs search.
+            drop(active);
+            let found = self.search(given)?;
+            let mut active = self.active();
+            match active.login {
+                now if now == login => {}
+                _ if login == 0 => continue,
+                _ => {
+                    let why = "somebody logged out while the HSMs searched; search again";
+                    return Err(Failure::call(CKR_USER_NOT_LOGGED_IN, why));
+                }
+            }
+            if active.find.is_some() {
+                return Err(Failure::call(CKR_OPERATION_ACTIVE, "another thread began a search in this session"));
+            }
+            active.find = Some(found);
+            return Ok(());
+        }
+    }
+
+    fn search(&self, given: &[Given]) -> Result<Find, Failure> {
         let mut found = Find { certificates: self.find_certificates(given)?.into(), ..Find::default() };
         if self.slot.logged_in() {
             for filter in filters(given) {
@@ -97,16 +118,7 @@ impl Session {
                 found.infos.extend(all.keys.into_iter().map(|info| (info.reference, info)));
             }
         }
-        let mut active = self.active();
-        if active.login != login {
-            let why = "somebody logged in or out while the HSMs searched; search again";
-            return Err(Failure::call(CKR_USER_NOT_LOGGED_IN, why));
-        }
-        if active.find.is_some() {
-            return Err(Failure::call(CKR_OPERATION_ACTIVE, "another thread began a search in this session"));
-        }
-        active.find = Some(found);
-        Ok(())
+        Ok(found)
     }
 
     /// The next hits: how many there are, at most `max`, when the caller has no room; their handles otherwise.
@@ -162,14 +174,15 @@ pub(super) fn filters(given: &[Given]) -> Vec<Filter> {
     filters.collect()
 }
 
-/// What leaves out the kinds among these that lack a flag of the template: nothing if none does, otherwise class by class.
+/// What leaves out the kinds among these that lack a flag or a length of the template: nothing if none does, otherwise class
+/// by class.
 fn those_that_have(given: &[Given], asked: &[Kind]) -> Vec<Template> {
-    let is_flag = |one: &&Given| {
+    let is_not_of_all = |one: &&Given| {
         let shape = templates::attribute(one.kind).map(|attribute| attribute.shape);
-        matches!(shape, Some(Shape::Flag(_) | Shape::Bool(_)))
+        matches!(shape, Some(Shape::Flag(_) | Shape::Bool(_))) || matches!(one.kind, CKA_MODULUS_BITS | CKA_VALUE_LEN)
     };
-    let flags: Vec<_> = given.iter().filter(is_flag).map(|one| one.kind).collect();
-    let has_all = |kind: &Kind| flags.iter().all(|flag| templates::readable(*kind, *flag) == Readable::Yes);
+    let wanted: Vec<_> = given.iter().filter(is_not_of_all).map(|one| one.kind).collect();
+    let has_all = |kind: &Kind| wanted.iter().all(|wanted| templates::readable(*kind, *wanted) == Readable::Yes);
     if asked.iter().all(has_all) {
         return vec![Template::new()];
     }

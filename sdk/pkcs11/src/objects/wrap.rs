@@ -5,6 +5,7 @@ use strongroom_client::{KeyInfo, Setting, Wrapping};
 use strongroom_types::limits::DES3_LEN;
 use strongroom_types::{Derivation, EcdhKdf, GCM_IV_LEN, KeyQuorum, PublicPart, Secret, WrapMechanism};
 
+use super::Key;
 use super::generate::is_token;
 use super::templates::{self, Call};
 use crate::attribute::Given;
@@ -48,17 +49,12 @@ impl Session {
         }
         let wrapped = self.slot.client.key_wrap(payload.reference, wrapping_key.reference, &wrapping);
         let wrapped = wrapped.map_err(|error| {
-            if super::says_gone(&error) {
-                // One of the two.
-                for key in [&wrapping_key, &payload] {
-                    let _ = self
-                        .slot
-                        .client
-                        .key_get(key.reference)
-                        .map_err(|gone| self.slot.objects.used(key.entry(), gone));
-                }
-            }
+            // One of the two, or both.
+            let is_gone = super::says_gone(&error);
+            let [wrapping_key, _] = [&wrapping_key, &payload].map(|key| is_gone && self.is_gone(key));
+            let rv = if wrapping_key { CKR_WRAPPING_KEY_HANDLE_INVALID } else { CKR_KEY_HANDLE_INVALID };
             Failure::from(error)
+                .renamed(CKR_KEY_HANDLE_INVALID, rv)
                 .renamed(CKR_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_TYPE_INCONSISTENT)
                 .renamed(CKR_DATA_LEN_RANGE, CKR_KEY_SIZE_RANGE)
         })?;
@@ -67,6 +63,12 @@ impl Session {
             Parameter::Gcm(GcmParameter { buffer: Some(buffer), .. }) => Output::BytesWithIv(wrapped, iv, buffer),
             _ => Output::Bytes(wrapped),
         })
+    }
+
+    /// Whether the HSMs say of a key that it is no more, which then loses its handle.
+    fn is_gone(&self, key: &Key) -> bool {
+        let known = self.slot.client.key_get(key.reference);
+        known.is_err_and(|error| super::says_gone(&self.slot.objects.used(key.entry(), error)))
     }
 
     /// A key of what was wrapped.
