@@ -2,10 +2,12 @@
 //! but for what stands in [`DIFFERENCES`]. And valgrind's word on what the program and our library do with memory.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use strongroom_tests::{Ran, World, program, run};
+
+use crate::c::compiled;
 
 /// What the module is asked, SoftHSM2's answer, ours. Where they differ ours is the standard's, PKCS #11 v2.40.
 const DIFFERENCES: [(&str, &str, &str); 6] = [
@@ -27,7 +29,7 @@ const SOFT_PIN: &str = "12345678";
 #[test]
 fn a_program_sees_what_it_sees_of_softhsm2() {
     let world = World::quick(&["--mode", "NON_FIPS"]);
-    let compat = compiled(&world, &[]);
+    let compat = compiled("compat");
     let soft = of_soft_hsm(&world, &compat);
     let ours = of_ours(&world, &mut Command::new(&compat)).ok().stdout;
     assert_eq!(faults(&soft), Vec::<&str>::new());
@@ -53,7 +55,7 @@ fn a_program_sees_what_it_sees_of_softhsm2() {
 #[test]
 fn valgrind_finds_nothing() {
     let world = World::quick(&["--mode", "NON_FIPS"]);
-    let compat = compiled(&world, &[]);
+    let compat = compiled("compat");
     let mut valgrind = Command::new(program("valgrind"));
     valgrind
         .args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"])
@@ -65,21 +67,6 @@ fn valgrind_finds_nothing() {
 
 fn faults(output: &str) -> Vec<&str> {
     output.lines().filter(|line| line.starts_with('!')).collect()
-}
-
-/// The program, compiled against the headers that users get.
-#[track_caller]
-fn compiled(world: &World, flags: &[&str]) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the project");
-    let compat = world.file("compat");
-    let mut gcc = Command::new(program("gcc"));
-    gcc.args(["-std=c11", "-g", "-Wall", "-Wextra", "-Werror"])
-        .args(flags)
-        .arg("-I")
-        .arg(root.join("sdk/pkcs11/include"));
-    gcc.arg("-o").arg(&compat).arg(root.join("tests/programs/c/compat.c")).args(["-ldl", "-lpthread"]);
-    run(&mut gcc).ok();
-    compat
 }
 
 #[track_caller]

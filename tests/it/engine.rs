@@ -1,10 +1,11 @@
 //! The OpenSSL engine under the `openssl` command.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use strongroom_tests::{World, program, run};
+
+use crate::c::linked;
 
 #[test]
 fn openssl_knows_the_engine() {
@@ -99,11 +100,7 @@ fn a_thread_that_is_cancelled_in_a_signature_ends_after_it() {
     let world = World::shared();
     world.rsa_pair("engine-cancelled");
     world.reference_pem("engine-cancelled", &world.file("engine-cancelled.key"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/c/cancel.c");
-    let compiled = world.file("cancel");
-    let options = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread"];
-    run(Command::new(program("gcc")).args(options).arg(source).arg("-o").arg(&compiled).arg("-lcrypto")).ok();
-    let mut command = Command::new(compiled);
+    let mut command = Command::new(linked("cancel", &["-lcrypto"]));
     world.with_engine(command.arg("engine-cancelled.key"));
     assert_eq!(run(&mut command).ok().stdout, "done\n");
 }

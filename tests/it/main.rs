@@ -1,5 +1,6 @@
 //! End-to-end tests: real processes, real loaders, real clients.
 
+mod c;
 mod certificates;
 mod ciphers;
 mod cli;

@@ -8,7 +8,7 @@ use strongroom_crypto::{ecdsa, pkcs8, spki};
 use strongroom_tests::{World, kill, program, run};
 use strongroom_types::{Curve, PublicPart, Secret};
 
-use super::compiled;
+use crate::c::compiled;
 
 /// A story that is being told.
 struct Story {

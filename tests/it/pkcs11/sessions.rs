@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use strongroom_tests::{Ran, World, kill, program, run, wait_for};
 
-use super::compiled;
+use crate::c::compiled;
 
 /// A story of the program against this world.
 fn story(world: &World, name: &str) -> Command {
