@@ -1,11 +1,24 @@
-//! The programs of `tests/programs/c`.
+//! The programs of `tests/programs/c`, and the PKCS #11 library that they load. `cargo xtask sanitize` runs tests of both with
+//! AddressSanitizer in both, and names in [`LIBRARY`] and [`RUNTIME`] what it has built for that.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
 use strongroom_tests::{program, run};
+
+/// The library with AddressSanitizer in it.
+const LIBRARY: &str = "STRONGROOM_ASAN_LIBRARY";
+/// The sanitizer's runtime, as rustc brings it: an archive, to be linked into the program that loads such a library.
+const RUNTIME: &str = "STRONGROOM_ASAN_RUNTIME";
+
+/// The PKCS #11 library.
+#[track_caller]
+pub fn library() -> PathBuf {
+    std::env::var_os(LIBRARY).map_or_else(|| program("libcloudhsm_pkcs11.so"), PathBuf::from)
+}
 
 /// A program, compiled once for all tests against the headers that users get, without a warning.
 #[track_caller]
@@ -22,7 +35,8 @@ pub fn linked(name: &str, libraries: &[&str]) -> PathBuf {
         return compiled.clone();
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lie in the project");
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c").join(name);
+    let runtime = std::env::var_os(RUNTIME);
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if runtime.is_some() { "asan" } else { "c" }).join(name);
     std::fs::create_dir_all(out.parent().expect("it lies in a folder")).expect("a folder can be made");
     // Tests that run at the same time in another process have one of their own until it is done.
     let made = out.with_extension(std::process::id().to_string());
@@ -30,9 +44,17 @@ pub fn linked(name: &str, libraries: &[&str]) -> PathBuf {
     gcc.args(["-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-pthread"]);
     gcc.arg("-I").arg(root.join("sdk/pkcs11/include")).arg("-I").arg(root.join("sdk/pkcs11/tests/c"));
     gcc.arg(root.join(format!("tests/programs/c/{name}.c"))).arg("-o").arg(&made);
-    gcc.args(libraries).args(["-ldl", "-lpthread"]);
+    gcc.args(runtime.map(with_runtime).unwrap_or_default()).args(libraries).args(["-ldl", "-lpthread"]);
     run(&mut gcc).ok();
     std::fs::rename(&made, &out).expect("it can be renamed");
     all.insert(name.to_owned(), out.clone());
     out
+}
+
+/// The program brings the sanitizer's runtime along: rustc's, which fits what rustc puts into the library, and which knows all
+/// that gcc asks for. `-nodefaultlibs` keeps gcc's own out.
+fn with_runtime(runtime: OsString) -> Vec<OsString> {
+    let words = ["-fsanitize=address", "-fno-omit-frame-pointer", "-nodefaultlibs", "-rdynamic", "-Wl,--whole-archive"];
+    let libraries = ["-Wl,--no-whole-archive", "-lm", "-lc", "-lgcc", "-lgcc_s"];
+    words.into_iter().map(OsString::from).chain([runtime]).chain(libraries.map(OsString::from)).collect()
 }

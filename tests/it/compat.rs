@@ -1,5 +1,5 @@
 //! One C program on two modules: what SoftHSM2 and Strongroom's library answer to the same calls is the same, line for line,
-//! but for what stands in [`DIFFERENCES`]. And valgrind's word on what the program and our library do with memory.
+//! but for what stands in [`DIFFERENCES`]. And what valgrind and AddressSanitizer say of the program's and our library's memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use strongroom_tests::{Ran, World, program, run};
 
-use crate::c::compiled;
+use crate::c::{compiled, library};
 
 /// What the module is asked, SoftHSM2's answer, ours. Where they differ ours is the standard's, PKCS #11 v2.40.
 const DIFFERENCES: [(&str, &str, &str); 6] = [
@@ -65,13 +65,37 @@ fn valgrind_finds_nothing() {
     assert_eq!(faults(&ran.stdout), Vec::<&str>::new());
 }
 
+#[test]
+#[ignore = "needs the library with AddressSanitizer in it: `cargo xtask sanitize`"]
+fn address_sanitizer_finds_nothing() {
+    let world = World::quick(&["--mode", "NON_FIPS"]);
+    let ran = of_ours(&world, &mut Command::new(compiled("compat"))).ok();
+    assert_eq!(faults(&ran.stdout), Vec::<&str>::new());
+}
+
+/// Were the sanitizer not in library and program, its silence in other tests would say nothing.
+#[test]
+#[ignore = "needs the library with AddressSanitizer in it: `cargo xtask sanitize`"]
+fn address_sanitizer_finds_what_is_wrong() {
+    let world = World::shared();
+    let found = |fault: &str| {
+        let mut faults = Command::new(compiled("faults"));
+        run(faults.arg(library()).arg(fault).env("CLOUDHSM_HOME", world.home())).failed().stderr
+    };
+    let overflow = found("overflow");
+    assert!(overflow.contains("AddressSanitizer: heap-buffer-overflow"), "{overflow}");
+    assert!(overflow.contains("C_GetMechanismList"), "{overflow}");
+    let leak = found("leak");
+    assert!(leak.contains("LeakSanitizer: detected memory leaks") && leak.contains("1000 byte(s)"), "{leak}");
+}
+
 fn faults(output: &str) -> Vec<&str> {
     output.lines().filter(|line| line.starts_with('!')).collect()
 }
 
 #[track_caller]
 fn of_ours(world: &World, command: &mut Command) -> Ran {
-    run(command.arg(program("libcloudhsm_pkcs11.so")).arg(world.pin()).env("CLOUDHSM_HOME", world.home()))
+    run(command.arg(library()).arg(world.pin()).env("CLOUDHSM_HOME", world.home()))
 }
 
 #[track_caller]

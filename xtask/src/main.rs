@@ -8,6 +8,7 @@ mod fuzz;
 mod packages;
 mod programs;
 mod run;
+mod sanitize;
 mod test;
 mod tidy;
 
@@ -43,6 +44,8 @@ enum Command {
     Cleanroom(cleanroom::Arguments),
     /// Fuzz the decoders for a bounded time
     Fuzz(fuzz::Arguments),
+    /// Pass the tests of C programs that load the PKCS #11 library with AddressSanitizer in both
+    Sanitize,
 }
 
 #[derive(clap::Args)]
@@ -94,6 +97,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Sim(arguments) => sim(&arguments.rest),
         Command::Cleanroom(arguments) => cleanroom::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Sanitize => sanitize::run(),
     }
 }
 

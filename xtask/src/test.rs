@@ -3,12 +3,12 @@
 use crate::artifacts::{self, Profile};
 use crate::packages::{self, BINUTILS, CURL, CXX, IPROUTE, NGINX, OPENSSL, STRACE};
 use crate::run::Step;
-use crate::{fuzz, programs, tidy};
+use crate::{fuzz, programs, sanitize, tidy};
 
 /// What to test.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Also what takes longer: the fuzz targets under libFuzzer, with the sanitizer
+    /// Also what takes longer, with AddressSanitizer: C programs on the PKCS #11 library, the fuzz targets under libFuzzer
     #[arg(long)]
     all: bool,
     /// Passed on to the tests: a filter, for example
@@ -25,6 +25,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     artifacts::build(Profile::Debug)?;
     Step::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"]).args(["--"]).args(&arguments.rest).run()?;
     if arguments.all {
+        sanitize::run()?;
         fuzz::smoke()?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use strongroom_crypto::{ecdsa, pkcs8, spki};
 use strongroom_tests::{World, kill, program, run};
 use strongroom_types::{Curve, PublicPart, Secret};
 
-use crate::c::compiled;
+use crate::c::{compiled, library};
 
 /// A story that is being told.
 struct Story {
@@ -21,7 +21,7 @@ impl Story {
     #[track_caller]
     fn of(world: &World, name: &str) -> Story {
         let mut command = Command::new(compiled("objects"));
-        command.arg(program("libcloudhsm_pkcs11.so")).arg(world.pin()).arg(name).env("CLOUDHSM_HOME", world.home());
+        command.arg(library()).arg(world.pin()).arg(name).env("CLOUDHSM_HOME", world.home());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
         let says = BufReader::new(child.stdout.take().expect("it is piped"));
         let told = child.stdin.take().expect("it is piped");

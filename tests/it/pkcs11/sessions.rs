@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use strongroom_tests::{Ran, World, kill, program, run, wait_for};
 
-use crate::c::compiled;
+use crate::c::{compiled, library};
 
 /// A story of the program against this world.
 fn story(world: &World, name: &str) -> Command {
     let mut command = Command::new(compiled("sessions"));
-    command.arg(world.home().join("lib/libcloudhsm_pkcs11.so")).arg(name).arg(world.pin());
+    command.arg(library()).arg(name).arg(world.pin());
     command.env("CLOUDHSM_HOME", world.home());
     command
 }
@@ -70,7 +70,7 @@ fn a_forked_child_begins_anew_and_its_parent_goes_on() {
 fn the_library_is_a_crypto_users() {
     let world = World::shared();
     let mut command = Command::new(compiled("sessions"));
-    command.arg(world.home().join("lib/libcloudhsm_pkcs11.so")).args(["lives", &world.admin_pin()]);
+    command.arg(library()).args(["lives", &world.admin_pin()]);
     let refused = run(command.env("CLOUDHSM_HOME", world.home())).failed();
     assert!(refused.stderr.contains("login(one): 0xa0, not CKR_OK"), "{}", refused.stderr);
 }
@@ -83,12 +83,11 @@ fn valgrind_finds_nothing_wrong_in_sessions_and_logins() {
         return;
     }
     let world = World::shared();
-    let library = world.home().join("lib/libcloudhsm_pkcs11.so");
     let mut command = Command::new(valgrind);
     command
         .args(["--error-exitcode=99", "--quiet"])
         .arg(compiled("sessions"))
-        .arg(library)
+        .arg(library())
         .args(["lives", &world.pin()]);
     run(command.env("CLOUDHSM_HOME", world.home())).ok();
 }
@@ -210,10 +209,7 @@ fn a_deleted_user_is_logged_in_nowhere() {
     let world = World::new();
     let of = |pin: &str| {
         let mut command = Command::new(compiled("sessions"));
-        command
-            .arg(world.home().join("lib/libcloudhsm_pkcs11.so"))
-            .args(["asked", pin])
-            .env("CLOUDHSM_HOME", world.home());
+        command.arg(library()).args(["asked", pin]).env("CLOUDHSM_HOME", world.home());
         Asked::start(command)
     };
     let create = ["user", "create", "--username", "bob", "--role", "crypto-user", "--password", "bobs-password"];
