@@ -66,6 +66,12 @@ fn a_forked_child_begins_anew_and_its_parent_goes_on() {
     told(&World::shared(), "forks");
 }
 
+/// AWS-LC's destructors would take locks that another thread held when the process was forked (`sdk/no-destructors.ld`).
+#[test]
+fn forked_children_that_do_nothing_but_exit_end() {
+    told(&World::shared(), "exits");
+}
+
 #[test]
 fn the_library_is_a_crypto_users() {
     let world = World::shared();

@@ -4,8 +4,12 @@
  */
 #define _DEFAULT_SOURCE
 #include "check.h"
+#include "cloudhsm_pkcs11_vendor_defs.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -312,6 +316,90 @@ static void forks(void) {
     MUST(signatures > 0);
 }
 
+static int is_slow;
+static CK_ULONG slow_locks;
+
+/* The library's AWS-LC finds this one before the C library's: whoever draws random bytes holds this lock, and where it is slow,
+ * for so long that a fork meets it held. */
+int pthread_rwlock_rdlock(pthread_rwlock_t *lock) {
+    int taken;
+    while ((taken = pthread_rwlock_tryrdlock(lock)) == EBUSY)
+        sched_yield();
+    if (__atomic_load_n(&is_slow, __ATOMIC_ACQUIRE)) {
+        __atomic_add_fetch(&slow_locks, 1, __ATOMIC_RELAXED);
+        usleep(1000);
+    }
+    return taken;
+}
+
+/* Draws random bytes of the library's own, with which it names each change that it asks for, and of the HSMs'. */
+static void *draws_on(void *unused) {
+    CK_SESSION_HANDLE session = opened(RW);
+    CK_OBJECT_CLASS class = CKO_SECRET_KEY;
+    CK_KEY_TYPE type = CKK_AES;
+    CK_ULONG len = 32;
+    CK_BBOOL yes = CK_TRUE;
+    CK_BYTE bytes[24] = {0};
+    CK_MECHANISM aes = {CKM_AES_KEY_GEN, NULL, 0}, unwraps = {CKM_CLOUDHSM_AES_KEY_WRAP_NO_PAD, NULL, 0};
+    CK_ATTRIBUTE wrapping[] = {{CKA_VALUE_LEN, &len, sizeof len}, {CKA_UNWRAP, &yes, sizeof yes}};
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class}, {CKA_KEY_TYPE, &type, sizeof type}};
+    CK_OBJECT_HANDLE key, none;
+
+    CHECK(p11->C_GenerateKey(session, &aes, wrapping, 2, &key), CKR_OK);
+    while (!__atomic_load_n(&over, __ATOMIC_ACQUIRE)) {
+        CHECK(p11->C_GenerateRandom(session, bytes, sizeof bytes), CKR_OK);
+        CHECK(p11->C_UnwrapKey(session, &unwraps, key, bytes, sizeof bytes, template, 2, &none),
+              CKR_WRAPPED_KEY_INVALID);
+    }
+    return unused;
+}
+
+/* Children of a program whose threads draw random bytes, which end by `exit` and nothing else: none waits for a thread that it
+ * has not. As many as asked for; those that have not ended some time after the last one began never will. */
+static void exits(void) {
+    CK_SESSION_HANDLE session = opened(RW);
+    pthread_t busy[4];
+    pid_t *children = calloc((size_t)number, sizeof *children);
+    long i, waited, left = 0;
+    int status;
+
+    MUST(children != NULL);
+    CHECK(login(session), CKR_OK);
+    for (i = 0; i < 4; i++)
+        MUST(pthread_create(&busy[i], NULL, draws_on, NULL) == 0);
+    __atomic_store_n(&is_slow, 1, __ATOMIC_RELEASE);
+    for (i = 0; __atomic_load_n(&slow_locks, __ATOMIC_RELAXED) < 20; i++) {
+        MUST(i < 30000);
+        usleep(1000);
+    }
+    for (i = 0; i < number; i++) {
+        children[i] = fork();
+        MUST(children[i] >= 0);
+        if (children[i] == 0)
+            exit(0);
+    }
+    for (i = 0, waited = 0; i < number; i++) {
+        pid_t ended = 0;
+        while (waited < 20000 && (ended = waitpid(children[i], &status, WNOHANG)) == 0) {
+            usleep(1000);
+            waited++;
+        }
+        if (ended == 0) {
+            kill(children[i], SIGKILL);
+            MUST(waitpid(children[i], &status, 0) == children[i]);
+            left++;
+        } else
+            MUST(ended == children[i] && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    if (left > 0)
+        fprintf(stderr, "%ld children of %ld did not end\n", left, number);
+    MUST(left == 0);
+    __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+    for (i = 0; i < 4; i++)
+        MUST(pthread_join(busy[i], NULL) == 0);
+    free(children);
+}
+
 /* Two clusters are two slots: each has its login, its sessions and its objects. */
 static void clusters(void) {
     CK_SLOT_ID slots[2];
@@ -483,7 +571,7 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*tell)(void);
-    } stories[] = {{"logins", logins}, {"lives", lives}, {"threads", threads}, {"trouble", trouble}, {"forks", forks}, {"asked", asked}, {"clusters", clusters}, {"keeps", keeps}, {"load", load_of_threads}, {"outlived", outlived}};
+    } stories[] = {{"logins", logins}, {"lives", lives}, {"threads", threads}, {"trouble", trouble}, {"forks", forks}, {"exits", exits}, {"asked", asked}, {"clusters", clusters}, {"keeps", keeps}, {"load", load_of_threads}, {"outlived", outlived}};
     size_t i;
 
     MUST(argc >= 4);
