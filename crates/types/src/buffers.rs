@@ -20,12 +20,18 @@ pub fn wipe_and_clear(buffer: &mut Vec<u8>) {
 
 /// Makes room for so many bytes in all. Where a buffer must move for that, its old place is wiped.
 pub fn reserve_total(buffer: &mut Vec<u8>, len: usize) {
-    if len <= buffer.capacity() {
-        return;
+    if len > buffer.capacity() {
+        drop(moved(buffer, len));
     }
+}
+
+/// Moves a buffer to where there is room for so many bytes; its old place, wiped.
+fn moved(buffer: &mut Vec<u8>, len: usize) -> Vec<u8> {
     let mut larger = Vec::with_capacity(len);
     larger.extend_from_slice(buffer);
-    wipe(&mut std::mem::replace(buffer, larger));
+    let mut old = std::mem::replace(buffer, larger);
+    wipe(&mut old);
+    old
 }
 
 /// A secret in the making, of bytes that come in pieces: wiped when dropped, and what grows leaves nothing where it was.
@@ -107,6 +113,8 @@ mod tests {
         assert_eq!(buffer.as_ptr(), place, "there was room");
         reserve_total(&mut buffer, 9);
         assert!(buffer.capacity() >= 9);
+        assert_eq!(buffer, b"a secret");
+        assert_eq!(moved(&mut buffer, 20), [0; 8]);
         assert_eq!(buffer, b"a secret");
     }
 
