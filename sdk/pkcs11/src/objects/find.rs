@@ -234,7 +234,7 @@ fn of_attribute(given: &Given) -> Option<Template> {
         }
         CKA_VALUE_LEN => {
             let length = u32::try_from(number()?).ok()?;
-            Some(vec![(Name::KeyLengthBytes, Is::Number(length)), (Name::Class, Is::Class(KeyClass::SecretKey))])
+            Some(vec![(Name::KeyLengthBytes, Is::Number(length))])
         }
         CKA_CLOUDHSM_PARAMETER_SET => values::parameter_set(number()?)
             .map(|algorithm| vec![(Name::MlDsaAlgorithm, Is::MlDsaAlgorithm(algorithm))]),
@@ -279,12 +279,17 @@ mod tests {
         check(of(CKA_EC_PARAMS, &[6, 3, 0x2b, 0x65, 0x70]), Some(&[(Name::Curve, Is::Curve(Curve::Ed25519))]));
         check(of(CKA_EC_PARAMS, &[6, 1, 1]), None);
         check(of(CKA_TOKEN, &[1]), Some(&[(Name::Flag(Flag::Token), Is::Bool(true))]));
-        check(number(CKA_MODULUS_BITS, 2048), Some(&[(Name::ModulusSizeBits, Is::Number(2048))]));
+        let [public, rsa] = [(Name::Class, Is::Class(KeyClass::PublicKey)), (Name::KeyType, Is::KeyType(KeyType::Rsa))];
+        check(number(CKA_MODULUS_BITS, 2048), Some(&[(Name::ModulusSizeBits, Is::Number(2048)), public, rsa]));
         check(number(CKA_MODULUS_BITS, CK_ULONG::MAX), None);
-        check(
-            number(CKA_VALUE_LEN, 32),
-            Some(&[(Name::KeyLengthBytes, Is::Number(32)), (Name::Class, Is::Class(KeyClass::SecretKey))]),
-        );
+        // 3DES keys do not tell their length.
+        let secret = (Name::Class, Is::Class(KeyClass::SecretKey));
+        let of_32_bytes = |key_type| {
+            let key_type = (Name::KeyType, Is::KeyType(key_type));
+            filter_of(&[(Name::KeyLengthBytes, Is::Number(32)), secret.clone(), key_type])
+        };
+        let expected = [of_32_bytes(KeyType::Aes), of_32_bytes(KeyType::GenericSecret)];
+        assert_eq!(filters(&[number(CKA_VALUE_LEN, 32)]), expected);
         check(
             number(CKA_CLOUDHSM_PARAMETER_SET, 2),
             Some(&[(Name::MlDsaAlgorithm, Is::MlDsaAlgorithm(MlDsaAlgorithm::MlDsa65))]),
