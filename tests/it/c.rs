@@ -51,6 +51,27 @@ pub fn linked(name: &str, libraries: &[&str]) -> PathBuf {
     out
 }
 
+/// A program under a checker of memory: the sanitizer where that is in it, otherwise valgrind. Where valgrind is missing the test
+/// says so and is skipped; on a machine of continuous integration, which sets `CI`, it fails.
+#[track_caller]
+pub fn checked(name: &str) -> Option<Command> {
+    let program = compiled(name);
+    if std::env::var_os(RUNTIME).is_some() {
+        return Some(Command::new(program));
+    }
+    let valgrind = Path::new("/usr/bin/valgrind");
+    if !valgrind.exists() {
+        let why = "valgrind is missing: `cargo xtask test` installs it where it may";
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        eprintln!("skipped: {why}");
+        return None;
+    }
+    let mut command = Command::new(valgrind);
+    let options = ["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"];
+    command.args(options).arg(program);
+    Some(command)
+}
+
 /// The program brings the sanitizer's runtime along: rustc's, which fits what rustc puts into the library, and which knows all
 /// that gcc asks for. `-nodefaultlibs` keeps gcc's own out.
 fn with_runtime(runtime: OsString) -> Vec<OsString> {

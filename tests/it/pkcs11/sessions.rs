@@ -1,13 +1,12 @@
 //! Sessions, logins, threads and forks of the PKCS #11 library, by a C program that loads it: `tests/programs/c/sessions.c`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use strongroom_tests::{Ran, World, kill, program, run, wait_for};
 
-use crate::c::{compiled, library};
+use crate::c::{checked, compiled, library};
 
 /// A story of the program against this world.
 fn story(world: &World, name: &str) -> Command {
@@ -82,20 +81,10 @@ fn the_library_is_a_crypto_users() {
 }
 
 #[test]
-fn valgrind_finds_nothing_wrong_in_sessions_and_logins() {
-    let valgrind = Path::new("/usr/bin/valgrind");
-    if !valgrind.exists() {
-        eprintln!("skipped: valgrind is not installed");
-        return;
-    }
+fn a_checker_of_memory_finds_nothing_wrong_in_sessions_and_logins() {
+    let Some(mut command) = checked("sessions") else { return };
     let world = World::shared();
-    let mut command = Command::new(valgrind);
-    command
-        .args(["--error-exitcode=99", "--quiet"])
-        .arg(compiled("sessions"))
-        .arg(library())
-        .args(["lives", &world.pin()]);
-    run(command.env("CLOUDHSM_HOME", world.home())).ok();
+    run(command.arg(library()).args(["lives", &world.pin()]).env("CLOUDHSM_HOME", world.home())).ok();
 }
 
 /// A program that answers line by line.
