@@ -1,5 +1,7 @@
 //! Keys that live as long as a login.
 
+use std::time::{Duration, Instant};
+
 use strongroom_types::limits::{SESSION_KEY_LEN_MAX, SESSION_KEYS_IN_REQUEST_MAX};
 use strongroom_types::{KeyReference, Refusal, Status};
 use strongroom_wire::v1;
@@ -52,6 +54,8 @@ fn a_session_key_works_on_every_member_and_is_in_no_store() {
     let (world, first) = World::active();
     let second = world.member(2);
     let mut here = Client::alice(&first);
+    // What the second member's coming wrote.
+    first.cluster.freshen(Instant::now() + Duration::from_secs(30)).unwrap();
     let before = first.cluster.state().clone();
     let [public, private] = here.session_pair();
     assert_eq!((private.owner.as_str(), private.key_revision), ("alice", 0));
