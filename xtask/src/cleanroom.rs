@@ -113,13 +113,14 @@ fn folder_of(variable: &str, default: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// One command inside, with the toolchain read-only and the crate cache shared. Both lie where they lie outside: a
-/// toolchain may be a link to another one.
+/// toolchain may be a link to another one. The root is a mount of its own, without which tests could make no namespaces.
 fn inside(debian: &Path, command: &str) -> anyhow::Result<()> {
     let rustup = folder_of("RUSTUP_HOME", ".rustup")?;
     let cargo = folder_of("CARGO_HOME", ".cargo")?;
     let script = format!(
         "set -eu\n\
          mount --make-rprivate /\n\
+         mount --bind '{d}' '{d}'\n\
          mkdir -p '{d}{rustup}' '{d}{cargo}/registry' '{d}{cargo}/bin'\n\
          mount --bind '{rustup}' '{d}{rustup}'\n\
          mount -o remount,bind,ro '{d}{rustup}'\n\

@@ -25,6 +25,12 @@ pub const BINUTILS: Package = Package { program: "nm", name: "binutils" };
 pub const IPROUTE: Package = Package { program: "ip", name: "iproute2" };
 /// Makes system calls of a test's process fail.
 pub const STRACE: Package = Package { program: "strace", name: "strace" };
+/// Reads and changes the files that users approve by, as the pages for operators do.
+pub const JQ: Package = Package { program: "jq", name: "jq" };
+/// Writes keys in hexadecimal for openssl, as the same pages do.
+pub const XXD: Package = Package { program: "xxd", name: "xxd" };
+/// A program in C that loads the engine is compiled with OpenSSL's headers.
+pub const OPENSSL_HEADERS: Package = Package { program: "/usr/include/openssl/engine.h", name: "libssl-dev" };
 /// The headers of the PKCS #11 library are compiled as C++ too.
 pub const CXX: Package = Package { program: "c++", name: "g++" };
 /// The software token that the PKCS #11 library is compared with.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: sets the machine up and passes every test.
 
 use crate::artifacts::{self, Profile};
-use crate::packages::{self, BINUTILS, CURL, CXX, IPROUTE, NGINX, OPENSSL, STRACE};
+use crate::packages::{self, BINUTILS, CURL, CXX, IPROUTE, JQ, NGINX, OPENSSL, OPENSSL_HEADERS, STRACE, XXD};
 use crate::run::Step;
 use crate::{fuzz, programs, sanitize, tidy};
 
@@ -18,7 +18,7 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    packages::install(&[NGINX, CURL, OPENSSL, BINUTILS, STRACE, IPROUTE, CXX])?;
+    packages::install(&[NGINX, CURL, OPENSSL, OPENSSL_HEADERS, BINUTILS, STRACE, IPROUTE, CXX, JQ, XXD])?;
     programs::set_up()?;
     tidy::run()?;
     // The end-to-end tests start the real programs, which cargo builds for no test by itself.
