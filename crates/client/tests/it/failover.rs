@@ -1,13 +1,15 @@
 //! Members that die, hang, are busy or can't serve, and what callers notice of it.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use strongroom_client::{
-    Cause, ClientError, ClientName, ClusterConfig, Level, Log, LogKind, Logging, RetryMode, Rotation, Setting, Settings,
+    Cause, Client, ClientError, ClientName, ClusterConfig, Level, Log, LogKind, Logging, RetryMode, Rotation, Setting,
+    Settings,
 };
 use strongroom_types::{KeyReference, Status};
 use strongroom_wire::v1;
@@ -24,6 +26,15 @@ fn on_sign(hsm: &Hsm, reaction: fn() -> Reaction) {
         Some(operation) if is_sign(operation) => reaction(),
         _ => Reaction::Usual,
     });
+}
+
+/// A user whose client keeps a log in this file.
+fn user_with_log(world: &World, file: &Path) -> Client {
+    let file = Some(file.to_owned());
+    let log = Log::new(&Logging { kind: LogKind::File, file, level: Level::Info, interval: Rotation::Never });
+    let client = Client::open_with_log(world.config(), ClientName::new("x"), log).unwrap();
+    give_credentials(&client);
+    client
 }
 
 #[test]
@@ -43,11 +54,7 @@ fn no_call_fails_when_a_member_is_killed_and_it_is_used_again_when_it_is_back() 
     let world = World::new(2);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log");
-    let logging =
-        Logging { kind: LogKind::File, file: Some(file.clone()), level: Level::Info, interval: Rotation::Never };
-    let client =
-        strongroom_client::Client::open_with_log(world.config(), ClientName::new("x"), Log::new(&logging)).unwrap();
-    give_credentials(&client);
+    let client = user_with_log(&world, &file);
     let [wrong, done, stop] = [const { AtomicUsize::new(0) }; 3];
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -104,11 +111,7 @@ fn a_member_is_not_left_for_the_little_time_that_a_call_had() {
     let world = World::new(1);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log");
-    let logging =
-        Logging { kind: LogKind::File, file: Some(file.clone()), level: Level::Info, interval: Rotation::Never };
-    let client =
-        strongroom_client::Client::open_with_log(world.config(), ClientName::new("x"), Log::new(&logging)).unwrap();
-    give_credentials(&client);
+    let client = user_with_log(&world, &file);
     sign(&client).unwrap();
     world.hsms[0].script(|request| match &request.operation {
         Some(Operation::Logout(_)) => Reaction::Silent,
