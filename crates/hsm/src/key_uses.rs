@@ -214,6 +214,8 @@ impl Reserver {
         match threads.as_ref().is_some_and(|sender| sender.send(reference).is_ok()) {
             true => Ok(()),
             false => {
+                // Others are begun when uses are wanted next.
+                *threads = None;
                 let refusal = Refusal::new(Status::Busy, "the HSM could not begin a thread that reserves uses of keys");
                 uses.end(Err(refusal.clone()));
                 Err(refusal)
